@@ -1,0 +1,63 @@
+# Everything a person does here. `make help` lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# What a change of means that the environment has to be installed anew.
+PINS   := pyproject.toml
+
+.PHONY: help setup run test check lint types layers proto proto-check pytest format clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bankbook needs Python 3.11 or later; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+setup: $(VENV)/.dev  ## install everything into .venv, the developers' tools too
+
+run: $(VENV)/.run  ## a bank of ten branches executes examples/input_big.json
+	$(BIN)/bankbook run examples/input_big.json
+
+test: check pytest  ## every check and every test
+
+check: lint types layers proto-check  ## the checks that run nothing
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+proto: $(VENV)/.dev  ## generate the code for src/bankbook/wire/*.proto
+	$(BIN)/python tools/generate_proto.py
+
+proto-check: $(VENV)/.dev
+	$(BIN)/python tools/generate_proto.py --check
+
+pytest: $(VENV)/.dev
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+format: $(VENV)/.dev  ## let the formatter and the linter mend what they can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove everything that make made
+	rm -rf $(VENV) build output .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf src/bankbook.egg-info
