@@ -1,0 +1,184 @@
+"""What customers ask of a branch, and what they are answered.
+
+Decides which words a request has; every bound that needs no state is checked here, so that nothing
+malformed gets further. Must not know how a request travels. Proof: tests/core/test_commands.py.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, NewType
+
+from bankbook.core.entry import Opening
+from bankbook.core.guarantees import Access, Guarantee
+from bankbook.core.outcome import Outcome
+from bankbook.core.token import EMPTY, Token
+from bankbook.core.types import ID_RULE, MONEY_MAX, AccountId, CustomerId, Money, Origin, Seq, is_id
+from bankbook.core.vector import Gap
+
+RequestId = NewType("RequestId", int)
+"""The driver's number for a request under way; unique in one life of a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBalance:
+    """Tell the balance of `account`."""
+
+    account: AccountId
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Add `amount` to `account`; tell the balance after."""
+
+    account: AccountId
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take `amount` out of `account`; tell the balance after."""
+
+    account: AccountId
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move `amount` from `source` to `destination` in one entry; tell the source's balance after."""
+
+    source: AccountId
+    destination: AccountId
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """Open an account with a balance of 0 on these terms."""
+
+    opening: Opening
+
+
+Command = ReadBalance | Deposit | Withdraw | Transfer | OpenAccount
+
+
+def access_of(command: Command) -> Access:
+    """Return what `command` does: every one is answered with a balance, so every one reads."""
+    return Access.READ if isinstance(command, ReadBalance) else Access.READ | Access.WRITE
+
+
+def account_of(command: Command) -> AccountId:
+    """Return the account whose balance the answer tells."""
+    match command:
+        case Transfer(source=source):
+            return source
+        case OpenAccount(opening=opening):
+            return opening.account
+        case _:
+            return command.account
+
+
+def complaint_about(command: Command) -> str | None:
+    """Return what is malformed in `command`, in words; None where nothing is."""
+    accounts = [account_of(command)]
+    if isinstance(command, Transfer):
+        accounts.append(command.destination)
+    for account in accounts:
+        if not is_id(account):
+            return f"an account id has {ID_RULE}; this one is {account[:80]!r}"
+    if isinstance(command, OpenAccount):
+        return _complaint_about_terms(command.opening)
+    if not isinstance(command, ReadBalance) and not 0 <= command.amount <= MONEY_MAX:
+        return f"an amount is an integer from 0 to {MONEY_MAX} minor units; this one is {command.amount}"
+    return None
+
+
+def _complaint_about_terms(opening: Opening) -> str | None:
+    if opening.floor is not None and not -MONEY_MAX <= opening.floor <= 0:
+        return f"a floor is 0, or a credit line down to {-MONEY_MAX}, or none; this one is {opening.floor}"
+    if opening.currency and not is_id(opening.currency):
+        return f"a currency has {ID_RULE}; this one is {opening.currency[:80]!r}"
+    return None
+
+
+class Level(Enum):
+    """How fresh a read must be, from the cheapest to the dearest."""
+
+    LOCAL = "LOCAL"
+    """Whatever this branch has; it is causally consistent already."""
+    SESSION = "SESSION"
+    """What the session's guarantees ask for."""
+    BOUNDED = "BOUNDED"
+    """SESSION, and everything acknowledged anywhere up to a bound ago."""
+    LATEST = "LATEST"
+    """SESSION, and everything acknowledged anywhere for this account before the request arrived."""
+
+
+class Freshness(NamedTuple):
+    """A level, with its bound where it has one."""
+
+    level: Level = Level.SESSION
+    bound_us: int = 0
+    """For BOUNDED: microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as the driver hands it in."""
+
+    id: RequestId
+    command: Command
+    deadline_us: int
+    """By the branch's monotonic clock."""
+    customer: CustomerId
+    token: Token = EMPTY
+    guarantees: Guarantee = Guarantee.ALL
+    freshness: Freshness = Freshness()
+    balance_max: Money = MONEY_MAX
+    """The largest balance that the caller's protocol can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The caller of this request is gone. Nothing is answered any more; what was decided stays."""
+
+    request: RequestId
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The branch is stopping: refuse what is new, let what is held end by this deadline."""
+
+    deadline_us: int
+
+
+class EntryId(NamedTuple):
+    """The place of one entry in the bank."""
+
+    origin: Origin
+    seq: Seq
+
+    def __str__(self) -> str:
+        return f"{self.origin}#{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How one request ended."""
+
+    request: RequestId
+    outcome: Outcome
+    token: Token
+    """What the session knows now; on errors, what it knew already."""
+    detail: str = ""
+    """One sentence for a person where the outcome is not OK."""
+    balance: Money | None = None
+    """The account's balance where the outcome is OK or the funds were insufficient."""
+    entry: EntryId | None = None
+    """What was written."""
+    held_us: int = 0
+    asked: int = 0
+    """How many other branches had to be asked."""
+    awaited: tuple[Gap, ...] = field(default=())
+    """What the request was held for; for HOLD_TIMEOUT, what is missing still."""
+    branch: int | None = None
+    """For BRANCH_UNREACHABLE and NOT_HOME: the branch named."""

@@ -1,0 +1,132 @@
+"""Requests that wait: for entries to arrive, for other branches to answer, or for their deadline.
+
+Decides who is woken, at a cost that does not grow with how many are held: whoever waits watches one
+missing entry at a time, and looks for its next gap only once that one is there. Must not know what a
+request asks for. Proof: tests/core/test_holds.py.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+from bankbook.core.commands import Request, RequestId
+from bankbook.core.types import BranchId, Origin, Seq
+from bankbook.core.vector import Gap, VersionVector
+
+Waiter = TypeVar("Waiter")
+
+# Below this many, clearing a heap costs more than it frees.
+_CLEAR_AT_LEAST = 64
+
+
+class Watchers(Generic[Waiter]):
+    """Who is to be woken when an origin's log reaches a seq.
+
+    A waiter that gave up stays in its heap until it is reached, or until the heap has doubled since the
+    last time it was cleared of such; so a branch that is unreachable for a year costs no memory.
+    """
+
+    def __init__(self, is_waiting: Callable[[Waiter], bool]) -> None:
+        self._is_waiting = is_waiting
+        self._heaps: dict[Origin, list[tuple[Seq, int, Waiter]]] = {}
+        self._clear_at: dict[Origin, int] = {}
+        self._count = 0  # keeps equal seqs in the order of their arrival, and waiters uncompared
+
+    def watch(self, gap: Gap, waiter: Waiter) -> None:
+        """Wake `waiter` once the gap's origin has reached what is needed."""
+        self._count += 1
+        heap = self._heaps.setdefault(gap.origin, [])
+        heappush(heap, (gap.needs, self._count, waiter))
+        if len(heap) > self._clear_at.get(gap.origin, _CLEAR_AT_LEAST):
+            heap[:] = [waiting for waiting in heap if self._is_waiting(waiting[2])]
+            heapify(heap)
+            self._clear_at[gap.origin] = max(2 * len(heap), _CLEAR_AT_LEAST)
+
+    def reached(self, origin: Origin, seq: Seq) -> Iterator[Waiter]:
+        """Yield the waiters that waited for no more than `seq`, and forget them."""
+        heap = self._heaps.get(origin)
+        while heap and heap[0][0] <= seq:
+            yield heappop(heap)[2]
+
+    def still_watching(self, origin: Origin) -> list[Waiter]:
+        """Return those that wait for this origin, in no particular order."""
+        return [waiter for _, _, waiter in self._heaps.get(origin, ())]
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """One request that is held."""
+
+    request: Request
+    since_us: int
+    deadline_us: int
+    needs: VersionVector
+    """What the branch must dominate; grows as other branches answer."""
+    unanswered: set[BranchId] = field(default_factory=set)
+    """The branches whose answer is awaited still."""
+    asked: int = 0
+    """How many branches were asked."""
+    question: int | None = None
+    """The number of the question they were asked."""
+    awaited: dict[Origin, Gap] = field(default_factory=dict)
+    """Every gap this request was held for, as it was when first seen."""
+
+    def note(self, applied: VersionVector) -> None:
+        """Remember what is missing, for the reply."""
+        for gap in applied.behind(self.needs):
+            known = self.awaited.get(gap.origin)
+            if known is None or known.needs < gap.needs:
+                self.awaited[gap.origin] = gap if known is None else known._replace(needs=gap.needs)
+
+
+class Holds:
+    """All requests that are held, by their number and by their deadline."""
+
+    def __init__(self) -> None:
+        self._held: dict[RequestId, Held] = {}
+        self._deadlines: list[tuple[int, RequestId]] = []
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[Held]:
+        """Yield those that are held, longest first."""
+        return iter(self._held.values())
+
+    def add(self, held: Held) -> None:
+        """Hold a request until its deadline at the latest."""
+        self._held[held.request.id] = held
+        heappush(self._deadlines, (held.deadline_us, held.request.id))
+
+    def get(self, request: RequestId) -> Held | None:
+        """Return what is held under this number; None where it has ended."""
+        return self._held.get(request)
+
+    def end(self, request: RequestId) -> Held | None:
+        """Hold this request no longer; return it, or None where it had ended before."""
+        held = self._held.pop(request, None)
+        # An ended hold leaves its deadline in the heap. Once these are the most, clear them out, so that
+        # a branch which holds nothing keeps nothing, at a cost of O(1) for each hold on average.
+        if len(self._deadlines) > 2 * len(self._held) + _CLEAR_AT_LEAST:
+            self._deadlines = [(h.deadline_us, number) for number, h in self._held.items()]
+            self._deadlines.sort()
+        return held
+
+    def shorten(self, deadline_us: int) -> None:
+        """Let no request be held beyond this deadline."""
+        for held in self._held.values():
+            if held.deadline_us > deadline_us:
+                held.deadline_us = deadline_us
+                heappush(self._deadlines, (deadline_us, held.request.id))
+
+    def overdue(self, now_us: int) -> Iterator[Held]:
+        """Yield, and hold no longer, every request whose deadline has come."""
+        while self._deadlines and self._deadlines[0][0] <= now_us:
+            held = self.end(heappop(self._deadlines)[1])
+            if held is not None:
+                yield held
+
+    def next_deadline_us(self) -> int | None:
+        """Return the earliest deadline; None where nothing is held. May be early, never late."""
+        return self._deadlines[0][0] if self._deadlines else None
