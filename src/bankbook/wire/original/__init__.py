@@ -1,0 +1,1 @@
+"""The original protocol: generated code, kept current by `make proto-check`."""

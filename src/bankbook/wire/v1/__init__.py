@@ -1,0 +1,1 @@
+"""The versioned protocol: generated code, kept current by `make proto-check`."""
