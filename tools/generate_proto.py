@@ -37,11 +37,11 @@ def generate(target: Path) -> None:
 def differing(generated: Path) -> set[Path]:
     """Return the generated files, relative to src, that the tree lacks, has otherwise, or has too many."""
     fresh = {path.relative_to(generated) for path in generated.rglob("*_pb2*")}
-    present = {path.relative_to(SOURCE) for path in WIRE.rglob("*_pb2*.py*") if path.suffix in {".py", ".pyi"}}
+    present = {
+        path.relative_to(SOURCE) for path in WIRE.rglob("*_pb2*.py*") if path.suffix in {".py", ".pyi"}
+    }
     return (fresh ^ present) | {
-        path
-        for path in fresh & present
-        if (generated / path).read_bytes() != (SOURCE / path).read_bytes()
+        path for path in fresh & present if (generated / path).read_bytes() != (SOURCE / path).read_bytes()
     }
 
 

@@ -6,6 +6,7 @@ holds every store to this page.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 from bankbook.core.clock import HybridTime
@@ -33,6 +34,11 @@ class Genesis:
     opening_balance: Money | None = None
     """Where given, every possible account exists from the start, with this balance and a floor of 0.
     Where None, accounts are opened one by one."""
+
+    def fingerprint(self) -> str:
+        """Return a short text that is the same exactly where the genesis is."""
+        whole = repr((self.cluster, self.branches, self.opening_balance))
+        return sha256(whole.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,196 @@
+"""The loop around the core: gather, step, commit, release.
+
+Decides nothing about banking. It carries out the caller's duties that stand in bankbook.core.replica:
+inputs that arrive while a commit is syncing wait for the next step, so that one sync serves them all
+(group commit); replies and messages leave only once what they rest on is durable.
+Proof: tests/server/test_driver.py.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from bankbook.core.clock import Instant
+from bankbook.core.commands import Cancel, Drain, ReadBalance, Reply, Request, RequestId
+from bankbook.core.messages import Message
+from bankbook.core.outcome import Outcome
+from bankbook.core.replica import Effects, Input, Replica, Settings, Status
+from bankbook.core.types import BranchId
+from bankbook.core.vector import VersionVector
+from bankbook.store.base import CommitUnknownError, Store, StoreError
+
+# A life's questions start at a random number of so many bits: two lives do not meet.
+_QUESTION_BITS = 48
+
+
+def read_clocks() -> Instant:
+    """Return this machine's clocks, now."""
+    return Instant(time.monotonic_ns() // 1000, time.time_ns() // 1000)
+
+
+class Driver:
+    """Owns the replica and its store; everything else talks to them through here."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        send: Callable[[BranchId, list[Message]], None],
+        reset: Callable[[], None],
+    ) -> None:
+        """Build the replica from the store.
+
+        `send` is handed messages to another branch, and may lose them. `reset` is called when the
+        replica had to be built anew: every stream, to and from here, is to be closed.
+        """
+        self._store = store
+        self._settings = settings
+        self._send = send
+        self._reset = reset
+        self._log = structlog.get_logger()
+        self._inputs: list[Input] = []
+        self._arrived = asyncio.Event()
+        self._stepped = asyncio.Condition()
+        self._waiting: dict[RequestId, tuple[Request, asyncio.Future[Reply]]] = {}
+        self._drain: Drain | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_request = 0
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._replica = self._build()
+
+    @property
+    def committed(self) -> VersionVector:
+        """What this branch has on its disk."""
+        return self._committed
+
+    def feed(self, each: Input) -> None:
+        """Hand an input to the next step."""
+        self._inputs.append(each)
+        self._arrived.set()
+
+    def next_request(self) -> RequestId:
+        """Return a number for one more request."""
+        self._next_request += 1
+        return RequestId(self._next_request)
+
+    async def ask(self, request: Request) -> Reply:
+        """Have a request carried out, or held and then carried out; return how it ended."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id] = (request, future)
+        self.feed(request)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.feed(Cancel(request.id))
+            raise
+        finally:
+            self._waiting.pop(request.id, None)
+
+    async def status(self) -> Status:
+        """Return what the branch knows as of a step that is durable."""
+        async with self._stepped:
+            self._arrived.set()
+            await self._stepped.wait()
+            return self._replica.status()
+
+    async def drain(self, drain_us: int) -> None:
+        """Refuse what is new; return once nothing is held or unpropagated, or after `drain_us`."""
+        deadline_us = read_clocks().monotonic_us + drain_us
+        self._drain = Drain(deadline_us)
+        self.feed(self._drain)
+        async with self._stepped:
+            while not self._waiting_is_over(deadline_us):
+                await self._stepped.wait()
+
+    def _waiting_is_over(self, deadline_us: int) -> bool:
+        is_drained = not self._inputs and self._replica.is_drained()
+        return is_drained or read_clocks().monotonic_us >= deadline_us
+
+    async def run(self) -> None:
+        """Step until cancelled. An error here is a bug of ours, and ends the branch."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            inputs, self._inputs = self._inputs, []
+            effects = self._replica.step(inputs, read_clocks())
+            if await self._commit(effects):
+                self._release(effects)
+            self._wake_at(effects.wake_at_us)
+            async with self._stepped:
+                self._stepped.notify_all()
+
+    async def close(self) -> None:
+        """Wait for a commit under way, and close the store."""
+        await asyncio.to_thread(self._committer.shutdown)
+        self._store.close()
+
+    def _build(self) -> Replica:
+        self._committed = self._store.applied()
+        self._arrived.set()
+        first_question = secrets.randbits(_QUESTION_BITS)
+        return Replica(self._store.identity, self._store, self._settings, read_clocks(), first_question)
+
+    async def _commit(self, effects: Effects) -> bool:
+        if not effects.changes:
+            return True
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._committer, self._store.commit, effects.changes)
+        except StoreError as error:
+            self._start_over(effects, error)
+            return False
+        for entry in effects.changes.entries:
+            self._committed = self._committed.raised(entry.origin, entry.seq)
+        return True
+
+    def _release(self, effects: Effects) -> None:
+        for entry in effects.changes.entries:
+            self._log.info(
+                "entry.applied",
+                entry=f"{entry.origin}#{entry.seq}",
+                kind=entry.kind.value,
+                customer=entry.customer,
+                accounts=entry.accounts,
+            )
+        for reply in effects.replies:
+            self._resolve(reply)
+        outgoing: dict[BranchId, list[Message]] = {}
+        for branch, message in effects.messages:
+            outgoing.setdefault(branch, []).append(message)
+        for branch, messages in outgoing.items():
+            self._send(branch, messages)
+
+    def _resolve(self, reply: Reply) -> None:
+        _, future = self._waiting.get(reply.request, (None, None))
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    def _start_over(self, effects: Effects, error: StoreError) -> None:
+        """Release nothing of this step; tell all who wait, and build the replica anew from the disk."""
+        self._log.error("commit.failed", error=str(error))
+        undecided = {each.id for each in self._inputs if isinstance(each, Request)}
+        decided = {reply.request for reply in effects.replies}
+        for request, _ in list(self._waiting.values()):
+            if request.id not in undecided:
+                may_have_happened = (
+                    isinstance(error, CommitUnknownError)
+                    and request.id in decided
+                    and not isinstance(request.command, ReadBalance)
+                )
+                outcome = Outcome.OUTCOME_UNKNOWN if may_have_happened else Outcome.STORE_UNAVAILABLE
+                self._resolve(Reply(request.id, outcome, request.token, detail=str(error)))
+        self._inputs = [each for each in self._inputs if isinstance(each, Request | Cancel)]
+        self._replica = self._build()
+        if self._drain is not None:
+            self._inputs.insert(0, self._drain)
+        self._reset()
+
+    def _wake_at(self, wake_at_us: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_us = wake_at_us - read_clocks().monotonic_us
+        self._timer = asyncio.get_running_loop().call_later(max(delay_us, 0) / 1e6, self._arrived.set)

@@ -1,0 +1,136 @@
+"""One customer's request, from whichever protocol: checked, carried out by the core, logged.
+
+Decides what of a request can be refused before the core sees it, and how much of the caller's time is
+kept for the answer's way back. Must not know any protocol. Proof: tests/server/test_handler.py.
+"""
+
+import secrets
+from typing import NamedTuple
+
+import structlog
+
+from bankbook.core.commands import Command, Reply, Request, account_of
+from bankbook.core.outcome import Certainty, Outcome
+from bankbook.core.token import EMPTY, TokenCodec, TokenError
+from bankbook.core.types import ID_RULE, MONEY_MAX, BranchId, Money, is_id
+from bankbook.server.driver import Driver, read_clocks
+from bankbook.wire.requests import Envelope, ReplyInfo
+from bankbook.wire.status import Failure
+
+# What of a caller's time is left for the answer, so that a hold ends with a typed error and not with
+# the caller hanging up: a tenth, and never more than this.
+_RETURN_SHARE, _RETURN_MAX_S = 0.1, 0.05
+
+# Of a request id that a caller gives: a UUID has 36 characters.
+_REQUEST_ID_CHARACTERS_MAX = 64
+
+
+class Call(NamedTuple):
+    """How a request came in."""
+
+    method: str
+    remaining_s: float | None
+    """Until the caller hangs up; None where it waits for ever."""
+    request_id: str | None = None
+    balance_max: Money = MONEY_MAX
+    """The largest balance that the caller's protocol can be told."""
+
+
+class Success(NamedTuple):
+    """A request that was carried out."""
+
+    reply: Reply
+    info: ReplyInfo
+
+
+class Handler:
+    """Serves the requests of all protocols of one branch."""
+
+    def __init__(self, branch: BranchId, driver: Driver, codec: TokenCodec, hold_limit_us: int) -> None:
+        self._branch = branch
+        self._driver = driver
+        self._codec = codec
+        self._hold_limit_us = hold_limit_us
+        self._log = structlog.get_logger()
+
+    async def handle(self, command: Command, envelope: Envelope, call: Call) -> Success | Failure:
+        """Carry out a request, hold it first if need be, and say how it ended."""
+        request_id = _request_id(call.request_id)
+        if not is_id(envelope.customer):
+            detail = f"a customer id has {ID_RULE}; this one is {envelope.customer[:80]!r}"
+            return self._refuse(Outcome.INVALID_REQUEST, detail, envelope, call, request_id)
+        try:
+            token = self._codec.decode(envelope.token)
+        except TokenError as error:
+            return self._refuse(Outcome.INVALID_TOKEN, str(error), envelope, call, request_id)
+        request = Request(
+            id=self._driver.next_request(),
+            command=command,
+            deadline_us=self._deadline_us(call.remaining_s),
+            customer=envelope.customer,
+            token=token,
+            guarantees=envelope.guarantees,
+            freshness=envelope.freshness,
+            balance_max=call.balance_max,
+        )
+        reply = await self._driver.ask(request)
+        self._log_reply(request, reply, call, request_id)
+        return self._answer(reply, request_id)
+
+    def _deadline_us(self, remaining_s: float | None) -> int:
+        now_us = read_clocks().monotonic_us
+        if remaining_s is None:
+            return now_us + self._hold_limit_us
+        return now_us + int(1e6 * (remaining_s - min(_RETURN_SHARE * remaining_s, _RETURN_MAX_S)))
+
+    def _answer(self, reply: Reply, request_id: str) -> Success | Failure:
+        info = ReplyInfo(
+            token=self._codec.encode(reply.token),
+            branch=self._branch,
+            held_us=reply.held_us,
+            asked=reply.asked,
+            awaited=reply.awaited,
+            request_id=request_id,
+        )
+        if reply.outcome.certainty is Certainty.DONE:
+            return Success(reply, info)
+        return Failure(reply.outcome, reply.detail, info, reply.branch, reply.balance)
+
+    def _refuse(
+        self, outcome: Outcome, detail: str, envelope: Envelope, call: Call, request_id: str
+    ) -> Failure:
+        self._log.info(
+            "request",
+            request=request_id,
+            method=call.method,
+            customer=envelope.customer[:_REQUEST_ID_CHARACTERS_MAX],
+            outcome=outcome.name,
+            detail=detail,
+        )
+        info = ReplyInfo(self._codec.encode(EMPTY), self._branch, request_id=request_id)
+        return Failure(outcome, detail, info)
+
+    def _log_reply(self, request: Request, reply: Reply, call: Call, request_id: str) -> None:
+        optional = {
+            "detail": reply.detail,
+            "entry": str(reply.entry) if reply.entry else "",
+            "held_ms": reply.held_us / 1000,
+            "asked": reply.asked,
+            "held_for": [f"{gap.origin}#{gap.needs}" for gap in reply.awaited],
+        }
+        self._log.info(
+            "request",
+            request=request_id,
+            method=call.method,
+            customer=request.customer,
+            account=account_of(request.command)[:_REQUEST_ID_CHARACTERS_MAX],
+            outcome=reply.outcome.name,
+            balance=reply.balance,
+            **{name: value for name, value in optional.items() if value},
+        )
+
+
+def _request_id(given: str | None) -> str:
+    if given and given.isprintable() and len(given) <= _REQUEST_ID_CHARACTERS_MAX:
+        return given
+    return secrets.token_hex(4)

@@ -1,0 +1,86 @@
+"""The Bank service of the original protocol: MsgDelivery, byte for byte.
+
+Decides what the original's strings mean here. A client of it has no token, so all it asks is LATEST for
+its customer's account, which keeps read-your-writes for it too. Only a refusal for want of funds is told
+as the original tells it, `result: "fail"`; every other failure is a gRPC status, since the original's
+answer cannot tell a balance that is not known from one of 0. Proof: tests/server/test_original.py.
+
+    interface     here
+    query         the balance of the customer's account, LATEST
+    deposit       a deposit, LATEST
+    withdraw      a withdrawal, LATEST
+    anything else refused; the original's branches told each other updates through this service,
+                  bankbook.v1.Replication is for that now
+"""
+
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from bankbook.core.commands import Command, Deposit, Freshness, Level, ReadBalance, Withdraw
+from bankbook.core.outcome import Outcome
+from bankbook.core.types import BranchId, CustomerId, Money
+from bankbook.server.config import AccountMode, account_of
+from bankbook.server.customers import abort, request_id_of
+from bankbook.server.handler import Call, Handler
+from bankbook.wire.original import bank_pb2, bank_pb2_grpc
+from bankbook.wire.requests import Envelope
+from bankbook.wire.status import Failure
+
+# What the original protocol's int32 can tell.
+INT32_MAX = Money(2**31 - 1)
+
+
+class OriginalServicer(bank_pb2_grpc.BankServicer):
+    """Serves clients of the original protocol."""
+
+    def __init__(self, branch: BranchId, handler: Handler, accounts: AccountMode) -> None:
+        self._branch = branch
+        self._handler = handler
+        self._accounts = accounts
+
+    async def MsgDelivery(  # type: ignore[override]  # noqa: N802  (the original's name)
+        self,
+        request: bank_pb2.BankRequest,
+        context: grpc.aio.ServicerContext[bank_pb2.BankRequest, bank_pb2.BankResponse],
+    ) -> bank_pb2.BankResponse:
+        """Serve one request."""
+        command = self._command(request)
+        if isinstance(command, Failure):
+            await abort(context, command)
+        customer = CustomerId(str(request.id))
+        envelope = Envelope(customer, freshness=Freshness(Level.LATEST))
+        call = Call(
+            f"MsgDelivery/{request.interface}",
+            context.time_remaining(),
+            request_id_of(context),
+            balance_max=INT32_MAX,
+        )
+        return await self._respond(await self._handler.handle(command, envelope, call), context)
+
+    def _command(self, request: bank_pb2.BankRequest) -> Command | Failure:
+        account = account_of(self._accounts, CustomerId(str(request.id)))
+        match request.interface:
+            case "query":
+                return ReadBalance(account)
+            case "deposit":
+                return Deposit(account, Money(request.money))
+            case "withdraw":
+                return Withdraw(account, Money(request.money))
+            case _:
+                return Failure(
+                    Outcome.INVALID_REQUEST,
+                    f"there is no interface {request.interface[:80]!r}; there are query, deposit and withdraw. "
+                    "Branches tell each other updates through bankbook.v1.Replication",
+                )
+
+    async def _respond(
+        self, answer: Any, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> bank_pb2.BankResponse:
+        if not isinstance(answer, Failure):
+            return bank_pb2.BankResponse(result="success", balance=answer.reply.balance, branch=self._branch)
+        fits = answer.balance is not None and abs(answer.balance) <= INT32_MAX
+        if answer.outcome is Outcome.INSUFFICIENT_FUNDS and fits:
+            return bank_pb2.BankResponse(result="fail", balance=answer.balance, branch=self._branch)
+        await abort(context, answer)

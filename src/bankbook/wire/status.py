@@ -1,0 +1,109 @@
+"""Outcomes as gRPC statuses with rich details, and back.
+
+Decides which status code tells which outcome. Must not know when an outcome arises.
+Proof: tests/wire/test_status.py.
+"""
+
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from bankbook.core.outcome import Certainty, Outcome
+from bankbook.wire.requests import MessageDamagedError, ReplyInfo, decode_info, encode_info
+from bankbook.wire.v1 import bank_pb2
+
+DOMAIN = "bankbook"
+
+# Where gRPC looks for a rich status, by its own convention.
+DETAILS_KEY = "grpc-status-details-bin"
+
+# How soon a retryable request may come again: long enough for a stream to reconnect.
+RETRY_AFTER_MS = 100
+
+CODES = {
+    Outcome.OK: grpc.StatusCode.OK,
+    Outcome.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
+    Outcome.INVALID_TOKEN: grpc.StatusCode.INVALID_ARGUMENT,
+    Outcome.SHUTTING_DOWN: grpc.StatusCode.UNAVAILABLE,
+    Outcome.TOO_MANY_HELD: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Outcome.BRANCH_UNREACHABLE: grpc.StatusCode.UNAVAILABLE,
+    Outcome.HOLD_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Outcome.NOT_HOME: grpc.StatusCode.FAILED_PRECONDITION,
+    Outcome.ACCOUNT_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    Outcome.UNKNOWN_ACCOUNT: grpc.StatusCode.NOT_FOUND,
+    Outcome.SAME_ACCOUNT: grpc.StatusCode.INVALID_ARGUMENT,
+    Outcome.CURRENCY_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
+    Outcome.INSUFFICIENT_FUNDS: grpc.StatusCode.FAILED_PRECONDITION,
+    Outcome.BALANCE_LIMIT: grpc.StatusCode.OUT_OF_RANGE,
+    Outcome.NOT_REPRESENTABLE: grpc.StatusCode.OUT_OF_RANGE,
+    Outcome.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Outcome.OUTCOME_UNKNOWN: grpc.StatusCode.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that was not carried out."""
+
+    outcome: Outcome
+    detail: str
+    """One sentence for a person."""
+    info: ReplyInfo | None = None
+    """None where no branch answered."""
+    branch: int | None = None
+    """The branch to ask instead, or the one that could not be reached."""
+    balance: int | None = None
+    """For INSUFFICIENT_FUNDS: the balance that was not enough."""
+
+
+def encode_failure(failure: Failure) -> Status:
+    """Return the rich status that tells a failure."""
+    metadata = {"certainty": failure.outcome.certainty.value}
+    if failure.branch is not None:
+        metadata["branch"] = str(failure.branch)
+    if failure.balance is not None:
+        metadata["balance"] = str(failure.balance)
+    status = Status(code=CODES[failure.outcome].value[0], message=failure.detail)
+    _pack(status, ErrorInfo(reason=failure.outcome.name, domain=DOMAIN, metadata=metadata))
+    if failure.outcome.certainty is Certainty.RETRYABLE:
+        _pack(status, RetryInfo(retry_delay=Duration(nanos=RETRY_AFTER_MS * 1_000_000)))
+    if failure.info is not None:
+        _pack(status, encode_info(failure.info))
+    return status
+
+
+def decode_failure(encoded: bytes | None) -> Failure | None:
+    """Return the failure that a rich status tells; None where it is none of Bankbook's."""
+    if encoded is None:
+        return None
+    status = Status.FromString(encoded)
+    error, info = ErrorInfo(), bank_pb2.ReplyInfo()
+    has_error = any(detail.Unpack(error) for detail in status.details)
+    has_info = any(detail.Unpack(info) for detail in status.details)
+    if not has_error or error.domain != DOMAIN or error.reason not in Outcome.__members__:
+        return None
+    try:
+        decoded = decode_info(info) if has_info else None
+    except MessageDamagedError:
+        return None
+    return Failure(
+        outcome=Outcome[error.reason],
+        detail=status.message,
+        info=decoded,
+        branch=_number(error, "branch"),
+        balance=_number(error, "balance"),
+    )
+
+
+def _pack(status: Status, detail: ErrorInfo | RetryInfo | bank_pb2.ReplyInfo) -> None:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+def _number(error: ErrorInfo, name: str) -> int | None:
+    return int(error.metadata[name]) if name in error.metadata else None
