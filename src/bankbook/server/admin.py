@@ -25,7 +25,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         self._cluster = cluster
         self._driver = driver
 
-    async def GetStatus(  # type: ignore[override]  # noqa: N802  (gRPC's generated name)
+    async def GetStatus(
         self,
         _request: admin_pb2.GetStatusRequest,
         _context: grpc.aio.ServicerContext[admin_pb2.GetStatusRequest, admin_pb2.BranchStatus],

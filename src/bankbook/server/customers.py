@@ -11,30 +11,50 @@ import grpc.aio
 
 from bankbook.core.outcome import Outcome
 from bankbook.server.handler import Call, Handler
-from bankbook.wire.requests import METHODS, MessageDamagedError, decode_envelope, encode_receipt
+from bankbook.wire.requests import (
+    METHODS,
+    AnyRequest,
+    MessageDamagedError,
+    decode_envelope,
+    encode_receipt,
+)
 from bankbook.wire.status import CODES, DETAILS_KEY, Failure, encode_failure
-from bankbook.wire.v1 import bank_pb2
+from bankbook.wire.v1 import bank_pb2, bank_pb2_grpc
 
 REQUEST_ID_KEY = "x-request-id"
 
 _DECODERS = {method.name: method.decode for method in METHODS}
 
+Context = grpc.aio.ServicerContext[Any, bank_pb2.Receipt]
 
-class BankServicer:
-    """Serves every method of the Bank service the same way; see bankbook.wire.requests.METHODS."""
+
+class BankServicer(bank_pb2_grpc.BankServicer):
+    """Serves every method the same way; bankbook.wire.requests.METHODS says what each carries."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
 
-    def __getattr__(self, name: str) -> Any:
-        """Return the handler for one method, as gRPC's generated code looks it up."""
-        if name not in _DECODERS:
-            raise AttributeError(name)
-        return lambda message, context: self._serve(name, message, context)
+    async def OpenAccount(self, request: bank_pb2.OpenAccountRequest, context: Context) -> bank_pb2.Receipt:
+        """Open an account."""
+        return await self._serve("OpenAccount", request, context)
 
-    async def _serve(
-        self, method: str, message: Any, context: grpc.aio.ServicerContext[Any, bank_pb2.Receipt]
-    ) -> bank_pb2.Receipt:
+    async def GetBalance(self, request: bank_pb2.GetBalanceRequest, context: Context) -> bank_pb2.Receipt:
+        """Tell a balance."""
+        return await self._serve("GetBalance", request, context)
+
+    async def Deposit(self, request: bank_pb2.DepositRequest, context: Context) -> bank_pb2.Receipt:
+        """Add to an account."""
+        return await self._serve("Deposit", request, context)
+
+    async def Withdraw(self, request: bank_pb2.WithdrawRequest, context: Context) -> bank_pb2.Receipt:
+        """Take out of an account."""
+        return await self._serve("Withdraw", request, context)
+
+    async def Transfer(self, request: bank_pb2.TransferRequest, context: Context) -> bank_pb2.Receipt:
+        """Move between two accounts."""
+        return await self._serve("Transfer", request, context)
+
+    async def _serve(self, method: str, message: AnyRequest, context: Context) -> bank_pb2.Receipt:
         try:
             command, envelope = _DECODERS[method](message), decode_envelope(message)
         except MessageDamagedError as error:

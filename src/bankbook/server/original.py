@@ -23,7 +23,7 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.server.config import AccountMode, account_of
 from bankbook.server.customers import abort, request_id_of
-from bankbook.server.handler import Call, Handler
+from bankbook.server.handler import Call, Handler, Success
 from bankbook.wire.original import bank_pb2, bank_pb2_grpc
 from bankbook.wire.requests import Envelope
 from bankbook.wire.status import Failure
@@ -40,7 +40,7 @@ class OriginalServicer(bank_pb2_grpc.BankServicer):
         self._handler = handler
         self._accounts = accounts
 
-    async def MsgDelivery(  # type: ignore[override]  # noqa: N802  (the original's name)
+    async def MsgDelivery(
         self,
         request: bank_pb2.BankRequest,
         context: grpc.aio.ServicerContext[bank_pb2.BankRequest, bank_pb2.BankResponse],
@@ -71,16 +71,17 @@ class OriginalServicer(bank_pb2_grpc.BankServicer):
             case _:
                 return Failure(
                     Outcome.INVALID_REQUEST,
-                    f"there is no interface {request.interface[:80]!r}; there are query, deposit and withdraw. "
-                    "Branches tell each other updates through bankbook.v1.Replication",
+                    f"there is no interface {request.interface[:80]!r}; there are query, deposit and "
+                    "withdraw. Branches tell each other updates through bankbook.v1.Replication",
                 )
 
     async def _respond(
-        self, answer: Any, context: grpc.aio.ServicerContext[Any, Any]
+        self, answer: Success | Failure, context: grpc.aio.ServicerContext[Any, Any]
     ) -> bank_pb2.BankResponse:
-        if not isinstance(answer, Failure):
-            return bank_pb2.BankResponse(result="success", balance=answer.reply.balance, branch=self._branch)
-        fits = answer.balance is not None and abs(answer.balance) <= INT32_MAX
-        if answer.outcome is Outcome.INSUFFICIENT_FUNDS and fits:
-            return bank_pb2.BankResponse(result="fail", balance=answer.balance, branch=self._branch)
-        await abort(context, answer)
+        balance = answer.reply.balance if isinstance(answer, Success) else answer.balance
+        fits = balance is not None and abs(balance) <= INT32_MAX
+        if isinstance(answer, Failure) and not (answer.outcome is Outcome.INSUFFICIENT_FUNDS and fits):
+            await abort(context, answer)
+        assert balance is not None, "success and want of funds both tell the balance"
+        result = "success" if isinstance(answer, Success) else "fail"
+        return bank_pb2.BankResponse(result=result, balance=balance, branch=self._branch)

@@ -12,7 +12,6 @@ notice one that is merely silent.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 import grpc
@@ -331,17 +330,20 @@ async def _first_greeting(
 
 
 async def _first_of(*both: Awaitable[None]) -> None:
-    """Wait for whichever ends first, end the other, and raise what the first raised."""
+    """Wait for whichever ends first, end the other, and raise what either raised."""
     tasks = [asyncio.ensure_future(each) for each in both]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError, grpc.aio.AioRpcError, grpc.aio.UsageError):
-                await task
+        # Not `await task`: it could not tell the task's cancellation from our own, and a link that
+        # swallows its own cancellation never ends.
+        await asyncio.wait(tasks)
+    errors = [task.exception() for task in tasks if not task.cancelled()]
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def _in_short(error: Exception) -> str:
@@ -356,7 +358,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
 
-    async def Replicate(  # type: ignore[override]  # noqa: N802  (gRPC's generated name)
+    async def Replicate(  # type: ignore[override]
         self,
         request_iterator: AsyncIterator[replication_pb2.SubscriberMessages],
         context: grpc.aio.ServicerContext[

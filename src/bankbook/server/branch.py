@@ -1,0 +1,148 @@
+"""One branch as a process, from its start to its end.
+
+Decides the order in which things start and stop. Proof: tests/server/test_processes.py.
+
+Starting: the store, the core, the listening port, then the streams to the other branches. Stopping is
+the same backwards: refuse new requests, end what is held, give the others a bounded time to take what
+they lack, close the streams, the port and the store.
+"""
+
+import asyncio
+import secrets
+import signal
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from bankbook.core.ports import Identity
+from bankbook.core.token import TokenCodec
+from bankbook.core.types import INCARNATION_MAX, Incarnation, Origin
+from bankbook.server.admin import AdminServicer
+from bankbook.server.config import BranchConfig
+from bankbook.server.customers import BankServicer
+from bankbook.server.driver import Driver
+from bankbook.server.handler import Handler
+from bankbook.server.original import OriginalServicer
+from bankbook.server.peers import Peers, ReplicationServicer
+from bankbook.store.base import Store
+from bankbook.store.memory import MemoryStore
+from bankbook.wire.original import bank_pb2 as original_pb2
+from bankbook.wire.original import bank_pb2_grpc as original_pb2_grpc
+from bankbook.wire.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    bank_pb2,
+    bank_pb2_grpc,
+    replication_pb2,
+    replication_pb2_grpc,
+)
+
+# What is under way when the port closes: answers that are written, nothing that waits.
+_CLOSE_GRACE_S = 0.5
+
+_SERVER_OPTIONS = (
+    # A second branch on a taken port must fail loudly, and not share its requests.
+    ("grpc.so_reuseport", 0),
+    # As often as the streams of other branches ping; see peers.CHANNEL_OPTIONS.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+)
+
+
+class PortTakenError(Exception):
+    """The branch cannot listen where it was told to; the message says what to do."""
+
+
+class Branch:
+    """One branch in this process."""
+
+    def __init__(self, config: BranchConfig) -> None:
+        """Open the store. Raises StoreError."""
+        self._config = config
+        self._store = open_store(config)
+        self._log = structlog.get_logger()
+        self.peers = Peers(self._store, config.delay_from)
+        self._driver = Driver(self._store, config.settings(), self.peers.send, self.peers.reset)
+        self.peers.driver = self._driver
+        self._server = grpc.aio.server(options=_SERVER_OPTIONS)
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+        self._add_services()
+        self._stepping: asyncio.Task[None] | None = None
+        self._has_ended = asyncio.Event()
+
+    async def start(self) -> int:
+        """Begin to serve; return the port. Raises PortTakenError."""
+        try:
+            port = self._server.add_insecure_port(self._config.listen)
+        except RuntimeError as error:
+            raise PortTakenError(
+                f"branch {self._config.branch} cannot listen at {self._config.listen}: the port is taken, "
+                "or the address is not this machine's. Is another bank running?"
+            ) from error
+        self._stepping = asyncio.create_task(self._driver.run(), name="driver")
+        self._stepping.add_done_callback(lambda _: self._has_ended.set())
+        await self._server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        self._log.info("branch.listening", port=port, incarnation=f"{self._store.identity.origin}")
+        return port
+
+    async def ended(self) -> None:
+        """Return when the driver has ended, which it does by itself only for a bug of ours."""
+        await self._has_ended.wait()
+        if self._stepping is not None and not self._stepping.cancelled():
+            self._stepping.result()
+
+    async def stop(self, drain_us: int) -> None:
+        """Stop serving; held requests and unpropagated entries get `drain_us` at the most."""
+        self._log.info("branch.stopping")
+        await self._health.enter_graceful_shutdown()
+        if self._stepping is not None and not self._stepping.done():
+            await self._driver.drain(drain_us)
+        await self.peers.close()
+        await self._server.stop(_CLOSE_GRACE_S)
+        if self._stepping is not None:
+            self._stepping.cancel()
+            await asyncio.wait([self._stepping])
+        await self._driver.close()
+        self._log.info("branch.stopped")
+
+    def _add_services(self) -> None:
+        config = self._config
+        codec = TokenCodec(config.genesis.cluster, config.token_key)
+        handler = Handler(config.branch, self._driver, codec, config.hold_limit_us)
+        original = OriginalServicer(config.branch, handler, config.accounts)
+        bank_pb2_grpc.add_BankServicer_to_server(BankServicer(handler), self._server)
+        original_pb2_grpc.add_BankServicer_to_server(original, self._server)
+        replication_pb2_grpc.add_ReplicationServicer_to_server(ReplicationServicer(self.peers), self._server)
+        admin_pb2_grpc.add_AdminServicer_to_server(
+            AdminServicer(config.genesis.cluster, self._driver), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        described = (bank_pb2, replication_pb2, admin_pb2, original_pb2, health_pb2)
+        names = [s.full_name for m in described for s in m.DESCRIPTOR.services_by_name.values()]
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+
+
+def open_store(config: BranchConfig) -> Store:
+    """Open the branch's store, or create it. Raises StoreError."""
+    incarnation = Incarnation(1 + secrets.randbelow(INCARNATION_MAX))
+    if config.data is None:
+        return MemoryStore(Identity(Origin(config.branch, incarnation), config.genesis))
+    raise NotImplementedError
+
+
+def on_signals(stop: asyncio.Event) -> None:
+    """Let the first SIGINT or SIGTERM set `stop`, and the second end the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def first(number: signal.Signals) -> None:
+        stop.set()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+        structlog.get_logger().info("signal", signal=number.name)
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, first, each)

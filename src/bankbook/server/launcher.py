@@ -1,0 +1,276 @@
+"""Many branches on this machine, each a process that never outlives the launcher.
+
+Decides the order in which processes start and stop. Must not know what they serve.
+Proof: tests/server/test_processes.py.
+
+Processes are forked from one helper that has everything imported and nothing started (the standard
+library's fork server), so that ten branches are up in the time of one. A pipe joins each branch to its
+launcher. Orders travel over it; and when the launcher is gone, killed with -9 even, the operating
+system closes it, and the branch ends.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple, Self
+
+import structlog
+
+from bankbook.core.types import BranchId
+from bankbook.server.branch import Branch, PortTakenError, on_signals
+from bankbook.server.config import BranchConfig
+from bankbook.server.logs import configure_logs
+from bankbook.store.base import StoreError
+
+# Ten branches take a third of a second; this is for a machine in distress.
+_START_TIMEOUT_S = 60.0
+
+# Beyond what a branch is given for draining: closing streams and files.
+_STOP_EXTRA_S = 5.0
+
+
+class LaunchError(Exception):
+    """The bank could not be started; the message says why and what to do."""
+
+
+class Listening(NamedTuple):
+    """A branch serves at this port."""
+
+    port: int
+
+
+class Ready(NamedTuple):
+    """A branch has a stream to every other one."""
+
+
+class Failed(NamedTuple):
+    """A branch could not start."""
+
+    why: str
+
+
+class Meet(NamedTuple):
+    """The addresses of all branches: connect to them."""
+
+    addresses: dict[BranchId, str]
+
+
+class Stop(NamedTuple):
+    """Drain, then end."""
+
+
+@dataclass(slots=True)
+class _Child:
+    config: BranchConfig
+    process: BaseProcess
+    pipe: Connection
+    address: str = ""
+
+
+class Launcher:
+    """The processes of one bank on this machine. Use it with `with`: leaving it stops them all."""
+
+    def __init__(self, configs: Iterable[BranchConfig]) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([__name__])
+        self._configs = list(configs)
+        self._children: dict[BranchId, _Child] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def addresses(self) -> dict[BranchId, str]:
+        """Where each branch listens."""
+        return {branch: child.address for branch, child in self._children.items()}
+
+    def pid(self, branch: BranchId) -> int:
+        """Return the process id of a branch."""
+        pid = self._children[branch].process.pid
+        assert pid is not None, "a child that was started has a process id"
+        return pid
+
+    def start(self) -> None:
+        """Start every branch, and wait until each has a stream to every other one.
+
+        Raises LaunchError; then nothing is left running.
+        """
+        try:
+            for config in self._configs:
+                self._children[config.branch] = self._spawn(config)
+            self._await_listening(self._children)
+            for child in self._children.values():
+                child.pipe.send(Meet(self.addresses))
+            self._await_ready(self._children)
+        except BaseException:
+            self.kill_all()
+            raise
+
+    def restart(self, branch: BranchId) -> None:
+        """Start a branch that has ended again, at the port it had. Raises LaunchError."""
+        old = self._children[branch]
+        old.process.join()
+        old.pipe.close()
+        child = self._spawn(replace(old.config, listen=old.address))
+        self._children[branch] = child
+        self._await_listening({branch: child})
+        child.pipe.send(Meet(self.addresses))
+        self._await_ready({branch: child})
+
+    def kill(self, branch: BranchId) -> None:
+        """End a branch with SIGKILL."""
+        process = self._children[branch].process
+        process.kill()
+        process.join()
+
+    def ended(self) -> dict[BranchId, str]:
+        """Return the branches that have ended by themselves, and how."""
+        return {
+            branch: _how_it_ended(child.process.exitcode)
+            for branch, child in self._children.items()
+            if child.process.exitcode is not None
+        }
+
+    def stop(self) -> None:
+        """Stop every branch; whoever does not stop in time is killed. Stopping twice is harmless."""
+        for child in self._children.values():
+            try:
+                child.pipe.send(Stop())
+            except OSError:
+                continue  # it has ended already
+        until = time.monotonic() + _STOP_EXTRA_S
+        for child in self._children.values():
+            drain_s = child.config.drain_us / 1e6
+            child.process.join(max(until + drain_s - time.monotonic(), 0))
+        self.kill_all()
+
+    def kill_all(self) -> None:
+        """End every branch at once."""
+        for child in self._children.values():
+            if child.process.is_alive():
+                child.process.kill()
+            child.process.join()
+            child.process.close()
+            child.pipe.close()
+        self._children.clear()
+
+    def _spawn(self, config: BranchConfig) -> _Child:
+        mine, theirs = self._context.Pipe()
+        name = f"branch-{config.branch}"
+        process = self._context.Process(target=run_child, args=(config, theirs), name=name)
+        process.start()
+        theirs.close()
+        return _Child(config, process, mine)
+
+    def _await_listening(self, children: dict[BranchId, _Child]) -> None:
+        for branch, message in self._replies(children):
+            assert isinstance(message, Listening), f"branch {branch} said {message} before it listened"
+            host = children[branch].config.listen.rpartition(":")[0]
+            children[branch].address = f"{host}:{message.port}"
+
+    def _await_ready(self, children: dict[BranchId, _Child]) -> None:
+        for branch, message in self._replies(children):
+            assert isinstance(message, Ready), f"branch {branch} said {message} before it was ready"
+
+    def _replies(self, children: dict[BranchId, _Child]) -> list[tuple[BranchId, Listening | Ready]]:
+        """Return one reply of each child, or raise LaunchError for the first that failed."""
+        waiting = {child.pipe: branch for branch, child in children.items()}
+        until = time.monotonic() + _START_TIMEOUT_S
+        replies = []
+        while waiting:
+            ready = wait(list(waiting), until - time.monotonic())
+            if not ready:
+                raise LaunchError(
+                    f"branch {min(waiting.values())} did not start within {_START_TIMEOUT_S:.0f} s"
+                )
+            for pipe in ready:
+                assert isinstance(pipe, Connection)
+                branch = waiting.pop(pipe)
+                replies.append((branch, _reply_of(branch, pipe)))
+        return replies
+
+
+def _reply_of(branch: BranchId, pipe: Connection) -> Listening | Ready:
+    try:
+        message = pipe.recv()
+    except (EOFError, OSError) as error:
+        raise LaunchError(f"branch {branch} ended while it was starting; its log may say why") from error
+    if isinstance(message, Failed):
+        raise LaunchError(message.why)
+    assert isinstance(message, Listening | Ready)
+    return message
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    return f"ended with exit status {exit_code}"
+
+
+def run_child(config: BranchConfig, pipe: Connection) -> None:
+    """Be one branch, joined to its launcher by `pipe`. Runs in a process of its own."""
+    configure_logs(config.log_level, config.log_file, config.branch)
+    try:
+        asyncio.run(_run_child(config, pipe))
+    except (PortTakenError, StoreError) as error:
+        pipe.send(Failed(str(error)))
+        raise SystemExit(1) from None
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise SystemExit(1) from None
+
+
+async def _run_child(config: BranchConfig, pipe: Connection) -> None:
+    stop, orphaned = asyncio.Event(), asyncio.Event()
+    on_signals(stop)
+    branch = Branch(config)
+    try:
+        pipe.send(Listening(await branch.start()))
+        ends = (stop.wait(), branch.ended(), _take_orders(branch, pipe, orphaned))
+        waits = [asyncio.create_task(each) for each in ends]
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
+        for task in done:
+            task.result()
+    finally:
+        await branch.stop(0 if orphaned.is_set() else config.drain_us)
+
+
+async def _take_orders(branch: Branch, pipe: Connection, orphaned: asyncio.Event) -> None:
+    """Do as the launcher says, until it says stop or is gone."""
+    readable = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pipe.fileno(), readable.set)
+    announcing: asyncio.Task[None] | None = None
+    try:
+        while True:
+            await readable.wait()
+            readable.clear()
+            while pipe.poll():
+                match pipe.recv():
+                    case Meet(addresses):
+                        branch.peers.connect(addresses)
+                        announcing = asyncio.create_task(_announce_ready(branch, pipe))
+                    case Stop():
+                        return
+    except (EOFError, OSError):
+        structlog.get_logger().warning("launcher.gone", pid=os.getpid())
+        orphaned.set()
+    finally:
+        loop.remove_reader(pipe.fileno())
+        if announcing is not None:
+            announcing.cancel()
+
+
+async def _announce_ready(branch: Branch, pipe: Connection) -> None:
+    await branch.peers.all_connected()
+    pipe.send(Ready())
