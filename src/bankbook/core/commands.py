@@ -87,14 +87,19 @@ def complaint_about(command: Command) -> str | None:
             return f"an account id has {ID_RULE}; this one is {account[:80]!r}"
     if isinstance(command, OpenAccount):
         return _complaint_about_terms(command.opening)
-    if not isinstance(command, ReadBalance) and not 0 <= command.amount <= MONEY_MAX:
-        return f"an amount is an integer from 0 to {MONEY_MAX} minor units; this one is {command.amount}"
-    return None
+    if isinstance(command, ReadBalance) or _is_money(command.amount, 0, MONEY_MAX):
+        return None
+    return f"an amount is an integer from 0 to {MONEY_MAX} minor units; this one is {command.amount!r}"
+
+
+def _is_money(value: int, low: int, high: int) -> bool:
+    """A bool or a float is none, whatever the caller's types promised."""
+    return type(value) is int and low <= value <= high
 
 
 def _complaint_about_terms(opening: Opening) -> str | None:
-    if opening.floor is not None and not -MONEY_MAX <= opening.floor <= 0:
-        return f"a floor is 0, or a credit line down to {-MONEY_MAX}, or none; this one is {opening.floor}"
+    if opening.floor is not None and not _is_money(opening.floor, -MONEY_MAX, 0):
+        return f"a floor is 0, or a credit line down to {-MONEY_MAX}, or none; this one is {opening.floor!r}"
     if opening.currency and not is_id(opening.currency):
         return f"a currency has {ID_RULE}; this one is {opening.currency[:80]!r}"
     return None
@@ -121,6 +126,16 @@ class Freshness(NamedTuple):
     """For BOUNDED: microseconds."""
 
 
+LOCAL = Freshness(Level.LOCAL)
+SESSION = Freshness(Level.SESSION)
+LATEST = Freshness(Level.LATEST)
+
+
+def bounded(seconds: float) -> Freshness:
+    """Return the freshness of whatever was acknowledged anywhere up to so long ago."""
+    return Freshness(Level.BOUNDED, int(seconds * 1_000_000))
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request, as the driver hands it in."""
@@ -132,7 +147,7 @@ class Request:
     customer: CustomerId
     token: Token = EMPTY
     guarantees: Guarantee = Guarantee.ALL
-    freshness: Freshness = Freshness()
+    freshness: Freshness = SESSION
     balance_max: Money = MONEY_MAX
     """The largest balance that the caller's protocol can be told."""
 

@@ -9,6 +9,7 @@ from bankbook.core.commands import account_of
 from bankbook.core.freshness import Peer
 from bankbook.core.holds import Held
 from bankbook.core.replica import Status
+from bankbook.server.config import BranchConfig
 from bankbook.server.driver import Driver, read_clocks
 from bankbook.wire.peers import encode_vector
 from bankbook.wire.requests import encode_gap, encode_origin
@@ -21,8 +22,8 @@ HOLDS_TOLD_MAX = 1000
 class AdminServicer(admin_pb2_grpc.AdminServicer):
     """Tells what one branch knows."""
 
-    def __init__(self, cluster: str, driver: Driver) -> None:
-        self._cluster = cluster
+    def __init__(self, config: BranchConfig, driver: Driver) -> None:
+        self._config = config
         self._driver = driver
 
     async def GetStatus(
@@ -34,7 +35,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         status = await self._driver.status()
         now_us = read_clocks().monotonic_us
         return admin_pb2.BranchStatus(
-            cluster=self._cluster,
+            cluster=self._config.genesis.cluster,
             origin=encode_origin(status.origin),
             applied=encode_vector(status.applied),
             stable=encode_vector(status.stable),
@@ -42,6 +43,8 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             holds=[_encode_hold(held, status, now_us) for held in status.held[:HOLDS_TOLD_MAX]],
             held=len(status.held),
             inbox=status.inbox,
+            opening_balance=self._config.genesis.opening_balance,
+            accounts=self._config.accounts.value,
         )
 
 

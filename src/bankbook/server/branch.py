@@ -116,9 +116,7 @@ class Branch:
         bank_pb2_grpc.add_BankServicer_to_server(BankServicer(handler), self._server)
         original_pb2_grpc.add_BankServicer_to_server(original, self._server)
         replication_pb2_grpc.add_ReplicationServicer_to_server(ReplicationServicer(self.peers), self._server)
-        admin_pb2_grpc.add_AdminServicer_to_server(
-            AdminServicer(config.genesis.cluster, self._driver), self._server
-        )
+        admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, self._driver), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         described = (bank_pb2, replication_pb2, admin_pb2, original_pb2, health_pb2)
         names = [s.full_name for m in described for s in m.DESCRIPTOR.services_by_name.values()]

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+from grpc_status import rpc_status
 
 from bankbook.core.outcome import Outcome
 from bankbook.server.handler import Call, Handler
@@ -18,7 +19,7 @@ from bankbook.wire.requests import (
     decode_envelope,
     encode_receipt,
 )
-from bankbook.wire.status import CODES, DETAILS_KEY, Failure, encode_failure
+from bankbook.wire.status import Failure, encode_failure
 from bankbook.wire.v1 import bank_pb2, bank_pb2_grpc
 
 REQUEST_ID_KEY = "x-request-id"
@@ -76,6 +77,6 @@ def request_id_of(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], failure: Failure) -> NoReturn:
     """End a call with a rich status."""
-    encoded = encode_failure(failure).SerializeToString()
-    await context.abort(CODES[failure.outcome], failure.detail, ((DETAILS_KEY, encoded),))
+    status = rpc_status.to_status(encode_failure(failure))
+    await context.abort(status.code, status.details, status.trailing_metadata)
     raise AssertionError("abort does not return")

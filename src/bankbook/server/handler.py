@@ -11,7 +11,7 @@ import structlog
 
 from bankbook.core.commands import Command, Reply, Request, account_of
 from bankbook.core.outcome import Certainty, Outcome
-from bankbook.core.token import EMPTY, TokenCodec, TokenError
+from bankbook.core.token import TokenCodec, TokenError
 from bankbook.core.types import ID_RULE, MONEY_MAX, BranchId, Money, is_id
 from bankbook.server.driver import Driver, read_clocks
 from bankbook.wire.requests import Envelope, ReplyInfo
@@ -107,8 +107,7 @@ class Handler:
             outcome=outcome.name,
             detail=detail,
         )
-        info = ReplyInfo(self._codec.encode(EMPTY), self._branch, request_id=request_id)
-        return Failure(outcome, detail, info)
+        return Failure(outcome, detail)
 
     def _log_reply(self, request: Request, reply: Reply, call: Call, request_id: str) -> None:
         optional = {

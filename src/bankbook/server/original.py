@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from bankbook.core.commands import Command, Deposit, Freshness, Level, ReadBalance, Withdraw
+from bankbook.core.commands import LATEST, Command, Deposit, ReadBalance, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.server.config import AccountMode, account_of
@@ -50,7 +50,7 @@ class OriginalServicer(bank_pb2_grpc.BankServicer):
         if isinstance(command, Failure):
             await abort(context, command)
         customer = CustomerId(str(request.id))
-        envelope = Envelope(customer, freshness=Freshness(Level.LATEST))
+        envelope = Envelope(customer, freshness=LATEST)
         call = Call(
             f"MsgDelivery/{request.interface}",
             context.time_remaining(),

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bankbook.core.commands import (
+    LATEST,
+    LOCAL,
+    SESSION,
     Command,
     Deposit,
     EntryId,
@@ -55,7 +58,7 @@ class Envelope(NamedTuple):
     customer: CustomerId
     token: bytes = b""
     guarantees: Guarantee = Guarantee.ALL
-    freshness: Freshness = Freshness()
+    freshness: Freshness = SESSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,16 @@ class Receipt:
     entry: EntryId | None
     """What was written; None where nothing was."""
     info: ReplyInfo
+
+    @property
+    def branch(self) -> int:
+        """The branch that answered."""
+        return self.info.branch
+
+    @property
+    def held_us(self) -> int:
+        """How long the request was held, in microseconds."""
+        return self.info.held_us
 
 
 class Method(NamedTuple):
@@ -165,7 +178,7 @@ def decode_envelope(message: AnyRequest) -> Envelope:
             if number not in _GUARANTEES:
                 raise MessageDamagedError(f"there is no guarantee number {number}")
             guarantees |= _GUARANTEES[number]
-    freshness = Freshness()
+    freshness = SESSION
     if not isinstance(message, bank_pb2.OpenAccountRequest):
         freshness = _decode_freshness(message.freshness)
     return Envelope(CustomerId(session.customer), session.token, guarantees, freshness)
@@ -186,13 +199,13 @@ def _encode_freshness(freshness: Freshness, message: bank_pb2.Freshness) -> None
 def _decode_freshness(message: bank_pb2.Freshness) -> Freshness:
     match message.WhichOneof("level"):
         case "local":
-            return Freshness(Level.LOCAL)
+            return LOCAL
         case "bounded":
             return Freshness(Level.BOUNDED, message.bounded.milliseconds * 1000)
         case "latest":
-            return Freshness(Level.LATEST)
+            return LATEST
         case _:
-            return Freshness(Level.SESSION)
+            return SESSION
 
 
 def encode_receipt(reply: Reply, info: ReplyInfo) -> bank_pb2.Receipt:

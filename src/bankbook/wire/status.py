@@ -18,9 +18,6 @@ from bankbook.wire.v1 import bank_pb2
 
 DOMAIN = "bankbook"
 
-# Where gRPC looks for a rich status, by its own convention.
-DETAILS_KEY = "grpc-status-details-bin"
-
 # How soon a retryable request may come again: long enough for a stream to reconnect.
 RETRY_AFTER_MS = 100
 
@@ -76,11 +73,10 @@ def encode_failure(failure: Failure) -> Status:
     return status
 
 
-def decode_failure(encoded: bytes | None) -> Failure | None:
+def decode_failure(status: Status | None) -> Failure | None:
     """Return the failure that a rich status tells; None where it is none of Bankbook's."""
-    if encoded is None:
+    if status is None:
         return None
-    status = Status.FromString(encoded)
     error, info = ErrorInfo(), bank_pb2.ReplyInfo()
     has_error = any(detail.Unpack(error) for detail in status.details)
     has_info = any(detail.Unpack(info) for detail in status.details)

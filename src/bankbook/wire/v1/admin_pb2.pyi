@@ -47,10 +47,16 @@ class BranchStatus(_message.Message):
     HOLDS_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
     INBOX_FIELD_NUMBER: _builtins.int
+    OPENING_BALANCE_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     held: _builtins.int
     inbox: _builtins.int
     """Entries that arrived and wait for what they depend on."""
+    opening_balance: _builtins.int
+    """What the bank began with; absent where accounts are opened one by one."""
+    accounts: _builtins.str
+    """What a customer of a scenario deposits to: "own" or "shared"."""
     @_builtins.property
     def origin(self) -> _bank_pb2.Origin: ...
     @_builtins.property
@@ -78,12 +84,16 @@ class BranchStatus(_message.Message):
         holds: _abc.Iterable[Global___Hold] | None = ...,
         held: _builtins.int = ...,
         inbox: _builtins.int = ...,
+        opening_balance: _builtins.int | None = ...,
+        accounts: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "origin", b"origin", "stable", b"stable"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "applied", b"applied", "opening_balance", b"opening_balance", "origin", b"origin", "stable", b"stable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "cluster", b"cluster", "held", b"held", "holds", b"holds", "inbox", b"inbox", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "cluster", b"cluster", "held", b"held", "holds", b"holds", "inbox", b"inbox", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__opening_balance: _TypeAlias = _typing.Literal["opening_balance"]  # noqa: Y015
+    _WhichOneofArgType__opening_balance: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__opening_balance) -> _WhichOneofReturnType__opening_balance | None: ...
 
 Global___BranchStatus: _TypeAlias = BranchStatus  # noqa: Y015
 

@@ -1,0 +1,177 @@
+"""The exceptions of the client library, one for each outcome but OK.
+
+    BankbookError
+    ├── RefusedError                nothing happened, and nothing will as things stand
+    │   ├── InvalidRequestError
+    │   ├── InvalidTokenError
+    │   ├── NotHomeError
+    │   ├── AccountExistsError
+    │   ├── UnknownAccountError
+    │   ├── SameAccountError
+    │   ├── CurrencyMismatchError
+    │   ├── InsufficientFundsError
+    │   ├── BalanceLimitError
+    │   └── NotRepresentableError
+    ├── RetryableError              nothing happened yet: the same request may be sent again
+    │   ├── ShuttingDownError
+    │   ├── TooManyHeldError
+    │   ├── BranchUnreachableError
+    │   ├── HoldTimeoutError
+    │   └── StoreUnavailableError
+    └── OutcomeUnknownError         it happened once or not at all: read the balance to know
+
+Decides nothing: bankbook.core.outcome says what each means. Proof: tests/client/test_errors.py.
+"""
+
+from typing import ClassVar
+
+from bankbook.core.outcome import Outcome
+from bankbook.core.vector import Gap
+from bankbook.wire.status import Failure
+
+
+class BankbookError(Exception):
+    """A request was not carried out, or nobody knows; its text says why and what to do."""
+
+    outcome: ClassVar[Outcome]
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.detail}. {failure.outcome.in_words}")
+        self.failure = failure
+
+    @property
+    def branch(self) -> int | None:
+        """The branch to ask instead, or the one that could not be reached; None where none is named."""
+        return self.failure.branch
+
+    @property
+    def balance(self) -> int | None:
+        """The balance that was not enough, in minor units; None for other errors."""
+        return self.failure.balance
+
+    @property
+    def awaited(self) -> tuple[Gap, ...]:
+        """What was missing: origin, what its log had here, what was needed. Empty for other errors."""
+        return self.failure.info.awaited if self.failure.info is not None else ()
+
+    @property
+    def held_us(self) -> int:
+        """How long the request was held before it was given up, in microseconds."""
+        return self.failure.info.held_us if self.failure.info is not None else 0
+
+
+class RefusedError(BankbookError):
+    """Nothing happened, and the same request would be refused again as things stand."""
+
+
+class RetryableError(BankbookError):
+    """Nothing happened yet; the same request may be sent again, here or elsewhere."""
+
+
+class OutcomeUnknownError(BankbookError):
+    """The answer was lost: the request took effect once or not at all."""
+
+    outcome = Outcome.OUTCOME_UNKNOWN
+
+
+class InvalidRequestError(RefusedError):
+    """A part of the request is missing, malformed or out of bounds."""
+
+    outcome = Outcome.INVALID_REQUEST
+
+
+class InvalidTokenError(RefusedError):
+    """The session token is damaged, forged, of another bank, or names what was never decided."""
+
+    outcome = Outcome.INVALID_TOKEN
+
+
+class NotHomeError(RefusedError):
+    """Only the account's home branch opens it; `branch` names it."""
+
+    outcome = Outcome.NOT_HOME
+
+
+class AccountExistsError(RefusedError):
+    """The account is open already."""
+
+    outcome = Outcome.ACCOUNT_EXISTS
+
+
+class UnknownAccountError(RefusedError):
+    """There is no such account at this branch (yet)."""
+
+    outcome = Outcome.UNKNOWN_ACCOUNT
+
+
+class SameAccountError(RefusedError):
+    """A transfer needs two different accounts."""
+
+    outcome = Outcome.SAME_ACCOUNT
+
+
+class CurrencyMismatchError(RefusedError):
+    """The two accounts count different currencies."""
+
+    outcome = Outcome.CURRENCY_MISMATCH
+
+
+class InsufficientFundsError(RefusedError):
+    """The account would fall below its floor; `balance` says what there is."""
+
+    outcome = Outcome.INSUFFICIENT_FUNDS
+
+
+class BalanceLimitError(RefusedError):
+    """The balance would leave the range that is kept exactly."""
+
+    outcome = Outcome.BALANCE_LIMIT
+
+
+class NotRepresentableError(RefusedError):
+    """The balance does not fit the caller's protocol."""
+
+    outcome = Outcome.NOT_REPRESENTABLE
+
+
+class ShuttingDownError(RetryableError):
+    """The branch is stopping."""
+
+    outcome = Outcome.SHUTTING_DOWN
+
+
+class TooManyHeldError(RetryableError):
+    """The branch holds as many requests as it may."""
+
+    outcome = Outcome.TOO_MANY_HELD
+
+
+class BranchUnreachableError(RetryableError):
+    """A branch whose answer is needed could not be reached; `branch` names it."""
+
+    outcome = Outcome.BRANCH_UNREACHABLE
+
+
+class HoldTimeoutError(RetryableError):
+    """What the request depends on did not arrive in time; `awaited` names it."""
+
+    outcome = Outcome.HOLD_TIMEOUT
+
+
+class StoreUnavailableError(RetryableError):
+    """The branch could not write to its store, and did not."""
+
+    outcome = Outcome.STORE_UNAVAILABLE
+
+
+ERRORS: dict[Outcome, type[BankbookError]] = {
+    error.outcome: error
+    for family in (RefusedError, RetryableError, BankbookError)
+    for error in family.__subclasses__()
+    if hasattr(error, "outcome")
+}
+
+
+def error_for(failure: Failure) -> BankbookError:
+    """Return the exception that tells a failure."""
+    return ERRORS[failure.outcome](failure)
