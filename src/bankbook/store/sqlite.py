@@ -32,6 +32,7 @@ _UPSERT_HOLDING = """
     ON CONFLICT (account, origin) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)
 """
 _UPDATE_CLOCK = "UPDATE meta SET value = ? WHERE name = 'clock'"
+_COUNT_FAILURE = "UPDATE meta SET value = value + 1 WHERE name = 'failed commits'"
 
 _SELECT_ORIGINS = "SELECT number, branch, incarnation, applied FROM origin ORDER BY number"
 _SELECT_CLOCK = "SELECT value FROM meta WHERE name = 'clock'"
@@ -166,14 +167,15 @@ class SqliteStore:
 
         SQLite has rolled back, but the disk may have the whole transaction all the same: suppose every
         page of it reached the write-ahead log and only the fsync failed. After a crash it would come
-        back. The next commit is written over it, so one that changes nothing makes certain.
+        back. The next commit is written over it, so a small one makes certain. It has to change
+        something: SQLite does not write a page that stays as it is.
 
         A full disk needs no proof. The mark of a commit is written last, and there was no room for it.
         """
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
             return
         try:
-            self._connection.execute(_UPDATE_CLOCK, (self._clock,))
+            self._connection.execute(_COUNT_FAILURE)
         except sqlite3.Error as another:
             error.add_note(f"and then: {another}")
             raise CommitUnknownError(explain(self._path, error)) from error

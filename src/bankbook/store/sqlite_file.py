@@ -35,7 +35,7 @@ WAL_BYTES_KEPT_MAX = 16 * 1024 * 1024
 # without a second lookup (docs/decisions/0003-sqlite.md has the figures).
 SCHEMA = (
     """
-    CREATE TABLE meta (  -- whose store this is, and the hybrid clock
+    CREATE TABLE meta (  -- whose store this is, and the numbers that are kept beside its logs
         name  TEXT PRIMARY KEY,
         value ANY
     ) STRICT, WITHOUT ROWID
@@ -136,7 +136,7 @@ def explain(path: Path, error: sqlite3.Error) -> str:
     code = (
         getattr(error, "sqlite_errorcode", 0) & 0xFF
     )  # an extended code keeps the plain one in its low byte
-    meaning = _MEANINGS.get(code, "could not be used: check the disk, or restore the file")
+    meaning = _MEANINGS.get(code, "could not be used: restore the file, or choose another --data directory")
     return f"{path} {meaning} ({error})"
 
 
@@ -146,6 +146,7 @@ _MEANINGS = {
     sqlite3.SQLITE_CORRUPT: "is damaged: move it away and start again as a new incarnation",
     sqlite3.SQLITE_FULL: "could not be written, the disk is full: make room",
     sqlite3.SQLITE_READONLY: "could not be written: give this user write permission",
+    sqlite3.SQLITE_IOERR: "could not be read or written: check the disk",
     sqlite3.SQLITE_CANTOPEN: (
         "could not be opened: give this user permission to read and write it and its folder, "
         "or choose another --data directory"
@@ -232,6 +233,7 @@ def _create(connection: sqlite3.Connection, identity: Identity) -> None:
             ("branches", json.dumps(genesis.branches)),
             ("opening balance", genesis.opening_balance),
             ("clock", 0),
+            ("failed commits", 0),
         ],
     )
 
