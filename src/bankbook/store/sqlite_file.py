@@ -31,8 +31,8 @@ CACHE_KIB_MAX = 32 * 1024
 WAL_BYTES_KEPT_MAX = 16 * 1024 * 1024
 
 # `origin` gives every log a small number, because `log` and `holding` repeat it in each of their rows.
-# The keys of WITHOUT ROWID tables are the tables themselves: a log is read and a write set is found
-# without a second lookup (docs/decisions/0003-sqlite.md has the figures).
+# WITHOUT ROWID makes a table one tree, in the order of its key: a log is read and a write set is found as
+# one range, and no second index has to be kept.
 SCHEMA = (
     """
     CREATE TABLE meta (  -- whose store this is, and the numbers that are kept beside its logs
