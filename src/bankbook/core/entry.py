@@ -124,7 +124,8 @@ def decode_entry(encoded: bytes) -> Entry:
     if len(encoded) > ENTRY_BYTES_MAX:
         raise EntryDamagedError(f"an entry has at most {ENTRY_BYTES_MAX} bytes, this one {len(encoded)}")
     try:
-        fields = json.loads(encoded)
+        # UTF-8 only: json.loads would take UTF-16 from a peer, which no store could keep as text.
+        fields = json.loads(encoded.decode())
         entry = Entry(
             origin=_origin(fields["origin"]),
             seq=Seq(_integer(fields["seq"], 1, SEQ_MAX)),

@@ -1,0 +1,302 @@
+"""The file behind a SQLite store: created or opened, locked, and known to be the right one.
+
+Decides the schema, the settings and the sentences that a person reads when a file cannot be used. Must
+not know what is committed or read later. Proof: tests/store/test_sqlite_file.py.
+"""
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from bankbook.core.ports import Genesis, Identity
+from bankbook.core.types import BranchId, Incarnation, Money, Origin
+from bankbook.store.base import StoreError, StoreMismatchError
+
+SCHEMA_VERSION = 1
+
+# "bank" in ASCII. SQLite keeps this number in the file's header, where `file` shows it too, so another
+# program's database is never mistaken for an empty or a damaged store.
+APPLICATION_ID = 0x62616E6B
+
+# The first with STRICT tables and with the JSON functions built in; every Python 3.11 we know of has it.
+SQLITE_VERSION_MIN = (3, 38, 0)
+
+# Enough for the inner pages and the busy leaves of some million accounts; ten branches on one laptop
+# together stay below half a gigabyte.
+CACHE_KIB_MAX = 32 * 1024
+
+# What the write-ahead log keeps of the disk after one commit that was much larger than the usual ones.
+WAL_BYTES_KEPT_MAX = 16 * 1024 * 1024
+
+# `origin` gives every log a small number, because `log` and `holding` repeat it in each of their rows.
+# WITHOUT ROWID makes a table one tree, in the order of its key: a log is read and a write set is found as
+# one range, and no second index has to be kept.
+SCHEMA = (
+    """
+    CREATE TABLE meta (  -- whose store this is, and the numbers that are kept beside its logs
+        name  TEXT PRIMARY KEY,
+        value ANY
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE origin (  -- the writers of logs: a branch in one of its incarnations
+        number      INTEGER PRIMARY KEY,
+        branch      INTEGER NOT NULL,
+        incarnation INTEGER NOT NULL,
+        applied     INTEGER NOT NULL CHECK (applied >= 1),  -- the last seq of its log
+        UNIQUE (branch, incarnation)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE log (  -- every committed decision, as it travels between branches
+        origin INTEGER NOT NULL REFERENCES origin (number),
+        seq    INTEGER NOT NULL CHECK (seq >= 1),
+        entry  TEXT NOT NULL,
+        PRIMARY KEY (origin, seq)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE account (  -- the sum of the log, account by account
+        id       TEXT PRIMARY KEY,
+        balance  INTEGER NOT NULL,  -- minor units
+        floor    INTEGER,           -- NULL: none
+        currency TEXT NOT NULL      -- empty: plain units
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE holding (  -- an account's write set: the last entry of each log that touched it
+        account  TEXT NOT NULL REFERENCES account (id),
+        origin   INTEGER NOT NULL REFERENCES origin (number),
+        last_seq INTEGER NOT NULL CHECK (last_seq >= 1),
+        PRIMARY KEY (account, origin)
+    ) STRICT, WITHOUT ROWID
+    """,
+    # For people. A hybrid clock reading is milliseconds of wall time × 2^16, plus a counter.
+    """
+    CREATE VIEW readable_log AS
+    SELECT branch, printf('%08x', incarnation) AS incarnation, seq,
+           strftime('%Y-%m-%dT%H:%M:%fZ', (json_extract(entry, '$.clock') >> 16) / 1000.0, 'unixepoch')
+               AS time,
+           json_extract(entry, '$.kind') AS kind,
+           json_extract(entry, '$.customer') AS customer,
+           (SELECT group_concat(
+                       printf('%s %+lld', json_extract(value, '$[0]'), json_extract(value, '$[1]')), ', ')
+            FROM json_each(entry, '$.postings')) AS postings,
+           json_extract(entry, '$.opening[0]') AS opened
+    FROM log JOIN origin ON number = origin
+    """,
+    """
+    CREATE VIEW readable_write_set AS
+    SELECT account, branch, printf('%08x', incarnation) AS incarnation, last_seq
+    FROM holding JOIN origin ON number = origin
+    """,
+)
+
+
+class OpenFile(NamedTuple):
+    """A file that is ours alone until it is closed."""
+
+    connection: sqlite3.Connection
+    identity: Identity
+
+
+def open_file(path: Path, genesis: Genesis, branch: BranchId, incarnation: Incarnation) -> OpenFile:
+    """Open the store in `path`; where there is none, create it with this identity.
+
+    Raises StoreError where the file cannot be used, StoreMismatchError where it belongs to another bank
+    or branch.
+    """
+    assert branch in genesis.branches, f"branch {branch} is none of {genesis.branches}"
+    if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
+        raise StoreError(
+            f"this Python comes with SQLite {sqlite3.sqlite_version}, and a store needs "
+            f"{'.'.join(map(str, SQLITE_VERSION_MIN))} or later: use a newer Python"
+        )
+    _prepare_folder(path)
+    try:
+        connection = sqlite3.connect(
+            path.absolute(),  # a bare ":memory:" would not be a file
+            timeout=0,  # whoever holds the lock holds it for life, so there is nothing to wait for
+            isolation_level=None,  # BEGIN and COMMIT stand in our code, where one can see them
+            check_same_thread=False,  # the driver commits from a worker thread; never two at once
+        )
+        try:
+            return OpenFile(connection, _claim(connection, path, genesis, Origin(branch, incarnation)))
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise StoreError(explain(path, error)) from error
+
+
+def explain(path: Path, error: sqlite3.Error) -> str:
+    """Return what SQLite's error means for the store in `path`, and what to do, in one sentence."""
+    code = (
+        getattr(error, "sqlite_errorcode", 0) & 0xFF
+    )  # an extended code keeps the plain one in its low byte
+    meaning = _MEANINGS.get(code, "could not be used: restore the file, or choose another --data directory")
+    return f"{path} {meaning} ({error})"
+
+
+_MEANINGS = {
+    sqlite3.SQLITE_BUSY: "is in use by another process: stop that one, or choose another --data directory",
+    sqlite3.SQLITE_NOTADB: "is not a Bankbook store: choose another --data directory",
+    sqlite3.SQLITE_CORRUPT: "is damaged: move it away and start again as a new incarnation",
+    sqlite3.SQLITE_FULL: "could not be written, the disk is full: make room",
+    sqlite3.SQLITE_READONLY: "could not be written: give this user write permission",
+    sqlite3.SQLITE_IOERR: "could not be read or written: check the disk",
+    sqlite3.SQLITE_CANTOPEN: (
+        "could not be opened: give this user permission to read and write it and its folder, "
+        "or choose another --data directory"
+    ),
+}
+
+
+def _prepare_folder(path: Path) -> None:
+    """Make sure that `path` can be a file in a folder that survives a power cut."""
+    if path.is_dir():
+        raise StoreError(
+            f"{path} is a folder, and a store is a file: move the folder, or choose another --data directory"
+        )
+    missing = [folder for folder in path.absolute().parents if not folder.exists()]
+    try:
+        for folder in reversed(missing):
+            folder.mkdir(exist_ok=True)
+            # A new folder is durable once the folder that lists it is. SQLite sees to the file itself.
+            _sync_folder(folder.parent)
+    except OSError as error:
+        raise StoreError(
+            f"{path.parent} could not be created: choose another --data directory ({error})"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _claim(connection: sqlite3.Connection, path: Path, genesis: Genesis, origin: Origin) -> Identity:
+    """Take the file for this process, until it is closed or the process dies, and make sure it is ours.
+
+    EXCLUSIVE keeps the file lock between transactions. The kernel holds it, so it ends with the process,
+    `kill -9` included; a lock file would have to be removed by hand. Nothing is written before the file
+    is known to be ours: switching to WAL would change another program's database.
+    """
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    if _is_new(connection, path):
+        _create(connection, Identity(origin, genesis))
+    identity = _check_identity(connection, path, Identity(origin, genesis))
+    _check_logs(connection, path)
+    connection.execute("COMMIT")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    assert mode == "wal", f"SQLite chose journal mode {mode}"
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone stops at the disk's own cache
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB_MAX}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT_MAX}")
+    return identity
+
+
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether nothing was ever written to the file."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION_ID:
+        return False
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application or objects:
+        raise StoreMismatchError(
+            f"{path} is an SQLite database of another program: choose another --data directory"
+        )
+    return True
+
+
+def _create(connection: sqlite3.Connection, identity: Identity) -> None:
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    for statement in SCHEMA:
+        connection.execute(statement)
+    genesis = identity.genesis
+    connection.executemany(
+        "INSERT INTO meta (name, value) VALUES (?, ?)",
+        [
+            ("schema version", SCHEMA_VERSION),
+            ("cluster", genesis.cluster),
+            ("branch", identity.origin.branch),
+            ("incarnation", identity.origin.incarnation),
+            ("branches", json.dumps(genesis.branches)),
+            ("opening balance", genesis.opening_balance),
+            ("clock", 0),
+            ("failed commits", 0),
+        ],
+    )
+
+
+def _check_identity(connection: sqlite3.Connection, path: Path, expected: Identity) -> Identity:
+    """Return the file's own identity: the expected one but for the incarnation."""
+    rows = dict(connection.execute("SELECT name, value FROM meta"))
+    if rows.get("schema version") != SCHEMA_VERSION:
+        raise StoreMismatchError(
+            f"{path} has schema version {rows.get('schema version')}, and this program knows version "
+            f"{SCHEMA_VERSION}: use the program that wrote it, or choose another --data directory"
+        )
+    try:
+        found = Identity(
+            Origin(BranchId(rows["branch"]), Incarnation(rows["incarnation"])),
+            Genesis(
+                rows["cluster"],
+                tuple(BranchId(branch) for branch in json.loads(rows["branches"])),
+                None if rows["opening balance"] is None else Money(rows["opening balance"]),
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is damaged, its table meta cannot be understood: restore the file ({error!r})"
+        ) from error
+    differences = [
+        f"{name} {there} instead of {here}"
+        for name, there, here in zip(_IDENTITY, _facts(found), _facts(expected), strict=True)
+        if there != here
+    ]
+    if differences:
+        raise StoreMismatchError(
+            f"{path} has {', '.join(differences)}: choose another --data directory, "
+            "or start the branch that this store belongs to"
+        )
+    return found
+
+
+_IDENTITY = ("cluster", "branch", "branches", "opening balance")
+
+
+def _facts(identity: Identity) -> tuple[str, ...]:
+    """Return what must be the same whenever a store is opened, in the order of _IDENTITY."""
+    genesis = identity.genesis
+    return (
+        genesis.cluster,
+        str(identity.origin.branch),
+        ",".join(map(str, genesis.branches)),
+        "none" if genesis.opening_balance is None else str(genesis.opening_balance),
+    )
+
+
+def _check_logs(connection: sqlite3.Connection, path: Path) -> None:
+    """Compare each origin's `applied` with the two ends of its log: two lookups each, however long it is."""
+    for branch, applied, first, last in connection.execute(
+        """
+        SELECT branch, applied, (SELECT min(seq) FROM log WHERE origin = number),
+               (SELECT max(seq) FROM log WHERE origin = number)
+        FROM origin
+        """
+    ):
+        if (first, last) != (1, applied):
+            raise StoreError(
+                f"{path} is damaged, a log of branch {branch} should have the entries 1 to {applied} "
+                f"and has {first} to {last}: restore the file, or start again as a new incarnation"
+            )

@@ -1,0 +1,189 @@
+"""What a SQLite store keeps when its process is killed, its disk is full or a write fails."""
+
+import random
+import resource
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from store.history import ALICE, BOB, GENESIS, HERE, THERE, changes_by, posting_entry
+
+from bankbook.core.ports import Account
+from bankbook.core.types import Money, Seq
+from bankbook.core.vector import VersionVector
+from bankbook.store.base import CommitRefusedError, CommitUnknownError
+from bankbook.store.sqlite import SqliteStore
+
+TESTS = Path(__file__).parents[1]
+COMMITTER = (sys.executable, "-m", "store.commit_forever")
+KILLS = 10
+# Long enough for some hundred commits and a checkpoint or two, short enough for ten rounds.
+LIFE_S_MAX = 0.25
+
+
+def open_store(path: Path) -> SqliteStore:
+    return SqliteStore.create_or_open(path, GENESIS, HERE.branch, HERE.incarnation)
+
+
+@contextmanager
+def committer(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that commits until it is killed; it holds the store once this yields."""
+    with subprocess.Popen([*COMMITTER, path], cwd=TESTS, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "open\n"
+            yield child
+        finally:
+            child.kill()
+
+
+def add_to_alice(store: SqliteStore, entries: int = 1) -> None:
+    first = store.applied()[HERE] + 1
+    made = (posting_entry(HERE, seq, ("alice", 1)) for seq in range(first, first + entries))
+    store.commit(changes_by(store, *made))
+
+
+def check_alice(store: SqliteStore, entries: int) -> None:
+    """Check that every read agrees that alice's log has exactly so many entries."""
+    assert store.applied() == store.write_set(ALICE) == VersionVector([(HERE, Seq(entries))])
+    assert store.account(ALICE) == Account(Money(100 + entries))
+    assert [entry.seq for entry in store.entries(HERE, Seq(0), entries + 1)] == list(range(1, entries + 1))
+    assert store.clock() == entries << 16
+
+
+def test_whatever_was_acknowledged_before_kill_9_is_there_after_restart(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    acknowledged = 0
+    for _ in range(KILLS):
+        with committer(path) as child:
+            time.sleep(random.uniform(0, LIFE_S_MAX))  # noqa: S311  (a moment, not a secret)
+            child.kill()
+            # The last line may be cut short by the kill; the one before it was whole.
+            said, _ = child.communicate(timeout=10)
+        acknowledged = max([acknowledged, *map(int, said.rpartition("\n")[0].split())])
+        with closing(open_store(path)) as store:
+            there = store.applied()[THERE]
+            assert there in (acknowledged, acknowledged + 1)
+            assert store.applied()[HERE] == 4 * there, "all of a commit, or nothing of it"
+            assert len(store.entries(THERE, Seq(0), 2 * there + 1)) == there
+            assert len(store.entries(HERE, Seq(0), 8 * there + 1)) == 4 * there
+            assert store.account(ALICE) == (Account(Money(100)) if there else None)
+            assert store.account(BOB) == (Account(Money(100 + 4 * there)) if there else None)
+            assert store.write_set(ALICE) == store.applied()
+        acknowledged = there
+    assert acknowledged > KILLS, "a test that never committed anything proves nothing"
+
+
+def test_a_second_branch_on_a_running_branchs_store_is_refused_at_once_and_not_after_kill_9(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "store.db"
+    with committer(path) as child:
+        started = time.monotonic()
+        refused = subprocess.run(
+            [*COMMITTER, path], cwd=TESTS, capture_output=True, text=True, timeout=10, check=False
+        )
+        took_s = time.monotonic() - started
+        assert "StoreError" in refused.stderr
+        assert "is in use by another process: stop that one, or choose another --data" in refused.stderr
+        assert took_s < 5, "the refusal does not wait for a lock; this is a process's start and its end"
+        assert child.poll() is None, "the first one did not notice"
+    open_store(path).close()
+
+
+def test_the_disk_is_full_and_the_branch_refuses_writes_serves_reads_and_recovers(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "store.db")) as store:
+        add_to_alice(store, entries=50)
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        for _ in range(2):
+            with pytest.raises(CommitRefusedError, match="disk is full: make room"):
+                add_to_alice(store, entries=500)
+            check_alice(store, entries=50)
+        store._connection.execute(f"PRAGMA max_page_count = {2**30}")
+        add_to_alice(store, entries=500)
+        check_alice(store, entries=550)
+    with closing(open_store(tmp_path / "store.db")) as store:
+        check_alice(store, entries=550)
+
+
+def test_the_disk_is_full_when_another_branchs_log_is_first_heard_of(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "store.db")) as store:
+        add_to_alice(store)
+        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        flood = [posting_entry(THERE, seq, ("alice", 1)) for seq in range(1, 500)]
+        with pytest.raises(CommitRefusedError):
+            store.commit(changes_by(store, *flood))
+        assert store.entries(THERE, Seq(0), 9) == []
+        assert store.last_write(ALICE, THERE) == 0
+        store._connection.execute(f"PRAGMA max_page_count = {2**30}")
+        store.commit(changes_by(store, *flood))
+        assert store.entries(THERE, Seq(0), 999) == flood
+        assert store.last_write(ALICE, THERE) == 499
+
+
+@contextmanager
+def files_at_most(size: int) -> Iterator[None]:
+    """Have the kernel fail every write beyond `size` in any file of this process (EFBIG)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_fails_during_commit_and_its_remains_are_certainly_gone(tmp_path: Path) -> None:
+    path, log = tmp_path / "store.db", tmp_path / "store.db-wal"
+    with closing(open_store(path)) as store:
+        add_to_alice(store, entries=5)
+        # Room for one page more: not for the commit, but for the one that overwrites what it left.
+        with files_at_most(log.stat().st_size + 5000), pytest.raises(CommitRefusedError):
+            add_to_alice(store, entries=50)
+        failed = store._connection.execute("SELECT value FROM meta WHERE name = 'failed commits'")
+        assert failed.fetchone() == (1,), "something else stands where the remains were"
+        check_alice(store, entries=5)
+        add_to_alice(store)
+        check_alice(store, entries=6)
+    with closing(open_store(path)) as store:
+        check_alice(store, entries=6)
+
+
+def test_every_write_fails_during_commit_and_the_outcome_is_called_unknown(tmp_path: Path) -> None:
+    path, log = tmp_path / "store.db", tmp_path / "store.db-wal"
+    with closing(open_store(path)) as store:
+        add_to_alice(store, entries=5)
+        with files_at_most(log.stat().st_size), pytest.raises(CommitUnknownError) as raised:
+            add_to_alice(store)
+        assert isinstance(raised.value.__cause__, sqlite3.Error)
+        check_alice(store, entries=5)
+        add_to_alice(store)
+        check_alice(store, entries=6)
+    with closing(open_store(path)) as store:
+        check_alice(store, entries=6)
+
+
+def test_after_a_refused_commit_the_disk_is_read_anew(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "store.db")) as store:
+        add_to_alice(store)
+        changes = changes_by(store, posting_entry(HERE, 2, ("alice", 1)))
+        store._connection.execute("UPDATE meta SET value = 77 WHERE name = 'clock'")
+        store._connection.execute("DROP TABLE holding")
+        with pytest.raises(CommitRefusedError, match="no such table"):
+            store.commit(changes)
+        assert store.clock() == 77
+        assert store.account(ALICE) == Account(Money(101))
+
+
+def test_nothing_can_be_read_after_a_failed_commit_and_the_outcome_is_called_unknown(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "store.db")) as store:
+        changes = changes_by(store, posting_entry(HERE, 1, ("alice", 1)))
+        store._connection.execute("DROP TABLE meta")
+        with pytest.raises(CommitUnknownError, match="no such table"):
+            store.commit(changes)

@@ -1,0 +1,317 @@
+"""Which files a SQLite store takes for its own, what it tells a person, and what a person sees in one."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store.history import ALICE, BOB, GENESIS, HERE, IDENTITY, THERE, changes_by, opening_entry, posting_entry
+
+from bankbook.core.ports import Account, Genesis
+from bankbook.core.types import BranchId, Incarnation, Money, Seq
+from bankbook.core.vector import VersionVector
+from bankbook.store import sqlite_file
+from bankbook.store.base import StoreError, StoreMismatchError
+from bankbook.store.sqlite import SqliteStore
+
+ENTRIES = (
+    posting_entry(HERE, 1, ("alice", -40), ("bob", 40)),
+    posting_entry(THERE, 1, ("alice", 7)),
+    opening_entry(HERE, 2, "till", None, "EUR"),
+)
+
+
+def open_store(
+    path: Path, genesis: Genesis = GENESIS, branch: int = HERE.branch, incarnation: int = HERE.incarnation
+) -> SqliteStore:
+    return SqliteStore.create_or_open(path, genesis, BranchId(branch), Incarnation(incarnation))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A closed store with three entries in it."""
+    path = tmp_path / "store.db"
+    with closing(open_store(path)) as store:
+        store.commit(changes_by(store, *ENTRIES))
+    return path
+
+
+def edit(path: Path, *statements: str) -> None:
+    """Change a store as a person with sqlite3 might."""
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def ask(path: Path, question: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(question).fetchall()
+
+
+def test_a_branch_restarts_and_reads_what_it_had_committed(path: Path) -> None:
+    with closing(open_store(path)) as store:
+        assert store.applied() == VersionVector([(HERE, Seq(2)), (THERE, Seq(1))])
+        assert store.clock() == 2 << 16
+        assert store.account(ALICE) == Account(Money(67))
+        assert store.account(BOB) == Account(Money(140))
+        assert store.write_set(ALICE) == VersionVector([(HERE, Seq(1)), (THERE, Seq(1))])
+        assert (*store.entries(HERE, Seq(0), 9), *store.entries(THERE, Seq(0), 9)) == (
+            ENTRIES[0],
+            ENTRIES[2],
+            ENTRIES[1],
+        )
+        store.commit(changes_by(store, posting_entry(THERE, 2, ("bob", 1))))
+        assert store.last_write(BOB, THERE) == 2
+
+
+def test_a_store_keeps_the_incarnation_it_was_created_with(path: Path) -> None:
+    with closing(open_store(path, incarnation=999)) as store:
+        assert store.identity == IDENTITY
+
+
+def test_a_bank_without_an_opening_balance_has_the_same_identity_after_a_restart(tmp_path: Path) -> None:
+    genesis = replace(GENESIS, opening_balance=None)
+    for _ in range(2):
+        with closing(open_store(tmp_path / "store.db", genesis)) as store:
+            assert store.identity.genesis == genesis
+
+
+def test_the_folders_on_the_way_to_a_new_store_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "bank" / "branch 1" / "store.db"
+    open_store(path).close()
+    assert path.is_file()
+
+
+def test_a_store_that_was_closed_is_one_file(path: Path) -> None:
+    assert [file.name for file in path.parent.iterdir()] == ["store.db"]
+
+
+def test_an_acknowledged_commit_was_synced_and_not_only_written(path: Path) -> None:
+    with closing(open_store(path)) as store:
+        pragmas = {
+            name: store._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "fullfsync", "locking_mode", "foreign_keys")
+        }
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "fullfsync": 1,
+        "locking_mode": "exclusive",
+        "foreign_keys": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("genesis", "branch", "sentence"),
+    [
+        (replace(GENESIS, cluster="other"), 1, "cluster bank-of-tests instead of other"),
+        (GENESIS, 2, "branch 1 instead of 2"),
+        (replace(GENESIS, branches=(BranchId(1), BranchId(2))), 1, "branches 1,2,3 instead of 1,2"),
+        (replace(GENESIS, opening_balance=Money(0)), 1, "opening balance 100 instead of 0"),
+        (replace(GENESIS, opening_balance=None), 1, "opening balance 100 instead of none"),
+        (
+            replace(GENESIS, cluster="other"),
+            3,
+            "cluster bank-of-tests instead of other, branch 1 instead of 3",
+        ),
+    ],
+)
+def test_a_branch_is_started_on_anothers_store(
+    path: Path, genesis: Genesis, branch: int, sentence: str
+) -> None:
+    with pytest.raises(StoreMismatchError) as raised:
+        open_store(path, genesis, branch)
+    assert f"{path} has {sentence}: choose another --data directory" in str(raised.value)
+    open_store(path).close()
+
+
+def test_a_store_written_by_a_later_program_is_left_alone(path: Path) -> None:
+    edit(path, "UPDATE meta SET value = 2 WHERE name = 'schema version'")
+    with pytest.raises(StoreMismatchError, match="schema version 2, and this program knows version 1: use"):
+        open_store(path)
+
+
+def test_another_programs_database_is_left_exactly_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "places.sqlite"
+    edit(path, "CREATE TABLE places (url)")
+    before = path.read_bytes()
+    with pytest.raises(StoreMismatchError, match="of another program: choose another --data directory"):
+        open_store(path)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch()
+    with closing(open_store(path)) as store:
+        assert store.identity == IDENTITY
+
+
+@pytest.mark.parametrize("content", [b"xy", b"not a database " * 1000], ids=["tiny", "long"])
+def test_a_file_that_is_not_a_database_is_left_exactly_as_it_was(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="is not a Bankbook store: choose another --data directory"):
+        open_store(path)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_stands_where_the_store_should_be(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is a folder, and a store is a file"):
+        open_store(tmp_path)
+
+
+def test_a_file_stands_where_the_folder_should_be(path: Path) -> None:
+    with pytest.raises(StoreError, match="could not be created: choose another --data directory"):
+        open_store(path / "branch-1" / "store.db")
+
+
+def test_a_file_stands_where_the_stores_own_folder_should_be(path: Path) -> None:
+    with pytest.raises(StoreError, match="--data directory"):
+        open_store(path / "store.db")
+
+
+def test_a_store_that_is_open_in_this_process_is_refused_too(path: Path) -> None:
+    with (
+        closing(open_store(path)),
+        pytest.raises(StoreError, match="is in use by another process: stop that one"),
+    ):
+        open_store(path)
+
+
+def test_a_python_with_an_old_sqlite_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "SQLITE_VERSION_MIN", (99, 0, 0))
+    with pytest.raises(StoreError, match=r"and a store needs 99\.0\.0 or later: use a newer Python"):
+        open_store(path)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:8192])
+
+
+def overwrite(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncate,
+        overwrite,
+        lambda path: edit(path, "DELETE FROM log WHERE seq = 2"),
+        lambda path: edit(path, "DELETE FROM log WHERE seq = 1"),
+        lambda path: edit(path, "UPDATE origin SET applied = 5 WHERE number = 1"),
+        lambda path: edit(path, "DELETE FROM origin WHERE number = 1"),
+        lambda path: edit(path, "DELETE FROM meta WHERE name = 'clock'"),
+        lambda path: edit(path, "DELETE FROM meta WHERE name = 'branches'"),
+        lambda path: edit(path, "UPDATE meta SET value = 5 WHERE name = 'branches'"),
+        lambda path: edit(path, "UPDATE meta SET value = '[1' WHERE name = 'branches'"),
+        lambda path: edit(path, "DROP TABLE origin"),
+        lambda path: edit(path, "DROP TABLE meta"),
+    ],
+    ids=[
+        "cut short",
+        "overwritten",
+        "last entry lost",
+        "first entry lost",
+        "applied beyond the log",
+        "origin lost",
+        "clock lost",
+        "branches lost",
+        "branches a number",
+        "branches cut short",
+        "no origins",
+        "no meta",
+    ],
+)
+def test_a_damaged_store_is_not_opened(path: Path, damage: Callable[[Path], None]) -> None:
+    damage(path)
+    with pytest.raises(StoreError) as raised:
+        open_store(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("DELETE FROM log WHERE seq = 2", "the entries 1 to 3 of .* are not all in their places"),
+        (
+            "UPDATE log SET entry = (SELECT entry FROM log WHERE seq = 1) WHERE seq = 2",
+            "are not all in their places",
+        ),
+        ("UPDATE log SET entry = '{' WHERE seq = 2", "not an entry"),
+        ("UPDATE log SET entry = CAST(x'ff' AS TEXT) WHERE seq = 2", "not an entry"),
+        ("UPDATE log SET entry = replace(entry, '-40', '-41.5') WHERE seq = 1", "expected an integer"),
+    ],
+)
+def test_a_damaged_entry_is_noticed_when_it_is_read(tmp_path: Path, statement: str, sentence: str) -> None:
+    path = tmp_path / "store.db"
+    with closing(open_store(path)) as store:
+        for seq in (1, 2, 3):
+            store.commit(changes_by(store, posting_entry(HERE, seq, ("alice", -40))))
+    edit(path, statement)
+    with closing(open_store(path)) as store:
+        with pytest.raises(StoreError, match=f"is damaged.*{sentence}"):
+            store.entries(HERE, Seq(0), 9)
+        assert store.account(ALICE) == Account(Money(-20)), "the rest can still be read"
+
+
+def test_a_write_set_that_names_an_unknown_log_is_noticed_when_it_is_read(path: Path) -> None:
+    edit(path, "UPDATE holding SET origin = 9 WHERE account = 'alice' AND origin = 1")
+    with closing(open_store(path)) as store, pytest.raises(StoreError, match="there is no origin number 9"):
+        store.write_set(ALICE)
+
+
+def test_a_store_that_is_closed_does_not_answer(path: Path) -> None:
+    store = open_store(path)
+    store.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.account(ALICE)
+
+
+def test_a_person_reads_the_log_with_sqlite3(path: Path) -> None:
+    assert ask(path, "SELECT * FROM readable_log ORDER BY branch, seq") == [
+        (1, "000a11ce", 1, "1970-01-01T00:00:00.001Z", "transfer", "carol", "alice -40, bob +40", None),
+        (1, "000a11ce", 2, "1970-01-01T00:00:00.002Z", "opening", "carol", None, "till"),
+        (2, "00000b0b", 1, "1970-01-01T00:00:00.001Z", "deposit", "carol", "alice +7", None),
+    ]
+
+
+def test_a_person_reads_who_wrote_to_an_account(path: Path) -> None:
+    assert ask(path, "SELECT * FROM readable_write_set WHERE account = 'alice' ORDER BY branch") == [
+        ("alice", 1, "000a11ce", 1),
+        ("alice", 2, "00000b0b", 1),
+    ]
+
+
+def test_a_person_reads_whose_store_it_is(path: Path) -> None:
+    assert dict(ask(path, "SELECT name, value FROM meta")) == {
+        "schema version": 1,
+        "cluster": "bank-of-tests",
+        "branch": 1,
+        "incarnation": 0xA11CE,
+        "branches": "[1, 2, 3]",
+        "opening balance": 100,
+        "clock": 2 << 16,
+        "failed commits": 0,
+    }
+
+
+def test_an_entry_in_the_file_is_the_text_that_travels(path: Path) -> None:
+    assert ask(path, "SELECT entry FROM log WHERE origin = 1 AND seq = 1") == [(ENTRIES[0].encoded.decode(),)]
+
+
+def test_the_account_table_is_the_sum_of_the_log(path: Path) -> None:
+    sums = ask(
+        path,
+        """
+        SELECT json_extract(leg.value, '$[0]'), 100 + sum(json_extract(leg.value, '$[1]'))
+        FROM log, json_each(entry, '$.postings') AS leg GROUP BY 1
+        """,
+    )
+    assert sums == ask(path, "SELECT id, balance FROM account WHERE id <> 'till'")
