@@ -59,14 +59,14 @@ class Questions:
     def __init__(self, first: int) -> None:
         # A number that no earlier life of this process used: the late answer to a question from before
         # a crash must not pass for the answer to one asked after it.
-        self._next = first
+        self.next = first
         self._open: dict[int, Question] = {}
         self._heartbeats: list[int] = []
 
     def ask(self, question: Question) -> AskHead:
         """Open a question; return the message that asks it, and whose number is the question's."""
-        number = self._next
-        self._next += 1
+        number = self.next
+        self.next += 1
         self._open[number] = question
         if question.request is None:
             self._heartbeats.append(number)

@@ -63,6 +63,8 @@ class Held:
     deadline_us: int
     needs: VersionVector
     """What the branch must dominate; grows as other branches answer."""
+    first_question: int = 0
+    """The number of the first question to another branch that was asked after this request came."""
     unanswered: set[BranchId] = field(default_factory=set)
     """The branches whose answer is awaited still."""
     asked: int = 0

@@ -202,6 +202,7 @@ class Replica:
             since_us=self._now.monotonic_us,
             deadline_us=min(request.deadline_us, self._now.monotonic_us + self._settings.hold_limit_us),
             needs=self._needs(request),
+            first_question=self._questions.next,
             unanswered=branches_to_ask(request.freshness, self._peers, self._now.monotonic_us),
         )
         if held.unanswered or not self._applied.dominates(held.needs):
@@ -449,7 +450,7 @@ class Replica:
             peer.origin, peer.head, peer.head_asked_us = head.origin, head.head, question.asked_us
         if question.request is not None:
             self._on_answer(question.request, sender, head)
-        self._refuse_what_was_never_decided(head, question.asked_us)
+        self._refuse_what_was_never_decided(head)
 
     def _on_answer(self, request: RequestId, sender: BranchId, head: Head) -> None:
         held = self._holds.get(request)
@@ -459,15 +460,16 @@ class Replica:
         held.needs = held.needs.raised(head.origin, head.last_write)
         self._wait_or_carry_out(held)
 
-    def _refuse_what_was_never_decided(self, head: Head, asked_us: int) -> None:
+    def _refuse_what_was_never_decided(self, head: Head) -> None:
         """Refuse the requests whose token names more than its origin had ever issued.
 
         Only the token's own components count, and only tokens that were here before the question was
-        asked: a token may well name what its origin decided after it answered.
+        asked: a token may well name what its origin decided after it answered. The questions' numbers
+        tell which came first; a clock does not, where both came in the same microsecond.
         """
         for waiter in self._watchers.still_watching(head.origin):
             held = None if isinstance(waiter, Origin) else self._holds.get(waiter)
-            if held is None or held.since_us > asked_us:
+            if held is None or held.first_question > head.question:
                 continue
             token = held.request.token
             named = max(token.read[head.origin], token.write[head.origin])
