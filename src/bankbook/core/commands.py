@@ -92,6 +92,11 @@ def complaint_about(command: Command) -> str | None:
     return None
 
 
+def complaint_about_customer(customer: CustomerId) -> str | None:
+    """Return what is malformed in a customer's name, in words; None where nothing is."""
+    return None if is_id(customer) else f"a customer id has {ID_RULE}; this one is {customer[:80]!r}"
+
+
 def _complaint_about_terms(opening: Opening) -> str | None:
     if opening.floor is not None and not -MONEY_MAX <= opening.floor <= 0:
         return f"a floor is 0, or a credit line down to {-MONEY_MAX}, or none; this one is {opening.floor}"

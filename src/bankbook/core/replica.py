@@ -33,6 +33,7 @@ from bankbook.core.commands import (
     access_of,
     account_of,
     complaint_about,
+    complaint_about_customer,
 )
 from bankbook.core.entry import Entry, make_entry
 from bankbook.core.freshness import Peer, Question, Questions, branches_to_ask, heads_known
@@ -211,7 +212,7 @@ class Replica:
             self._carry_out(held)
 
     def _refusal_at_sight(self, request: Request) -> Decision | None:
-        complaint = complaint_about(request.command)
+        complaint = complaint_about(request.command) or complaint_about_customer(request.customer)
         if complaint is not None:
             return Decision(Outcome.INVALID_REQUEST, complaint)
         own_head = self._applied[self._origin]
