@@ -37,6 +37,10 @@ class Peer:
     head_asked_us: int | None = None
     """None until it has answered once."""
 
+    def begin_life(self, origin: Origin) -> None:
+        """Take note of a new life of its store: what the old one had and said is nothing to this one."""
+        self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
+
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
         """Whether its stream is up and not suspiciously silent."""
         return self.is_connected and now_us - self.heard_us < silence_max_us

@@ -417,8 +417,8 @@ class Replica:
         peer.is_connected = True
         peer.heard_us = self._now.monotonic_us
         if peer.origin != connected.origin:
-            # A new life of its store: what the old one had says nothing about this one.
-            peer.origin, peer.applied, self._everywhere = connected.origin, NOTHING, None
+            peer.begin_life(connected.origin)
+            self._everywhere = None
         self._learn(peer, connected.applied)
         self._subscriptions.lost(connected.branch)
         self._plan_subscriptions()
@@ -443,12 +443,14 @@ class Replica:
 
     def _on_head(self, sender: BranchId, head: Head) -> None:
         peer = self._peers[sender]
+        if head.origin != peer.origin:
+            return  # late, from an earlier life of its store; the present one was asked anew on connecting
         self._learn(peer, head.applied)
         question = self._questions.answer(sender, head)
         if question is None:
             return
         if peer.head_asked_us is None or question.asked_us >= peer.head_asked_us:
-            peer.origin, peer.head, peer.head_asked_us = head.origin, head.head, question.asked_us
+            peer.head, peer.head_asked_us = head.head, question.asked_us
         if question.request is not None:
             self._on_answer(question.request, sender, head)
         self._refuse_what_was_never_decided(head)
