@@ -77,12 +77,16 @@ def account_of(command: Command) -> AccountId:
             return command.account
 
 
+def accounts_of(command: Command) -> tuple[AccountId, ...]:
+    """Return the accounts on whose state the answer depends."""
+    if isinstance(command, Transfer):
+        return command.source, command.destination
+    return (account_of(command),)
+
+
 def complaint_about(command: Command) -> str | None:
     """Return what is malformed in `command`, in words; None where nothing is."""
-    accounts = [account_of(command)]
-    if isinstance(command, Transfer):
-        accounts.append(command.destination)
-    for account in accounts:
+    for account in accounts_of(command):
         if not is_id(account):
             return f"an account id has {ID_RULE}; this one is {account[:80]!r}"
     if isinstance(command, OpenAccount):

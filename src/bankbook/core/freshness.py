@@ -125,5 +125,5 @@ def heads_known(freshness: Freshness, peers: dict[BranchId, Peer], now_us: int) 
 
 
 def _is_fresh(peer: Peer, since_us: int) -> bool:
-    # Not at that moment itself: what was acknowledged in the same microsecond may have come after the question.
+    # Not at that moment itself: what was acknowledged in the same microsecond may have come after it.
     return peer.head_asked_us is not None and peer.head_asked_us > since_us

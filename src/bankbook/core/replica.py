@@ -32,6 +32,7 @@ from bankbook.core.commands import (
     RequestId,
     access_of,
     account_of,
+    accounts_of,
     complaint_about,
     complaint_about_customer,
 )
@@ -271,7 +272,14 @@ class Replica:
         request = held.request
         decision = self._ledger.decide(request.command, request.balance_max)
         entry = self._write(request, decision.draft) if decision.draft is not None else None
-        self._answer(request, decision, held, entry)
+        self._answer(request, decision, held, entry, self._token_after(request, entry))
+
+    def _token_after(self, request: Request, entry: Entry | None) -> Token:
+        # A refusal is a read too: "the account is open already" must not be followed by "no such account".
+        read, write = request.token.read, request.token.write
+        for account in accounts_of(request.command):
+            read = read.merge(self._ledger.write_set(account))
+        return Token(read, write if entry is None else write.raised(entry.origin, entry.seq))
 
     def _write(self, request: Request, draft: Draft) -> Entry:
         entry = make_entry(
@@ -290,19 +298,18 @@ class Replica:
         return entry
 
     def _answer(
-        self, request: Request, decision: Decision, held: Held | None = None, entry: Entry | None = None
+        self,
+        request: Request,
+        decision: Decision,
+        held: Held | None = None,
+        entry: Entry | None = None,
+        token: Token | None = None,
     ) -> None:
-        token = request.token
-        if decision.balance is not None:
-            seen = self._ledger.write_set(account_of(request.command))
-            token = Token(token.read.merge(seen), token.write)
-        if entry is not None:
-            token = Token(token.read, token.write.raised(entry.origin, entry.seq))
         self._effects.replies.append(
             Reply(
                 request=request.id,
                 outcome=decision.outcome,
-                token=token.beyond(self._stable()),
+                token=(token or request.token).beyond(self._stable()),
                 detail=decision.detail,
                 balance=decision.balance,
                 entry=EntryId(entry.origin, entry.seq) if entry is not None else None,
