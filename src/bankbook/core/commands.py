@@ -12,7 +12,17 @@ from bankbook.core.entry import Opening
 from bankbook.core.guarantees import Access, Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import EMPTY, Token
-from bankbook.core.types import ID_RULE, MONEY_MAX, AccountId, CustomerId, Money, Origin, Seq, is_id
+from bankbook.core.types import (
+    BALANCE_MAX,
+    ID_RULE,
+    MONEY_MAX,
+    AccountId,
+    CustomerId,
+    Money,
+    Origin,
+    Seq,
+    is_id,
+)
 from bankbook.core.vector import Gap
 
 RequestId = NewType("RequestId", int)
@@ -142,7 +152,7 @@ class Request:
     token: Token = EMPTY
     guarantees: Guarantee = Guarantee.ALL
     freshness: Freshness = Freshness()
-    balance_max: Money = MONEY_MAX
+    balance_max: Money = BALANCE_MAX
     """The largest balance that the caller's protocol can be told."""
 
 
