@@ -136,6 +136,8 @@ class Replica:
         self._questions = Questions(first_question)
         self._holds = Holds()
         self._watchers: Watchers[_Waiter] = Watchers(self._is_waiting)
+        self._blocked: set[Origin] = set()
+        """The logs whose next entry is here and watches for one that it depends on."""
         self._inbox = Inbox()
         self._outbox = Outbox()
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
@@ -379,9 +381,12 @@ class Replica:
         ready = [origin]
         while ready:
             current = ready.pop()
+            if current in self._blocked:
+                continue
             while (entry := self._inbox.next(current, self._applied)) is not None:
                 gap = self._applied.first_gap(entry.dependencies)
                 if gap is not None:
+                    self._blocked.add(current)
                     self._watchers.watch(gap, current)
                     break
                 self._inbox.remove(entry)
@@ -396,6 +401,7 @@ class Replica:
         freed: list[Origin] = []
         for waiter in self._watchers.reached(entry.origin, entry.seq):
             if isinstance(waiter, Origin):
+                self._blocked.discard(waiter)
                 freed.append(waiter)
             else:
                 self._wake(waiter)
