@@ -12,7 +12,17 @@ from bankbook.core.entry import Opening
 from bankbook.core.guarantees import Access, Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import EMPTY, Token
-from bankbook.core.types import ID_RULE, MONEY_MAX, AccountId, CustomerId, Money, Origin, Seq, is_id
+from bankbook.core.types import (
+    BALANCE_MAX,
+    ID_RULE,
+    MONEY_MAX,
+    AccountId,
+    CustomerId,
+    Money,
+    Origin,
+    Seq,
+    is_id,
+)
 from bankbook.core.vector import Gap
 
 RequestId = NewType("RequestId", int)
@@ -77,12 +87,16 @@ def account_of(command: Command) -> AccountId:
             return command.account
 
 
+def accounts_of(command: Command) -> tuple[AccountId, ...]:
+    """Return the accounts on whose state the answer depends."""
+    if isinstance(command, Transfer):
+        return command.source, command.destination
+    return (account_of(command),)
+
+
 def complaint_about(command: Command) -> str | None:
     """Return what is malformed in `command`, in words; None where nothing is."""
-    accounts = [account_of(command)]
-    if isinstance(command, Transfer):
-        accounts.append(command.destination)
-    for account in accounts:
+    for account in accounts_of(command):
         if not is_id(account):
             return f"an account id has {ID_RULE}; this one is {account[:80]!r}"
     if isinstance(command, OpenAccount):
@@ -95,6 +109,11 @@ def complaint_about(command: Command) -> str | None:
 def _is_money(value: int, low: int, high: int) -> bool:
     """A bool or a float is none, whatever the caller's types promised."""
     return type(value) is int and low <= value <= high
+
+
+def complaint_about_customer(customer: CustomerId) -> str | None:
+    """Return what is malformed in a customer's name, in words; None where nothing is."""
+    return None if is_id(customer) else f"a customer id has {ID_RULE}; this one is {customer[:80]!r}"
 
 
 def _complaint_about_terms(opening: Opening) -> str | None:
@@ -148,7 +167,7 @@ class Request:
     token: Token = EMPTY
     guarantees: Guarantee = Guarantee.ALL
     freshness: Freshness = SESSION
-    balance_max: Money = MONEY_MAX
+    balance_max: Money = BALANCE_MAX
     """The largest balance that the caller's protocol can be told."""
 
 

@@ -37,6 +37,10 @@ class Peer:
     head_asked_us: int | None = None
     """None until it has answered once."""
 
+    def begin_life(self, origin: Origin) -> None:
+        """Take note of a new life of its store: what the old one had and said is nothing to this one."""
+        self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
+
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
         """Whether its stream is up and not suspiciously silent."""
         return self.is_connected and now_us - self.heard_us < silence_max_us
@@ -59,14 +63,14 @@ class Questions:
     def __init__(self, first: int) -> None:
         # A number that no earlier life of this process used: the late answer to a question from before
         # a crash must not pass for the answer to one asked after it.
-        self._next = first
+        self.next = first
         self._open: dict[int, Question] = {}
         self._heartbeats: list[int] = []
 
     def ask(self, question: Question) -> AskHead:
         """Open a question; return the message that asks it, and whose number is the question's."""
-        number = self._next
-        self._next += 1
+        number = self.next
+        self.next += 1
         self._open[number] = question
         if question.request is None:
             self._heartbeats.append(number)
@@ -121,4 +125,5 @@ def heads_known(freshness: Freshness, peers: dict[BranchId, Peer], now_us: int) 
 
 
 def _is_fresh(peer: Peer, since_us: int) -> bool:
-    return peer.head_asked_us is not None and peer.head_asked_us >= since_us
+    # Not at that moment itself: what was acknowledged in the same microsecond may have come after it.
+    return peer.head_asked_us is not None and peer.head_asked_us > since_us

@@ -23,35 +23,47 @@ _CLEAR_AT_LEAST = 64
 class Watchers(Generic[Waiter]):
     """Who is to be woken when an origin's log reaches a seq.
 
-    A waiter that gave up stays in its heap until it is reached, or until the heap has doubled since the
-    last time it was cleared of such; so a branch that is unreachable for a year costs no memory.
+    A waiter that gave up stays in its heap until it is reached, or until all heaps together have doubled
+    since the last time they were cleared of such; so a branch that is unreachable for a year costs no
+    memory, and neither do a million lives of a branch that some token made up.
     """
 
     def __init__(self, is_waiting: Callable[[Waiter], bool]) -> None:
         self._is_waiting = is_waiting
         self._heaps: dict[Origin, list[tuple[Seq, int, Waiter]]] = {}
-        self._clear_at: dict[Origin, int] = {}
+        self._size = 0
+        self._clear_at = _CLEAR_AT_LEAST
         self._count = 0  # keeps equal seqs in the order of their arrival, and waiters uncompared
 
     def watch(self, gap: Gap, waiter: Waiter) -> None:
         """Wake `waiter` once the gap's origin has reached what is needed."""
         self._count += 1
-        heap = self._heaps.setdefault(gap.origin, [])
-        heappush(heap, (gap.needs, self._count, waiter))
-        if len(heap) > self._clear_at.get(gap.origin, _CLEAR_AT_LEAST):
-            heap[:] = [waiting for waiting in heap if self._is_waiting(waiting[2])]
-            heapify(heap)
-            self._clear_at[gap.origin] = max(2 * len(heap), _CLEAR_AT_LEAST)
+        heappush(self._heaps.setdefault(gap.origin, []), (gap.needs, self._count, waiter))
+        self._size += 1
+        if self._size > self._clear_at:
+            self._clear()
 
     def reached(self, origin: Origin, seq: Seq) -> Iterator[Waiter]:
         """Yield the waiters that waited for no more than `seq`, and forget them."""
-        heap = self._heaps.get(origin)
-        while heap and heap[0][0] <= seq:
-            yield heappop(heap)[2]
+        while (heap := self._heaps.get(origin)) and heap[0][0] <= seq:
+            waiter = heappop(heap)[2]
+            self._size -= 1
+            if not heap:
+                del self._heaps[origin]
+            yield waiter
 
     def still_watching(self, origin: Origin) -> list[Waiter]:
         """Return those that wait for this origin, in no particular order."""
         return [waiter for _, _, waiter in self._heaps.get(origin, ())]
+
+    def _clear(self) -> None:
+        for origin, heap in list(self._heaps.items()):
+            heap[:] = [waiting for waiting in heap if self._is_waiting(waiting[2])]
+            heapify(heap)
+            if not heap:
+                del self._heaps[origin]
+        self._size = sum(len(heap) for heap in self._heaps.values())
+        self._clear_at = max(2 * self._size, _CLEAR_AT_LEAST)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +75,8 @@ class Held:
     deadline_us: int
     needs: VersionVector
     """What the branch must dominate; grows as other branches answer."""
+    first_question: int = 0
+    """The number of the first question to another branch that was asked after this request came."""
     unanswered: set[BranchId] = field(default_factory=set)
     """The branches whose answer is awaited still."""
     asked: int = 0

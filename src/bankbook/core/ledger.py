@@ -13,7 +13,7 @@ from bankbook.core.commands import Command, Deposit, OpenAccount, ReadBalance, T
 from bankbook.core.entry import Entry, EntryKind, Opening, Posting
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Changes, Genesis, Reader
-from bankbook.core.types import MONEY_MAX, AccountId, BranchId, Money, Origin, Seq
+from bankbook.core.types import BALANCE_MAX, MONEY_MAX, AccountId, BranchId, Money, Origin, Seq
 from bankbook.core.vector import VersionVector
 
 
@@ -100,7 +100,7 @@ class Ledger:
         changes.clock = clock
         return changes
 
-    def decide(self, command: Command, balance_max: Money = MONEY_MAX) -> Decision:
+    def decide(self, command: Command, balance_max: Money = BALANCE_MAX) -> Decision:
         """Decide a command by the state this branch has; nothing is changed yet.
 
         `balance_max` is the largest balance that the caller can be told.
@@ -125,18 +125,21 @@ class Ledger:
         state = self.account(account)
         if state is None:
             return _unknown(account)
-        if not -balance_max <= state.balance <= balance_max:
-            return _not_representable(state.balance)
-        return Decision(Outcome.OK, balance=state.balance)
+        refusal = _untellable(state.balance, balance_max)
+        return refusal or Decision(Outcome.OK, balance=state.balance)
 
     def _decide_posting(self, kind: EntryKind, posting: Posting, balance_max: Money) -> Decision:
         state = self.account(posting.account)
         if state is None:
             return _unknown(posting.account)
-        refusal = _refusal(state, posting, balance_max)
+        balance = Money(state.balance + posting.amount)
+        refusal = (
+            _short_of_funds(state, posting)
+            or _beyond_limit(state, posting)
+            or _untellable(balance, balance_max)
+        )
         if refusal is not None:
             return refusal
-        balance = Money(state.balance + posting.amount)
         return Decision(Outcome.OK, balance=balance, draft=Draft(kind, (posting,)))
 
     def _decide_transfer(self, transfer: Transfer, balance_max: Money) -> Decision:
@@ -155,10 +158,15 @@ class Ledger:
             )
         out = Posting(transfer.source, Money(-transfer.amount))
         into = Posting(transfer.destination, transfer.amount)
-        refusal = _refusal(source, out, balance_max) or _refusal(destination, into, MONEY_MAX)
+        balance = Money(source.balance - transfer.amount)
+        refusal = (
+            _short_of_funds(source, out)
+            or _beyond_limit(source, out)
+            or _beyond_limit(destination, into)
+            or _untellable(balance, balance_max)
+        )
         if refusal is not None:
             return refusal
-        balance = Money(source.balance - transfer.amount)
         return Decision(Outcome.OK, balance=balance, draft=Draft(EntryKind.TRANSFER, (out, into)))
 
     def _decide_opening(self, opening: Opening) -> Decision:
@@ -178,7 +186,7 @@ def _unknown(account: AccountId) -> Decision:
     return Decision(Outcome.UNKNOWN_ACCOUNT, f"there is no account {account} at this branch")
 
 
-def _refusal(state: Account, posting: Posting, balance_max: Money) -> Decision | None:
+def _short_of_funds(state: Account, posting: Posting) -> Decision | None:
     balance = state.balance + posting.amount
     if posting.amount < 0 and state.floor is not None and balance < state.floor:
         return Decision(
@@ -187,17 +195,23 @@ def _refusal(state: Account, posting: Posting, balance_max: Money) -> Decision |
             f"{-posting.amount} is more than {state.balance - state.floor}",
             balance=state.balance,
         )
-    if not -MONEY_MAX <= balance <= MONEY_MAX:
+    return None
+
+
+def _beyond_limit(state: Account, posting: Posting) -> Decision | None:
+    balance = state.balance + posting.amount
+    # Only what leads further out: an account that got beyond by deposits at two branches may come back.
+    if (posting.amount > 0 and balance > MONEY_MAX) or (posting.amount < 0 and balance < -MONEY_MAX):
         return Decision(
             Outcome.BALANCE_LIMIT,
             f"account {posting.account} would stand at {balance}, beyond {MONEY_MAX} either way",
         )
-    if not -balance_max <= balance <= balance_max:
-        return _not_representable(balance)
     return None
 
 
-def _not_representable(balance: int) -> Decision:
+def _untellable(balance: Money, balance_max: Money) -> Decision | None:
+    if -balance_max <= balance <= balance_max:
+        return None
     return Decision(
         Outcome.NOT_REPRESENTABLE, f"a balance of {balance} does not fit the 32 bits of the original protocol"
     )

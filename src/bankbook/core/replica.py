@@ -32,7 +32,9 @@ from bankbook.core.commands import (
     RequestId,
     access_of,
     account_of,
+    accounts_of,
     complaint_about,
+    complaint_about_customer,
 )
 from bankbook.core.entry import Entry, make_entry
 from bankbook.core.freshness import Peer, Question, Questions, branches_to_ask, heads_known
@@ -134,6 +136,8 @@ class Replica:
         self._questions = Questions(first_question)
         self._holds = Holds()
         self._watchers: Watchers[_Waiter] = Watchers(self._is_waiting)
+        self._blocked: set[Origin] = set()
+        """The logs whose next entry is here and watches for one that it depends on."""
         self._inbox = Inbox()
         self._outbox = Outbox()
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
@@ -202,6 +206,7 @@ class Replica:
             since_us=self._now.monotonic_us,
             deadline_us=min(request.deadline_us, self._now.monotonic_us + self._settings.hold_limit_us),
             needs=self._needs(request),
+            first_question=self._questions.next,
             unanswered=branches_to_ask(request.freshness, self._peers, self._now.monotonic_us),
         )
         if held.unanswered or not self._applied.dominates(held.needs):
@@ -210,7 +215,7 @@ class Replica:
             self._carry_out(held)
 
     def _refusal_at_sight(self, request: Request) -> Decision | None:
-        complaint = complaint_about(request.command)
+        complaint = complaint_about(request.command) or complaint_about_customer(request.customer)
         if complaint is not None:
             return Decision(Outcome.INVALID_REQUEST, complaint)
         own_head = self._applied[self._origin]
@@ -269,7 +274,14 @@ class Replica:
         request = held.request
         decision = self._ledger.decide(request.command, request.balance_max)
         entry = self._write(request, decision.draft) if decision.draft is not None else None
-        self._answer(request, decision, held, entry)
+        self._answer(request, decision, held, entry, self._token_after(request, entry))
+
+    def _token_after(self, request: Request, entry: Entry | None) -> Token:
+        # A refusal is a read too: "the account is open already" must not be followed by "no such account".
+        read, write = request.token.read, request.token.write
+        for account in accounts_of(request.command):
+            read = read.merge(self._ledger.write_set(account))
+        return Token(read, write if entry is None else write.raised(entry.origin, entry.seq))
 
     def _write(self, request: Request, draft: Draft) -> Entry:
         entry = make_entry(
@@ -288,19 +300,18 @@ class Replica:
         return entry
 
     def _answer(
-        self, request: Request, decision: Decision, held: Held | None = None, entry: Entry | None = None
+        self,
+        request: Request,
+        decision: Decision,
+        held: Held | None = None,
+        entry: Entry | None = None,
+        token: Token | None = None,
     ) -> None:
-        token = request.token
-        if decision.balance is not None:
-            seen = self._ledger.write_set(account_of(request.command))
-            token = Token(token.read.merge(seen), token.write)
-        if entry is not None:
-            token = Token(token.read, token.write.raised(entry.origin, entry.seq))
         self._effects.replies.append(
             Reply(
                 request=request.id,
                 outcome=decision.outcome,
-                token=token.beyond(self._stable()),
+                token=(token or request.token).beyond(self._stable()),
                 detail=decision.detail,
                 balance=decision.balance,
                 entry=EntryId(entry.origin, entry.seq) if entry is not None else None,
@@ -370,9 +381,12 @@ class Replica:
         ready = [origin]
         while ready:
             current = ready.pop()
+            if current in self._blocked:
+                continue
             while (entry := self._inbox.next(current, self._applied)) is not None:
                 gap = self._applied.first_gap(entry.dependencies)
                 if gap is not None:
+                    self._blocked.add(current)
                     self._watchers.watch(gap, current)
                     break
                 self._inbox.remove(entry)
@@ -387,6 +401,7 @@ class Replica:
         freed: list[Origin] = []
         for waiter in self._watchers.reached(entry.origin, entry.seq):
             if isinstance(waiter, Origin):
+                self._blocked.discard(waiter)
                 freed.append(waiter)
             else:
                 self._wake(waiter)
@@ -415,8 +430,8 @@ class Replica:
         peer.is_connected = True
         peer.heard_us = self._now.monotonic_us
         if peer.origin != connected.origin:
-            # A new life of its store: what the old one had says nothing about this one.
-            peer.origin, peer.applied, self._everywhere = connected.origin, NOTHING, None
+            peer.begin_life(connected.origin)
+            self._everywhere = None
         self._learn(peer, connected.applied)
         self._subscriptions.lost(connected.branch)
         self._plan_subscriptions()
@@ -441,15 +456,17 @@ class Replica:
 
     def _on_head(self, sender: BranchId, head: Head) -> None:
         peer = self._peers[sender]
+        if head.origin != peer.origin:
+            return  # late, from an earlier life of its store; the present one was asked anew on connecting
         self._learn(peer, head.applied)
         question = self._questions.answer(sender, head)
         if question is None:
             return
         if peer.head_asked_us is None or question.asked_us >= peer.head_asked_us:
-            peer.origin, peer.head, peer.head_asked_us = head.origin, head.head, question.asked_us
+            peer.head, peer.head_asked_us = head.head, question.asked_us
         if question.request is not None:
             self._on_answer(question.request, sender, head)
-        self._refuse_what_was_never_decided(head, question.asked_us)
+        self._refuse_what_was_never_decided(head)
 
     def _on_answer(self, request: RequestId, sender: BranchId, head: Head) -> None:
         held = self._holds.get(request)
@@ -459,15 +476,16 @@ class Replica:
         held.needs = held.needs.raised(head.origin, head.last_write)
         self._wait_or_carry_out(held)
 
-    def _refuse_what_was_never_decided(self, head: Head, asked_us: int) -> None:
+    def _refuse_what_was_never_decided(self, head: Head) -> None:
         """Refuse the requests whose token names more than its origin had ever issued.
 
         Only the token's own components count, and only tokens that were here before the question was
-        asked: a token may well name what its origin decided after it answered.
+        asked: a token may well name what its origin decided after it answered. The questions' numbers
+        tell which came first; a clock does not, where both came in the same microsecond.
         """
         for waiter in self._watchers.still_watching(head.origin):
             held = None if isinstance(waiter, Origin) else self._holds.get(waiter)
-            if held is None or held.since_us > asked_us:
+            if held is None or held.first_question > head.question:
                 continue
             token = held.request.token
             named = max(token.read[head.origin], token.write[head.origin])

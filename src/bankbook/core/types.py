@@ -38,6 +38,10 @@ class Origin(NamedTuple):
 # reach at most (number of branches) times it, which stays within int64 as long as BRANCHES_MAX <= 511.
 MONEY_MAX = Money(2**53 - 1)
 
+# The largest balance that bankbook.v1 can tell: an int64. Above MONEY_MAX it can only get by deposits at
+# branches that did not see each other; it is told and can be taken out all the same.
+BALANCE_MAX = Money(2**63 - 1)
+
 # Every branch keeps a stream to every other one: 256 branches are 65,280 streams, more than anybody
 # runs, and far below what MONEY_MAX allows.
 BRANCHES_MAX = 256
