@@ -221,7 +221,9 @@ class SimulatedBank:
     def deliver(self) -> None:
         """One branch hears of one more entry, if its dependencies are there."""
         branch = self._chance.choice(self._branches)
-        ready = [entry for entry in self._log if entry not in branch.applied and entry.needs <= branch.applied]
+        ready = [
+            entry for entry in self._log if entry not in branch.applied and entry.needs <= branch.applied
+        ]
         if ready:
             branch.applied.add(self._chance.choice(ready))
 
@@ -257,7 +259,9 @@ class SimulatedBank:
         return self._opening + sum(money for touched, money in effects if touched == account)
 
     def _see(self, knows: set[_Entry], branch: _Branch, account: str) -> None:
-        knows |= {entry for entry in branch.applied if any(touched == account for touched, _ in entry.effects)}
+        knows |= {
+            entry for entry in branch.applied if any(touched == account for touched, _ in entry.effects)
+        }
 
     def _right(self, branch: _Branch, account: str) -> int:
         first = branch is self._branches[0]
@@ -285,7 +289,9 @@ class SimulatedBank:
         return entry
 
 
-def legal_story(seed: int, plans: list[list[Told]], *, opening: int, branches: int, mode: AccountMode) -> Story:
+def legal_story(
+    seed: int, plans: list[list[Told]], *, opening: int, branches: int, mode: AccountMode
+) -> Story:
     """Run plans at a legal bank in a random order; their results do not matter, only their requests."""
     chance = random.Random(seed)  # noqa: S311 (a test's dice)
     bank = SimulatedBank(chance, branches, opening, mode)

@@ -86,7 +86,7 @@ class Node:
 
     def refuse(self, expected: str, advice: str = "") -> NoReturn:
         """Refuse this value, which is not what was `expected`."""
-        name = f"`{self.label}`" if self.is_field else (self.label or "the file")
+        name = f"`{self.label}`" if self.is_field else ("this" if self.parent else "the file")
         self.fail(f"{name} must be {expected}, not {shown(self.value)}.{' ' + advice if advice else ''}")
 
     def items(self, each: str, expected: str) -> Iterator["Node"]:

@@ -55,7 +55,7 @@ class Record:
     reason: str | None
     """Why it did not succeed; None if it did."""
     place: str
-    """Where it stands in the file: `record 3`."""
+    """Where it stands in the file: `record 3, result 1`."""
 
 
 def render(results: Iterable[CustomerResults]) -> str:

@@ -7,7 +7,7 @@ Proof: tests/scenario/test_checker.py.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 from bankbook.core.types import CustomerId
 from bankbook.scenario.history import Bound, History, Read, Write
@@ -161,19 +161,26 @@ def _with_writes(read: Read, missing: Sequence[Write]) -> Read:
 
 def _sets_of_own_writes(questions: Questions, read: Read) -> Iterator[list[Write]]:
     """Go through sets of own earlier writes that might be missing, the smallest and latest first."""
+    own = questions.history.own_writes_before(read)[::-1]
+    balances = questions.balances(read)
+    for writes in chain(([write] for write in own), _larger_sets(own, read)):
+        imagined = _with_writes(read, writes)
+        if balances is None or any(imagined.distance(balance) == 0 for balance in balances):
+            yield writes
+
+
+def _larger_sets(own: Sequence[Write], read: Read) -> Iterator[list[Write]]:
+    """Go through sets of two and more with different sums."""
     best: dict[int, _Chosen] = {0: _Chosen(0)}
-    for write in reversed(questions.history.own_writes_before(read)):
+    for write in own:
         effect = write.effect(read.account)
         for amount, chosen in list(best.items()):
             known = best.get(amount + effect)
             if known.count > chosen.count + 1 if known else len(best) < SUMS_MAX:
                 best[amount + effect] = _Chosen(chosen.count + 1, write, chosen)
-    balances = questions.balances(read)
-    for chosen in sorted(best.values(), key=lambda chosen: chosen.count)[1:]:
-        writes = list(chosen.writes())
-        imagined = _with_writes(read, writes)
-        if balances is None or any(imagined.distance(balance) == 0 for balance in balances):
-            yield writes
+    for chosen in sorted(best.values(), key=lambda chosen: chosen.count):
+        if chosen.count > 1:
+            yield list(chosen.writes())
 
 
 def _foreign_writes(history: History, read: Read, was_seen: bool) -> Iterator[tuple[Write, tuple[int, int]]]:
