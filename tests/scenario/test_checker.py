@@ -261,6 +261,10 @@ def test_a_deposit_of_unknown_outcome_is_seen_before_it_was_asked_for() -> None:
     assert_fails(story([query(10), deposit(10, reason=UNSURE)]), "event 1")
 
 
+def test_a_refusal_of_nothing_is_not_explained_by_an_overdraft_of_unknown_outcome() -> None:
+    assert_fails(story([withdraw(1, reason=UNSURE), withdraw(0, reason=POOR)]), "event 2 (withdrawal of 0")
+
+
 def test_a_branch_that_does_not_exist_accepts_a_deposit() -> None:
     assert_fails(
         story([deposit(10, 9), query(10)]), "event 1 (deposit of 10 at branch 9) succeeded", "no such branch"

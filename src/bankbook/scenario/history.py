@@ -33,7 +33,7 @@ class Bound(StrEnum):
     AT_LEAST = "at least"
     """Money was taken out: there was enough."""
     BELOW = "below"
-    """Money was refused: there was not enough."""
+    """Money was refused: there was not enough, but no less than nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Read:
             case Bound.AT_LEAST:
                 return max(0, self.amount - balance)
             case Bound.BELOW:
-                return max(0, balance - self.amount + 1)
+                return -balance if balance < 0 else max(0, balance - self.amount + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ class Search:
             case Bound.AT_LEAST:
                 return read.amount <= highest
             case Bound.BELOW:
-                return lowest < read.amount
+                return lowest < read.amount and highest >= 0
 
     def _enlarged(self, visible: Vector, account: AccountId, told: Vector) -> Iterator[Vector]:
         """Add the next write of each lane that changes the account, with all that its writer knew."""
