@@ -15,8 +15,8 @@ from bankbook.scenario.model import Event, Interface
 from bankbook.scenario.search import SETS_PER_SEARCH_MAX, Search
 
 # A conflict is narrowed by asking again and again with fewer reads. All these questions together may
-# look at this many sets, some seconds' worth; then the conflict is told as narrow as it is.
-SETS_PER_CONFLICT_MAX = 500_000
+# look at this many sets, twice a search's worth; then the conflict is told as narrow as it is.
+SETS_PER_CONFLICT_MAX = 60_000
 
 # Guesses at which writes are missing. Beyond this many, a list of writes would explain nothing.
 GUESSES_MAX = 100
