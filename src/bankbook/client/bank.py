@@ -6,7 +6,7 @@ not know how branches do what they do. Proof: tests/client/test_bank.py, tests/s
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Self, cast
 
 import grpc
 import grpc.aio
@@ -273,7 +273,7 @@ def _until(deadline: float) -> float:
 
 
 def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Failure:
-    told = decode_failure(rpc_status.from_call(error))
+    told = decode_failure(rpc_status.from_call(cast("grpc.Call", error)))
     if told is not None:
         return told
     detail = f"branch {branch} gave no answer ({error.code().name}: {error.details()})"

@@ -1,1 +1,1 @@
-"""To be built."""
+"""JSON scenarios: what they say, what came of them, and whether that can be right."""

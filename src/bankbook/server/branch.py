@@ -29,6 +29,7 @@ from bankbook.server.original import OriginalServicer
 from bankbook.server.peers import Peers, ReplicationServicer
 from bankbook.store.base import Store
 from bankbook.store.memory import MemoryStore
+from bankbook.store.sqlite import SqliteStore
 from bankbook.wire.original import bank_pb2 as original_pb2
 from bankbook.wire.original import bank_pb2_grpc as original_pb2_grpc
 from bankbook.wire.v1 import (
@@ -42,6 +43,8 @@ from bankbook.wire.v1 import (
 
 # What is under way when the port closes: answers that are written, nothing that waits.
 _CLOSE_GRACE_S = 0.5
+
+STORE_FILE = "bank.sqlite"
 
 _SERVER_OPTIONS = (
     # A second branch on a taken port must fail loudly, and not share its requests.
@@ -128,7 +131,7 @@ def open_store(config: BranchConfig) -> Store:
     incarnation = Incarnation(1 + secrets.randbelow(INCARNATION_MAX))
     if config.data is None:
         return MemoryStore(Identity(Origin(config.branch, incarnation), config.genesis))
-    raise NotImplementedError
+    return SqliteStore.create_or_open(config.data / STORE_FILE, config.genesis, config.branch, incarnation)
 
 
 def on_signals(stop: asyncio.Event) -> None:
