@@ -66,14 +66,17 @@ class Bank:
     """A bank's branches, by their numbers. Use it with `async with`: leaving it closes every channel."""
 
     def __init__(
-        self, addresses: Mapping[int, str] | Sequence[str], *, timeout: float = DEFAULT_TIMEOUT_S
+        self,
+        addresses: Mapping[BranchId, str] | Mapping[int, str] | Sequence[str],
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         """Name the branches: number → "host:port", or a list of these, numbered from 1.
 
         `timeout` is in seconds, for every call that does not name its own.
         """
         if isinstance(addresses, Mapping):
-            self._addresses = dict(addresses)
+            self._addresses = {int(number): address for number, address in addresses.items()}
         else:
             self._addresses = dict(enumerate(addresses, start=1))
         if not self._addresses:

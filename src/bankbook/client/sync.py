@@ -19,6 +19,7 @@ from bankbook.client.bank import DEFAULT_TIMEOUT_S
 from bankbook.client.token import SessionToken
 from bankbook.core.commands import SESSION, Freshness
 from bankbook.core.guarantees import Guarantee
+from bankbook.core.types import BranchId
 from bankbook.wire.requests import Receipt
 
 Result = TypeVar("Result")
@@ -28,7 +29,10 @@ class Bank:
     """See bankbook.client.Bank. Use it with `with`: leaving it closes every channel and the thread."""
 
     def __init__(
-        self, addresses: Mapping[int, str] | Sequence[str], *, timeout: float = DEFAULT_TIMEOUT_S
+        self,
+        addresses: Mapping[BranchId, str] | Mapping[int, str] | Sequence[str],
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         self._bank = asynchronous.Bank(addresses, timeout=timeout)
         self._loop = asyncio.new_event_loop()

@@ -1,1 +1,11 @@
-"""JSON scenarios: what they say, what came of them, and whether that can be right."""
+"""Scenarios: a bank and its customers in one JSON file, executed and judged.
+
+model        what a scenario consists of
+json_text    JSON files and their errors
+parse        the input, in every known spelling
+branches     the processes of a scenario's bank
+execute      the customers, as sessions, all at the same time
+output       the results, written whole or not at all
+checker      whether an output can be right: PASS, FAIL or UNKNOWN
+history, search, witness    the checker's three steps
+"""

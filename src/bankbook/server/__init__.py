@@ -8,5 +8,6 @@ customers  the Bank service of bankbook.v1
 original   the Bank service of the original protocol
 admin      the Admin service
 branch     all of it as one process, from its start to its end
+tasks      several things at once, of which the first to end ends the others
 launcher   many branches, each a process that never outlives the launcher
 """

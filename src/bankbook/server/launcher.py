@@ -26,6 +26,7 @@ from bankbook.core.types import BranchId
 from bankbook.server.branch import Branch, PortTakenError, on_signals
 from bankbook.server.config import BranchConfig
 from bankbook.server.logs import configure_logs
+from bankbook.server.tasks import first_of
 from bankbook.store.base import StoreError
 
 # Ten branches take a third of a second; this is for a machine in distress.
@@ -140,6 +141,10 @@ class Launcher:
             if child.process.exitcode is not None
         }
 
+    def sentinels(self) -> list[int]:
+        """Return file descriptors, each of which can be read once its branch has ended."""
+        return [child.process.sentinel for child in self._children.values()]
+
     def stop(self) -> None:
         """Stop every branch; whoever does not stop in time is killed. Stopping twice is harmless."""
         for child in self._children.values():
@@ -234,13 +239,7 @@ async def _run_child(config: BranchConfig, pipe: Connection) -> None:
     branch = Branch(config)
     try:
         pipe.send(Listening(await branch.start()))
-        ends = (stop.wait(), branch.ended(), _take_orders(branch, pipe, orphaned))
-        waits = [asyncio.create_task(each) for each in ends]
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in waits:
-            task.cancel()
-        for task in done:
-            task.result()
+        await first_of(stop.wait(), branch.ended(), _take_orders(branch, pipe, orphaned))
     finally:
         await branch.stop(0 if orphaned.is_set() else config.drain_us)
 

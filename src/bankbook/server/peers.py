@@ -33,6 +33,7 @@ from bankbook.core.messages import (
 from bankbook.core.types import BranchId
 from bankbook.server.config import Delay
 from bankbook.server.driver import Driver
+from bankbook.server.tasks import first_of
 from bankbook.store.base import Store
 from bankbook.wire.peers import (
     PROTOCOL_VERSION,
@@ -154,7 +155,7 @@ class Peers:
         self._publishers[branch] = queue
         self._log.info("subscriber.connected", peer=branch)
         try:
-            await _first_of(self._read_subscriber(branch, requests), queue.write_to(write))
+            await first_of(self._read_subscriber(branch, requests), queue.write_to(write))
         finally:
             if self._publishers.get(branch) is queue:
                 del self._publishers[branch]
@@ -250,7 +251,7 @@ class Link:
         self.has_connected.set()
         self._backoff_s = _BACKOFF_FIRST_S
         try:
-            await _first_of(self._read_publisher(aiter(call)), self._queue.write_to(call.write))
+            await first_of(self._read_publisher(aiter(call)), self._queue.write_to(call.write))
         finally:
             self._queue = None
             self._driver.feed(Disconnected(self._branch))
@@ -327,23 +328,6 @@ async def _first_greeting(
             return decoded
         break
     raise MessageDamagedError("a stream between branches begins with a greeting")
-
-
-async def _first_of(*both: Awaitable[None]) -> None:
-    """Wait for whichever ends first, end the other, and raise what either raised."""
-    tasks = [asyncio.ensure_future(each) for each in both]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        # Not `await task`: it could not tell the task's cancellation from our own, and a link that
-        # swallows its own cancellation never ends.
-        await asyncio.wait(tasks)
-    errors = [task.exception() for task in tasks if not task.cancelled()]
-    for error in errors:
-        if error is not None:
-            raise error
 
 
 def _in_short(error: Exception) -> str:

@@ -1,0 +1,83 @@
+"""`bankbook customers`: a scenario's customers, at branches that run already.
+
+Decides nothing that `bankbook run` does not; the branches say which accounts they keep.
+Proof: tests/cli/test_branches.py.
+"""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import grpc
+import grpc.aio
+
+from bankbook.cli import options
+from bankbook.cli.report import RunReport
+from bankbook.cli.run import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, carry_out, fail, finish, session_for
+from bankbook.client import BankbookError
+from bankbook.core.types import Money
+from bankbook.scenario.branches import BankOptions, original_addresses
+from bankbook.scenario.json_text import BadFileError
+from bankbook.scenario.model import Scenario
+from bankbook.scenario.output import OutputError, remove_stale
+from bankbook.scenario.parse import read_scenario
+from bankbook.server.config import AccountMode
+from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
+
+# For the first branch to say what it is; it is either there or not.
+_STATUS_TIMEOUT_S = 5.0
+
+
+class NoBankError(Exception):
+    """There is no bank for these customers; the message says what to do."""
+
+
+@click.command()
+@options.input_argument
+@options.output_option
+@options.place_options
+@options.json_option
+def customers(input_path: Path, output_path: Path, host: str, port_base: int, as_json: bool) -> None:
+    """Carry out the customers' events of INPUT at the branches that `bankbook branches` has started.
+
+    The accounts and the opening balance are those that the branches were started with. Exit status as
+    of `bankbook run`.
+    """
+    try:
+        scenario = read_scenario(input_path, opening_balance=Money(0))
+        remove_stale(output_path)
+    except BadFileError as error:
+        fail(str(error), BAD_INPUT, as_json)
+    try:
+        report = asyncio.run(_carry_out(scenario, input_path, output_path, host, port_base))
+    except (NoBankError, BankbookError, OutputError) as error:
+        fail(str(error), COULD_NOT_RUN, as_json)
+    except KeyboardInterrupt:
+        fail("interrupted; no output was written", INTERRUPTED, as_json)
+    finish(report, as_json)
+
+
+async def _carry_out(
+    scenario: Scenario, input_path: Path, output_path: Path, host: str, port_base: int
+) -> RunReport:
+    addresses = original_addresses(scenario, host, port_base)
+    first = addresses[scenario.branches[0]]
+    status = await _status_of(first, input_path)
+    if not status.HasField("opening_balance"):
+        raise NoBankError(f"the bank at {first} was not made from a scenario")
+    scenario = replace(scenario, opening_balance=Money(status.opening_balance))
+    bank_options = BankOptions(AccountMode(status.accounts), hold_limit_us=status.hold_limit_us)
+    return await carry_out(session_for(scenario, bank_options), addresses, output_path)
+
+
+async def _status_of(address: str, input_path: Path) -> admin_pb2.BranchStatus:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: admin_pb2_grpc.AdminAsyncStub = admin_pb2_grpc.AdminStub(channel)
+        try:
+            return await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=_STATUS_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise NoBankError(
+                f"there is no branch at {address} ({error.code().name}). "
+                f"Start the branches first, in another terminal: bankbook branches {input_path}"
+            ) from error

@@ -1,0 +1,177 @@
+"""Options that several commands share, and the values people write.
+
+Decides how durations are written. Proof: tests/cli/test_options.py.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bankbook.core.types import MONEY_MAX
+from bankbook.scenario.branches import BankOptions
+from bankbook.server.config import NO_DELAY, ORIGINAL_PORT_BASE, AccountMode, Delay
+from bankbook.server.logs import LEVELS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "": 1_000_000}
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|)")
+
+# A week: longer than any lesson, and far within what timers take.
+DURATION_MAX_US = 7 * 24 * 3600 * 1_000_000
+
+
+def parse_duration_us(text: str) -> int:
+    """Return microseconds. Raises ValueError, saying how durations are written."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration; write one like 2s, 500ms, 1.5s or 2m")
+    duration_us = int(Decimal(match[1]) * _UNITS_US[match[2]])
+    if duration_us > DURATION_MAX_US:
+        raise ValueError(f"{text!r} is longer than a week")
+    return duration_us
+
+
+class DurationType(click.ParamType[int]):
+    """A duration, in microseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return microseconds."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_duration_us(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class DelayType(click.ParamType[Delay]):
+    """A delay, or the range it is drawn from."""
+
+    name = "delay"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Delay:
+        """Return the delay."""
+        if isinstance(value, Delay):
+            return value
+        low, dots, high = value.partition("..")
+        try:
+            delay = Delay(parse_duration_us(low), parse_duration_us(high if dots else low))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if delay.low_us > delay.high_us:
+            self.fail(f"{value!r} ends before it begins; write the shorter one first", param, ctx)
+        return delay
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+input_argument = click.argument("input_path", metavar="INPUT", type=click.Path(path_type=Path))
+
+accounts_option = click.option(
+    "--accounts",
+    type=click.Choice([mode.value for mode in AccountMode]),
+    default=AccountMode.OWN.value,
+    show_default=True,
+    callback=lambda _ctx, _param, value: AccountMode(value),
+    help="An account for each customer, or one that all customers share, as in the original program.",
+)
+
+opening_balance_option = click.option(
+    "--opening-balance",
+    type=click.IntRange(0, MONEY_MAX),
+    metavar="N",
+    help="What every account starts with, whatever the branches in INPUT say.",
+)
+
+_delay_option = click.option(
+    "--propagation-delay",
+    "delay",
+    type=DelayType(),
+    default=NO_DELAY,
+    metavar="2s|0.5s..2s",
+    help="How long updates are on their way between branches; with a range, each draws its own.  "
+    "[default: 0s]",
+)
+
+_hold_limit_option = click.option(
+    "--hold-limit",
+    "hold_limit_us",
+    type=DurationType(),
+    default="30s",
+    show_default=True,
+    metavar="30s",
+    help="How long a branch holds a request for updates that have not arrived.",
+)
+
+_log_file_option = click.option(
+    "--log-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append the branches' log to FILE, as JSON lines, and not to standard error.",
+)
+
+
+def bank_options(*, log_level: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of a bank's branches; the command gets them as `bank`, a BankOptions."""
+    log_level_option = click.option(
+        "--log-level",
+        type=click.Choice(LEVELS),
+        default=log_level,
+        show_default=True,
+        help="How much the branches log; every request and every entry at info.",
+    )
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def collect(**given: Any) -> None:
+            names = ("accounts", "delay", "hold_limit_us", "log_level", "log_file")
+            bank = BankOptions(**{name: given.pop(name) for name in names})
+            command(bank=bank, **given)
+
+        options = (accounts_option, _delay_option, _hold_limit_option, log_level_option, _log_file_option)
+        return _together(*options)(collect)
+
+    return add
+
+
+place_options = _together(
+    click.option("--host", default="127.0.0.1", show_default=True, help="The branches' address."),
+    click.option(
+        "--port-base",
+        type=click.IntRange(1, 65_000),
+        default=ORIGINAL_PORT_BASE,
+        show_default=True,
+        help="Branch n is at this port plus n.",
+    ),
+)
+
+output_option = click.option(
+    "-o",
+    "--output",
+    "output_path",
+    type=click.Path(path_type=Path),
+    default="output/output.json",
+    show_default=True,
+    metavar="FILE",
+    help="Where the results go; written whole or not at all.",
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Tell it to programs: one JSON object on standard output."
+)

@@ -1,0 +1,222 @@
+"""What a person, or a program, is told of a run.
+
+Decides the words and the tables. Must not know how a run is made. Proof: tests/cli/test_report.py.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bankbook.core.vector import Gap
+from bankbook.scenario.checker import Kind, Verdict
+from bankbook.scenario.execute import Agreement, CustomerRun, Done
+from bankbook.scenario.model import Event, Interface
+
+# A table of so many rows is still read; of longer ones only what was held or failed is shown.
+ROWS_MAX = 100
+
+# So many balances are told one by one; of more, only that they agree.
+BALANCES_MAX = 20
+
+# Where standard output is no terminal: wide enough that no cell of a table is broken.
+_WIDTH = 120
+
+_STYLES = {Kind.PASS: "bold green", Kind.FAIL: "bold red", Kind.UNKNOWN: "bold yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """All there is to tell of one run."""
+
+    runs: tuple[CustomerRun, ...]
+    verdict: Verdict
+    agreement: Agreement
+    branch_count: int
+    output_path: Path
+    elapsed_s: float
+
+
+def console() -> Console:
+    """Return where a person is told: standard output, with colours only on a terminal."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, soft_wrap=False)
+
+
+def progress_console() -> Console:
+    """Return where progress is shown: standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+def tell_run(report: RunReport) -> None:
+    """Tell a person of a run."""
+    out = console()
+    for run in report.runs:
+        out.print(_table_of(run))
+    out.print(_holds_in_words(report.runs))
+    out.print(_agreement_in_words(report.agreement, report.branch_count))
+    tell_verdict(report.verdict, out)
+    records = sum(len(run.done) for run in report.runs)
+    out.print(f"output     {_count(records, 'record')} in {escape(str(report.output_path))}")
+    out.print(f"took       {report.elapsed_s:.2f} s from first request to last answer")
+
+
+def tell_verdict(verdict: Verdict, out: Console) -> None:
+    """Tell a person a verdict, and its witness."""
+    style = _STYLES[verdict.kind]
+    out.print(f"check      [{style}]{verdict.kind}[/] {escape(verdict.summary)}")
+    if verdict.witness is not None:
+        out.print(f"           {escape(verdict.witness)}")
+    for undecided in verdict.undecided:
+        out.print(f"           customer {escape(undecided.customer)}: {escape(undecided.reason)}")
+
+
+def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict for a program."""
+    return {
+        "verdict": verdict.kind.value,
+        "summary": verdict.summary,
+        "witness": verdict.witness,
+        "undecided": [{"customer": each.customer, "reason": each.reason} for each in verdict.undecided],
+    }
+
+
+def run_as_json(report: RunReport) -> dict[str, Any]:
+    """Return a run for a program."""
+    return {
+        **verdict_as_json(report.verdict),
+        "output": str(report.output_path),
+        "elapsed_s": round(report.elapsed_s, 6),
+        "branches_agree": not report.agreement.disagreeing(),
+        "balances": {
+            account: {str(branch): balance for branch, balance in told.items()}
+            for account, told in report.agreement.balances.items()
+        },
+        "customers": [
+            {
+                "id": run.customer.output_id,
+                "account": run.account,
+                "events": [_done_as_json(each) for each in run.done],
+            }
+            for run in report.runs
+        ],
+    }
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Tell a program, on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def _done_as_json(done: Done) -> dict[str, Any]:
+    event = done.result.event
+    said: dict[str, Any] = {
+        "number": event.number,
+        "interface": event.interface.value,
+        "branch": event.branch,
+        "money": event.money,
+        "to": event.to,
+        "result": "success" if done.result.reason is None else "fail",
+        "balance": done.result.balance,
+        "reason": done.result.reason,
+        "detail": done.detail or None,
+        "held_us": done.held_us,
+        "asked": done.asked or None,
+        "held_for": [
+            {"branch": gap.origin.branch, "has": gap.has, "needs": gap.needs} for gap in done.awaited
+        ],
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _table_of(run: CustomerRun) -> Table:
+    shown = run.done if len(run.done) <= ROWS_MAX else [each for each in run.done if _is_remarkable(each)]
+    left_out = len(run.done) - len(shown)
+    title = f"customer {run.customer.id}, account {run.account}: {_count(len(run.done), 'event')}"
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        caption=f"{left_out} more succeeded at once" if left_out else None,
+        caption_justify="left",
+    )
+    table.add_column("event", justify="right")
+    table.add_column("what")
+    table.add_column("branch", justify="right")
+    table.add_column("result")
+    table.add_column("held", justify="right")
+    table.add_column("for")
+    for each in shown[:ROWS_MAX]:
+        table.add_row(*_row_of(each))
+    if len(shown) > ROWS_MAX:
+        table.add_row("…", f"{len(shown) - ROWS_MAX} more", "", "", "", "")
+    return table
+
+
+def _is_remarkable(done: Done) -> bool:
+    return done.result.reason is not None or done.held_us > 0
+
+
+def _row_of(done: Done) -> tuple[str, ...]:
+    event = done.result.event
+    held = f"{done.held_us / 1e6:.3f} s" if done.held_us else ""
+    return (
+        str(event.number),
+        escape(_event_in_words(event)),
+        str(event.branch),
+        _result_in_words(done),
+        held,
+        _gaps_in_words(done.awaited),
+    )
+
+
+def _event_in_words(event: Event) -> str:
+    if event.interface is Interface.QUERY:
+        return "query"
+    to = f" to {event.to}" if event.to is not None else ""
+    return f"{event.interface.value} {event.money}{to}"
+
+
+def _result_in_words(done: Done) -> str:
+    if done.result.reason is not None:
+        return f"[red]fail: {escape(done.result.reason)}[/]"
+    return "success" if done.result.balance is None else f"balance {done.result.balance}"
+
+
+def _gaps_in_words(gaps: tuple[Gap, ...]) -> str:
+    return ", ".join(f"entry {gap.needs} of branch {gap.origin.branch} (had {gap.has})" for gap in gaps)
+
+
+def _holds_in_words(runs: tuple[CustomerRun, ...]) -> str:
+    done = [each for run in runs for each in run.done]
+    held = [each.held_us for each in done if each.held_us]
+    if not held:
+        return f"held       none of {_count(len(done), 'request')}"
+    return (
+        f"held       {len(held)} of {_count(len(done), 'request')}, {sum(held) / 1e6:.3f} s in all, "
+        f"the longest {max(held) / 1e6:.3f} s"
+    )
+
+
+def _agreement_in_words(agreement: Agreement, branch_count: int) -> str:
+    disagreeing = agreement.disagreeing()
+    if disagreeing:
+        told = "; ".join(
+            f"account {account}: "
+            + ", ".join(f"branch {b} says {n}" for b, n in agreement.balances[account].items())
+            for account in disagreeing[:BALANCES_MAX]
+        )
+        return f"branches   [bold red]disagree[/]: {escape(told)}"
+    balances = {account: next(iter(told.values())) for account, told in agreement.balances.items()}
+    who = "the branch has" if branch_count == 1 else f"all {branch_count} branches agree on"
+    if len(balances) > BALANCES_MAX:
+        return f"branches   {who} all {len(balances)} accounts"
+    return f"branches   {who} " + ", ".join(f"account {a}: {n}" for a, n in balances.items())
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

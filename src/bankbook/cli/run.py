@@ -1,0 +1,147 @@
+"""`bankbook run`: a scenario from its start to its verdict.
+
+Decides the order: nothing old is left looking new before anything starts, and the output is written
+whole once all is known. Proof: tests/cli/test_run.py.
+"""
+
+import asyncio
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bankbook.cli import options
+from bankbook.cli.report import RunReport, print_json, progress_console, run_as_json, tell_run
+from bankbook.client import Bank, BankbookError
+from bankbook.core.types import BranchId, Money
+from bankbook.scenario.branches import BankOptions, branch_configs, supervise
+from bankbook.scenario.checker import Kind, judge
+from bankbook.scenario.execute import TIMEOUT_EXTRA_S, CustomerRun, ask_everywhere, execute
+from bankbook.scenario.json_text import BadFileError
+from bankbook.scenario.model import Scenario
+from bankbook.scenario.output import OutputError, parse_output, remove_stale, render, write_whole
+from bankbook.scenario.parse import read_scenario
+from bankbook.server.config import AccountMode
+from bankbook.server.launcher import Launcher, LaunchError
+from bankbook.server.tasks import first_of
+
+VIOLATION, BAD_INPUT, COULD_NOT_RUN = 1, 2, 3
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What one command line asks of the customers."""
+
+    scenario: Scenario
+    accounts: AccountMode
+    timeout_s: float
+    """For each request."""
+    settle_s: float
+    """For all branches to agree at the end."""
+
+
+@click.command()
+@options.input_argument
+@options.output_option
+@options.opening_balance_option
+@options.bank_options(log_level="warning")
+@options.json_option
+def run(
+    input_path: Path, output_path: Path, opening_balance: Money | None, bank: BankOptions, as_json: bool
+) -> None:
+    """Start a bank, carry out INPUT, check the results, stop the bank.
+
+    Every branch is a process of its own at a free port; every customer is one session, and all
+    customers act at the same time. Exit status: 0 done and consistent, 1 a violation, 2 bad input,
+    3 the bank could not run.
+    """
+    try:
+        scenario = read_scenario(input_path, opening_balance=opening_balance)
+        remove_stale(output_path)
+    except BadFileError as error:
+        fail(str(error), BAD_INPUT, as_json)
+    session = session_for(scenario, bank)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bankbook-") as data:
+            configs = branch_configs(scenario, bank, Path(data))
+            with Launcher(configs) as launcher:
+                launcher.start()
+                report = asyncio.run(_supervised(launcher, session, output_path))
+    except (LaunchError, BankbookError, OutputError) as error:
+        fail(str(error), COULD_NOT_RUN, as_json)
+    except KeyboardInterrupt:
+        fail("interrupted; the bank was stopped and no output written", INTERRUPTED, as_json)
+    finish(report, as_json)
+
+
+def session_for(scenario: Scenario, bank: BankOptions) -> Session:
+    """Return what is asked of the customers, with timeouts that suit the bank's delays."""
+    timeout_s = bank.hold_limit_us / 1e6 + TIMEOUT_EXTRA_S
+    settle_s = 2 * bank.delay.high_us / 1e6 + timeout_s
+    return Session(scenario, bank.accounts, timeout_s, settle_s)
+
+
+async def carry_out(session: Session, addresses: dict[BranchId, str], output_path: Path) -> RunReport:
+    """Carry out a scenario at branches that run; write the output; return what there is to tell.
+
+    Raises OutputError, BankbookError.
+    """
+    async with Bank(addresses) as bank:
+        started = time.monotonic()
+        runs = await _with_progress(session, bank)
+        elapsed_s = time.monotonic() - started
+        text = render(run.results() for run in runs)
+        write_whole(output_path, text)
+        agreement = await ask_everywhere(session.scenario, bank, session.accounts, session.settle_s)
+    verdict = judge(session.scenario, parse_output(text, source=str(output_path)), session.accounts)
+    return RunReport(runs, verdict, agreement, len(session.scenario.branches), output_path, elapsed_s)
+
+
+def finish(report: RunReport, as_json: bool) -> NoReturn:
+    """Tell of a run, and exit."""
+    if as_json:
+        print_json(run_as_json(report))
+    else:
+        tell_run(report)
+    is_violated = report.verdict.kind is Kind.FAIL or report.agreement.disagreeing()
+    sys.exit(VIOLATION if is_violated else 0)
+
+
+def fail(message: str, status: int, as_json: bool) -> NoReturn:
+    """Tell why a command cannot do what it was asked, and exit."""
+    if as_json:
+        print_json({"error": message, "exit_status": status})
+    click.echo(f"bankbook: {message}", err=True)
+    sys.exit(status)
+
+
+async def _supervised(launcher: Launcher, session: Session, output_path: Path) -> RunReport:
+    return await first_of(
+        carry_out(session, launcher.addresses, output_path),
+        supervise(launcher, lambda message: click.echo(f"bankbook: {message}", err=True)),
+    )
+
+
+async def _with_progress(session: Session, bank: Bank) -> tuple[CustomerRun, ...]:
+    total = sum(len(customer.events) for customer in session.scenario.customers)
+    console = progress_console()
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        bar = progress.add_task("events", total=total)
+        return await execute(
+            session.scenario, bank, session.accounts, session.timeout_s, lambda _: progress.advance(bar)
+        )

@@ -1,0 +1,92 @@
+"""The processes of a scenario's bank.
+
+Decides what a scenario's bank begins with, and what happens when one of its branches dies.
+Must not know what the customers do. Proof: tests/cli/test_run.py, tests/server/test_processes.py.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from bankbook.core.ports import Genesis
+from bankbook.core.types import BranchId
+from bankbook.scenario.model import Scenario
+from bankbook.server.config import NO_DELAY, ORIGINAL_PORT_BASE, AccountMode, BranchConfig, Delay
+from bankbook.server.launcher import Launcher, LaunchError
+
+# A branch that dies more often has a fault that starting it again does not mend.
+RESTARTS_MAX = 5
+
+CLUSTER = "scenario"
+
+
+@dataclass(frozen=True, slots=True)
+class BankOptions:
+    """How a scenario's bank is run."""
+
+    accounts: AccountMode = AccountMode.OWN
+    delay: Delay = NO_DELAY
+    hold_limit_us: int = 30_000_000
+    host: str = "127.0.0.1"
+    port_base: int | None = None
+    """Branch n listens at this port plus n; None takes free ports."""
+    log_level: str = "warning"
+    log_file: Path | None = None
+
+
+def branch_configs(scenario: Scenario, options: BankOptions, data: Path) -> list[BranchConfig]:
+    """Return the configuration of every branch; each has its store in a folder of its own in `data`."""
+    genesis = Genesis(CLUSTER, scenario.branches, scenario.opening_balance)
+    return [
+        BranchConfig(
+            branch=branch,
+            genesis=genesis,
+            listen=f"{options.host}:{0 if options.port_base is None else options.port_base + branch}",
+            data=data / f"branch-{branch}",
+            hold_limit_us=options.hold_limit_us,
+            delay=options.delay,
+            accounts=options.accounts,
+            log_level=options.log_level,
+            log_file=options.log_file,
+        )
+        for branch in scenario.branches
+    ]
+
+
+def original_addresses(
+    scenario: Scenario, host: str, port_base: int = ORIGINAL_PORT_BASE
+) -> dict[BranchId, str]:
+    """Return where the branches of a scenario listen if they keep to the original system's ports."""
+    return {branch: f"{host}:{port_base + branch}" for branch in scenario.branches}
+
+
+async def supervise(launcher: Launcher, tell: Callable[[str], None]) -> NoReturn:
+    """Start every branch that dies again, from its store, until cancelled.
+
+    Raises LaunchError where that does not help.
+    """
+    restarts: Counter[BranchId] = Counter()
+    while True:
+        await _one_ended(launcher)
+        for branch, how in launcher.ended().items():
+            restarts[branch] += 1
+            if restarts[branch] > RESTARTS_MAX:
+                raise LaunchError(f"branch {branch} {how}, the {restarts[branch]}th time; giving up")
+            tell(f"branch {branch} {how}; starting it again from its store")
+            await asyncio.to_thread(launcher.restart, branch)
+
+
+async def _one_ended(launcher: Launcher) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    sentinels = launcher.sentinels()
+    for sentinel in sentinels:
+        loop.add_reader(sentinel, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        for sentinel in sentinels:
+            loop.remove_reader(sentinel)

@@ -1,0 +1,161 @@
+"""The customers of a scenario, each as one session, all at the same time.
+
+Decides which request an event is. Must not know how branches are run, nor what is right.
+Proof: tests/scenario/test_execute.py, tests/cli/test_run.py.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bankbook.client import LATEST, Bank, BankbookError, HoldTimeoutError, Session
+from bankbook.core.types import AccountId, BranchId, Money
+from bankbook.core.vector import Gap
+from bankbook.scenario.history import UNKNOWN_BRANCH
+from bankbook.scenario.model import Customer, Event, Interface, Scenario
+from bankbook.scenario.output import CustomerResults, EventResult
+from bankbook.server.config import AccountMode, account_of
+from bankbook.wire.requests import Receipt, ReplyInfo
+
+# Beyond the branch's own limit on holds, so that its answer, which says why, comes first.
+TIMEOUT_EXTRA_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One event, carried out or not."""
+
+    result: EventResult
+    detail: str = ""
+    """Why it did not succeed, in words."""
+    held_us: int = 0
+    asked: int = 0
+    """How many other branches were asked."""
+    awaited: tuple[Gap, ...] = field(default=())
+    """What it was held for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRun:
+    """One customer's events, in their order."""
+
+    customer: Customer
+    account: AccountId
+    done: tuple[Done, ...]
+
+    def results(self) -> CustomerResults:
+        """Return what belongs into the output."""
+        return CustomerResults(self.customer, tuple(each.result for each in self.done))
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What every branch says of every account once all is propagated."""
+
+    balances: dict[AccountId, dict[BranchId, Money]]
+
+    def disagreeing(self) -> list[AccountId]:
+        """Return the accounts of which not all branches say the same."""
+        return [account for account, told in self.balances.items() if len(set(told.values())) > 1]
+
+
+async def execute(
+    scenario: Scenario,
+    bank: Bank,
+    accounts: AccountMode,
+    timeout: float,
+    on_done: Callable[[Done], None] = lambda _: None,
+) -> tuple[CustomerRun, ...]:
+    """Carry out every event; `timeout` is in seconds, for each. `on_done` is told as they end."""
+    return tuple(
+        await asyncio.gather(
+            *(_run(customer, scenario, bank, accounts, timeout, on_done) for customer in scenario.customers)
+        )
+    )
+
+
+async def _run(
+    customer: Customer,
+    scenario: Scenario,
+    bank: Bank,
+    accounts: AccountMode,
+    timeout: float,
+    on_done: Callable[[Done], None],
+) -> CustomerRun:
+    account = account_of(accounts, customer.id)
+    session = bank.session(customer.id, account=account)
+    done = []
+    for event in customer.events:
+        each = await _carry_out(event, scenario, session, accounts, timeout)
+        on_done(each)
+        done.append(each)
+    return CustomerRun(customer, account, tuple(done))
+
+
+async def _carry_out(
+    event: Event, scenario: Scenario, session: Session, accounts: AccountMode, timeout: float
+) -> Done:
+    if event.branch not in scenario.branches:
+        names = ", ".join(str(branch) for branch in scenario.branches)
+        detail = f"there is no branch {event.branch}; there are {names}"
+        return Done(EventResult(event, None, UNKNOWN_BRANCH), detail)
+    try:
+        receipt = await _request(event, session, accounts, timeout)
+    except BankbookError as error:
+        result = EventResult(event, None, error.outcome.name)
+        return _done(result, error.failure.info, error.failure.detail)
+    balance = receipt.balance if event.interface is Interface.QUERY else None
+    return _done(EventResult(event, balance, None), receipt.info)
+
+
+async def _request(event: Event, session: Session, accounts: AccountMode, timeout: float) -> Receipt:
+    amount = event.money if event.money is not None else 0
+    match event.interface:
+        case Interface.QUERY:
+            return await session.balance(branch=event.branch, timeout=timeout)
+        case Interface.DEPOSIT:
+            return await session.deposit(amount, branch=event.branch, timeout=timeout)
+        case Interface.WITHDRAW:
+            return await session.withdraw(amount, branch=event.branch, timeout=timeout)
+        case Interface.TRANSFER:
+            assert event.to is not None, "the parser gives every transfer a receiver"
+            receiver = account_of(accounts, event.to)
+            return await session.transfer(receiver, amount, branch=event.branch, timeout=timeout)
+
+
+def _done(result: EventResult, info: ReplyInfo | None, detail: str = "") -> Done:
+    if info is None:
+        return Done(result, detail)
+    return Done(result, detail, info.held_us, info.asked, info.awaited)
+
+
+async def ask_everywhere(scenario: Scenario, bank: Bank, accounts: AccountMode, timeout: float) -> Agreement:
+    """Ask every branch for every account's balance, LATEST; `timeout` is in seconds, for each.
+
+    Raises BankbookError where a branch cannot tell.
+    """
+    touched = _accounts_of(scenario, accounts)
+    asked = [(account, branch) for account in touched for branch in scenario.branches]
+    told = await asyncio.gather(*(_latest(bank, *each, timeout) for each in asked))
+    balances: dict[AccountId, dict[BranchId, Money]] = {account: {} for account in touched}
+    for (account, branch), balance in zip(asked, told, strict=True):
+        balances[account][branch] = balance
+    return Agreement(balances)
+
+
+def _accounts_of(scenario: Scenario, accounts: AccountMode) -> list[AccountId]:
+    customers = [customer.id for customer in scenario.customers]
+    receivers = [event.to for customer in scenario.customers for event in customer.events if event.to]
+    return list(dict.fromkeys(account_of(accounts, each) for each in customers + receivers))
+
+
+async def _latest(bank: Bank, account: AccountId, branch: BranchId, timeout: float) -> Money:
+    session = bank.session("auditor", account=account)
+    deadline = asyncio.get_running_loop().time() + timeout
+    while True:
+        try:
+            return (await session.balance(branch=branch, timeout=timeout, freshness=LATEST)).balance
+        except HoldTimeoutError:
+            # A branch's limit on holds may be shorter than the way of an entry.
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
