@@ -18,6 +18,7 @@ from bankbook.cli.run import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, carry_out, f
 from bankbook.client import BankbookError
 from bankbook.core.types import Money
 from bankbook.scenario.branches import BankOptions, original_addresses
+from bankbook.scenario.checker import Kind, Verdict
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, remove_stale
@@ -27,6 +28,14 @@ from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
 # For the first branch to say what it is; it is either there or not.
 _STATUS_TIMEOUT_S = 5.0
+
+
+# An output is judged from the opening balance on, and these customers did not find it.
+NOT_NEW = Verdict(
+    Kind.UNKNOWN,
+    "These branches had served other customers before, so the balances do not start from the opening "
+    "balance. Start the branches anew to have the results judged.",
+)
 
 
 class NoBankError(Exception):
@@ -62,13 +71,15 @@ async def _carry_out(
     scenario: Scenario, input_path: Path, output_path: Path, host: str, port_base: int
 ) -> RunReport:
     addresses = original_addresses(scenario, host, port_base)
-    first = addresses[scenario.branches[0]]
-    status = await _status_of(first, input_path)
+    asked = [_status_of(address, input_path) for address in addresses.values()]
+    status, *others = await asyncio.gather(*asked)
     if not status.HasField("opening_balance"):
-        raise NoBankError(f"the bank at {first} was not made from a scenario")
+        raise NoBankError(f"the bank at {addresses[scenario.branches[0]]} was not made from a scenario")
+    is_new = not any(each.applied.components for each in (status, *others))
     scenario = replace(scenario, opening_balance=Money(status.opening_balance))
-    bank_options = BankOptions(AccountMode(status.accounts), hold_limit_us=status.hold_limit_us)
-    return await carry_out(session_for(scenario, bank_options), addresses, output_path)
+    bank = BankOptions(AccountMode(status.accounts), hold_limit_us=status.hold_limit_us)
+    report = await carry_out(session_for(scenario, bank), addresses, output_path)
+    return report if is_new else replace(report, verdict=NOT_NEW)
 
 
 async def _status_of(address: str, input_path: Path) -> admin_pb2.BranchStatus:
