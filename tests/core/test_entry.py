@@ -114,6 +114,9 @@ def test_an_entry_touches_the_account_it_opens_and_those_of_its_legs() -> None:
     assert EXAMPLE.accounts == ("a", "b")
 
 
+WRONG: list[Any] = [None, True, 1.5, {}, {"a": 1}, [[]], [[1]], [None], "\ud800", "", -1, float("nan")]
+
+
 def damaged(**changes: Any) -> bytes:
     fields = json.loads(EXAMPLE.encoded)
     fields.update(changes)
@@ -136,11 +139,7 @@ def damaged(**changes: Any) -> bytes:
         EXAMPLE.encoded + b" " * ENTRY_BYTES_MAX,
         *(EXAMPLE.encoded[:length] for length in range(len(EXAMPLE.encoded))),
         *(damaged(**{field: ...}) for field in json.loads(EXAMPLE.encoded)),
-        *(
-            damaged(**{field: wrong})
-            for field in json.loads(EXAMPLE.encoded)
-            for wrong in (None, True, 1.5, {}, {"a": 1}, [[]], [[1]], [None], "\ud800", "", -1, float("nan"))
-        ),
+        *(damaged(**{field: wrong}) for field in json.loads(EXAMPLE.encoded) for wrong in WRONG),
         damaged(origin=[0, 7]),
         damaged(origin=[BRANCHES_MAX + 1, 7]),
         damaged(origin=[1, 0]),

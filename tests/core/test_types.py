@@ -14,7 +14,9 @@ from bankbook.core.types import (
 )
 
 
-@pytest.mark.parametrize("text", ["a", "7", "345", "anna@example.org", "a.b_c:d+e-f", "x" * ID_CHARACTERS_MAX])
+@pytest.mark.parametrize(
+    "text", ["a", "7", "345", "anna@example.org", "a.b_c:d+e-f", "x" * ID_CHARACTERS_MAX]
+)
 def test_names_that_people_use_are_ids(text: str) -> None:
     assert is_id(text)
 
