@@ -1,8 +1,9 @@
 """Logs on their way between branches that lose, double, reorder and fall silent.
 
-branch 1 ──── branch 2          Where the link 1–3 is cut, 3 fetches the log of 1 from 2.
-    ╲          ╱
-     branch 3
+    branch 1 ──── branch 2 ──── branch 3
+        └──────────── × ───────────┘
+
+Where the link between 1 and 3 is cut, 3 fetches the log of 1 from 2.
 """
 
 import pytest
