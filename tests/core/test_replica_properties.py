@@ -104,6 +104,8 @@ class Twin:
     """For each branch, what is on its disk."""
     past: dict[int, int] = field(default_factory=dict)
     """For each write, what was on its branch's disk before it."""
+    clocks: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """For each branch, the highest clock reading of an entry there."""
     acknowledged_us: dict[int, int] = field(default_factory=dict)
     refused: int = 0
     shown_by_latest: dict[AccountId, int] = field(default_factory=lambda: defaultdict(int))
@@ -168,6 +170,8 @@ class WatchedBank(BankInOneThread):
             write = abs(entry.postings[0].amount) if entry.postings else 0
             if entry.origin.branch == branch:
                 twin.past[write] = twin.kept[branch]
+                assert entry.clock > twin.clocks[branch], "a decision is later than what it knows of"
+            twin.clocks[branch] = max(twin.clocks[branch], entry.clock)
             assert write & twin.kept[branch] == 0, "nothing is applied twice"
             assert write & twin.refused == 0, "what was refused never happens"
             assert twin.past[write] & ~twin.kept[branch] == 0, "causes come before effects"

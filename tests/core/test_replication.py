@@ -370,6 +370,26 @@ def test_an_entry_waits_for_what_it_depends_on_however_often_it_is_sent() -> Non
     assert balances(bank) == [10, 10, 10]
 
 
+def test_a_lost_acknowledgement_is_made_good_by_the_next_heartbeat() -> None:
+    bank = settled_bank(2)
+    bank.do(1, Deposit(ANNA, FIVE))
+    bank.deliver(*bank.letters(1, 2, Entries))
+    bank.drop(*bank.letters(2, 1, Acknowledge))
+    bank.pass_time(SECOND, deliver=False)
+    (letter,) = bank.letters(2, 1, Acknowledge)
+    assert letter.message == Acknowledge(bank.stores[2].applied())
+
+
+def test_a_branch_that_comes_back_says_at_once_what_it_has() -> None:
+    bank = settled_bank(2)
+    bank.do(1, Deposit(ANNA, FIVE))
+    bank.deliver_all()
+    bank.crash(1)
+    bank.restart(1)
+    (letter,) = bank.letters(2, 1, Acknowledge)
+    assert letter.message == Acknowledge(bank.stores[2].applied())
+
+
 def test_what_a_branch_acknowledges_is_on_its_disk() -> None:
     bank = settled_bank(2)
     bank.do(1, Deposit(ANNA, FIVE))
