@@ -54,7 +54,7 @@ def test_one_who_is_woken_may_watch_for_more_while_the_others_are_woken() -> Non
 
 def test_a_hundred_thousand_who_gave_up_on_an_unreachable_branch_are_forgotten() -> None:
     waiting: set[int] = set()
-    watchers = Watchers(waiting.__contains__)
+    watchers: Watchers[int] = Watchers(waiting.__contains__)
     for waiter in range(100_000):
         waiting.add(waiter)
         watchers.watch(gap(THERE, waiter + 1), waiter)

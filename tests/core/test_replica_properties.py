@@ -104,6 +104,8 @@ class Twin:
     """For each branch, what is on its disk."""
     past: dict[int, int] = field(default_factory=dict)
     """For each write, what was on its branch's disk before it."""
+    clocks: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    """For each branch, the highest clock reading of an entry there."""
     acknowledged_us: dict[int, int] = field(default_factory=dict)
     refused: int = 0
     shown_by_latest: dict[AccountId, int] = field(default_factory=lambda: defaultdict(int))
@@ -134,15 +136,17 @@ class WatchedBank(BankInOneThread):
             assert self.do(home, OpenAccount(Opening(account, None, ""))).outcome is Outcome.OK
         self.deliver_all()
 
-    def ask_as(  # noqa: PLR0913
+    def ask_as(  # noqa: PLR0913  (a request has that many parts)
         self,
         session: Session,
         branch: int,
         command: Command,
-        write: int,
-        freshness: Freshness,
-        guarantees: Guarantee,
+        *,
+        write: int = 0,
+        freshness: Freshness = Freshness(),
+        guarantees: Guarantee = Guarantee.ALL,
     ) -> None:
+        """Ask in a session; `write` is the power of two that the command moves, 0 where it moves none."""
         twin, account = self.twin, account_of(command)
         asked = Asked(
             session,
@@ -166,6 +170,8 @@ class WatchedBank(BankInOneThread):
             write = abs(entry.postings[0].amount) if entry.postings else 0
             if entry.origin.branch == branch:
                 twin.past[write] = twin.kept[branch]
+                assert entry.clock > twin.clocks[branch], "a decision is later than what it knows of"
+            twin.clocks[branch] = max(twin.clocks[branch], entry.clock)
             assert write & twin.kept[branch] == 0, "nothing is applied twice"
             assert write & twin.refused == 0, "what was refused never happens"
             assert twin.past[write] & ~twin.kept[branch] == 0, "causes come before effects"
@@ -236,7 +242,7 @@ class Week:
         self.sessions = [Session() for _ in range(3)]
         self.writes = 0
 
-    def act(self, act: Act, number: int) -> None:
+    def act(self, act: Act, number: int) -> None:  # noqa: C901, PLR0912  (one case for each act)
         draw, bank = Random(number), self.bank  # noqa: S311  (the schedule decides, not chance)
         running = sorted(bank.replicas)
         match act:
@@ -245,7 +251,8 @@ class Week:
             case Act.DELIVER if bank.under_way:
                 bank.deliver(draw.choice(bank.under_way))
             case Act.DELIVER_LINK:
-                for letter in bank.letters(*draw.sample(bank.branches, 2)):
+                sender, receiver = draw.sample(bank.branches, 2)
+                for letter in bank.letters(sender, receiver):
                     self._deliver_if_under_way(letter)
             case Act.DELIVER_ALL:
                 bank.deliver_all()
@@ -270,9 +277,10 @@ class Week:
                 request = draw.choice(list(bank.waiting))
                 bank.step(bank.waiting.pop(request), Cancel(request))
             case Act.SHARE_TOKEN:
-                one, other = draw.sample(self.sessions, 2)
-                one.token = one.token.merge(other.token)
-                one.wrote, one.saw = one.wrote | other.wrote, one.saw | other.saw
+                receiving, giving = draw.sample(self.sessions, 2)
+                receiving.token = receiving.token.merge(giving.token)
+                receiving.wrote |= giving.wrote
+                receiving.saw |= giving.saw
 
     def finish(self) -> None:
         """Mend everything, and see that all of it comes to rest in the same state."""
@@ -289,7 +297,7 @@ class Week:
             assert acknowledged & ~twin.kept[branch] == 0, "no acknowledged write is lost"
             assert bank.replicas[branch].status().inbox == 0
             for session in self.sessions:
-                bank.ask_as(session, branch, ReadBalance(ANNA), 0, Freshness(), Guarantee.ALL)
+                bank.ask_as(session, branch, ReadBalance(ANNA))
         assert not bank.waiting, "where every branch has the same, nothing is held"
 
     def _ask(self, draw: Random, branch: int) -> None:
@@ -305,7 +313,12 @@ class Week:
             self.writes += 1
             command = self._write(draw.randrange(3), accounts, write)
         self.bank.ask_as(
-            draw.choice(self.sessions), branch, command, write, Freshness(level, bound_us), guarantees
+            draw.choice(self.sessions),
+            branch,
+            command,
+            write=write,
+            freshness=Freshness(level, bound_us),
+            guarantees=guarantees,
         )
 
     def _write(self, kind: int, accounts: list[AccountId], write: int) -> Command:

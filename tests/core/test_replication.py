@@ -1,8 +1,9 @@
 """Logs on their way between branches that lose, double, reorder and fall silent.
 
-branch 1 ──── branch 2          Where the link 1–3 is cut, 3 fetches the log of 1 from 2.
-    ╲          ╱
-     branch 3
+    branch 1 ──── branch 2 ──── branch 3
+        └──────────── × ───────────┘
+
+Where the link between 1 and 3 is cut, 3 fetches the log of 1 from 2.
 """
 
 import pytest
@@ -367,6 +368,26 @@ def test_an_entry_waits_for_what_it_depends_on_however_often_it_is_sent() -> Non
     bank.let_go()
     bank.deliver_all()
     assert balances(bank) == [10, 10, 10]
+
+
+def test_a_lost_acknowledgement_is_made_good_by_the_next_heartbeat() -> None:
+    bank = settled_bank(2)
+    bank.do(1, Deposit(ANNA, FIVE))
+    bank.deliver(*bank.letters(1, 2, Entries))
+    bank.drop(*bank.letters(2, 1, Acknowledge))
+    bank.pass_time(SECOND, deliver=False)
+    (letter,) = bank.letters(2, 1, Acknowledge)
+    assert letter.message == Acknowledge(bank.stores[2].applied())
+
+
+def test_a_branch_that_comes_back_says_at_once_what_it_has() -> None:
+    bank = settled_bank(2)
+    bank.do(1, Deposit(ANNA, FIVE))
+    bank.deliver_all()
+    bank.crash(1)
+    bank.restart(1)
+    (letter,) = bank.letters(2, 1, Acknowledge)
+    assert letter.message == Acknowledge(bank.stores[2].applied())
 
 
 def test_what_a_branch_acknowledges_is_on_its_disk() -> None:

@@ -310,6 +310,18 @@ def test_latest_recovers_where_the_branch_comes_back_in_time() -> None:
     assert bank.reply(query).balance == 5
 
 
+def test_the_question_of_a_request_that_ended_is_not_asked_again() -> None:
+    bank = settled_bank(2)
+    bank.cut_link(1, 2)
+    timed_out = bank.ask(2, ReadBalance(ANNA), freshness=LATEST, within_us=1)
+    cancelled = bank.ask(2, ReadBalance(ANNA), freshness=LATEST)
+    bank.pass_time(1)
+    bank.step(2, Cancel(cancelled))
+    assert bank.reply(timed_out).outcome is Outcome.BRANCH_UNREACHABLE
+    bank.mend_link(1, 2)
+    assert bank.letters(2, 1, AskHead) == []
+
+
 def test_latest_survives_a_lost_question() -> None:
     bank = settled_bank(2, Settings(resend_us=SECOND))
     query = bank.ask(2, ReadBalance(ANNA), freshness=LATEST)

@@ -466,7 +466,9 @@ class Replica:
             peer.head, peer.head_asked_us = head.head, question.asked_us
         if question.request is not None:
             self._on_answer(question.request, sender, head)
-        self._refuse_what_was_never_decided(head)
+        else:
+            # Only at heartbeats: it looks at everybody held for this log, and LATEST asks often.
+            self._refuse_what_was_never_decided(head)
 
     def _on_answer(self, request: RequestId, sender: BranchId, head: Head) -> None:
         held = self._holds.get(request)
