@@ -8,7 +8,8 @@ BIN    := $(VENV)/bin
 # What a change of means that the environment has to be installed anew.
 PINS   := pyproject.toml
 
-.PHONY: help setup run test check lint types layers proto proto-check pytest format clean
+# What each target needs is installed by the target itself.
+.PHONY: help setup run test check lint types layers proto proto-check docs docs-check pytest format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +33,7 @@ run: $(VENV)/.run  ## a bank of ten branches executes examples/input_big.json
 
 test: check pytest  ## every check and every test
 
-check: lint types layers proto-check  ## the checks that run nothing
+check: lint types layers proto-check docs-check  ## the checks that run nothing
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -49,6 +50,12 @@ proto: $(VENV)/.dev  ## generate the code for src/bankbook/wire/*.proto
 
 proto-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_proto.py --check
+
+docs: $(VENV)/.dev  ## generate docs/reference.md
+	$(BIN)/python tools/generate_docs.py
+
+docs-check: $(VENV)/.dev
+	$(BIN)/python tools/generate_docs.py --check
 
 pytest: $(VENV)/.dev
 	$(BIN)/pytest --numprocesses 2 --dist worksteal

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from bankbook.core.clock import Instant
-from bankbook.core.commands import Command, Freshness, Reply, Request, RequestId
+from bankbook.core.commands import SESSION, Command, Freshness, Reply, Request, RequestId
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.messages import Connected, Disconnected, Entries, Head, Message, Received, SubscriberGone
 from bankbook.core.ports import Changes, Genesis, Identity
@@ -107,7 +107,7 @@ class BankInOneThread:
         command: Command,
         token: Token = EMPTY,
         *,
-        freshness: Freshness = Freshness(),
+        freshness: Freshness = SESSION,
         guarantees: Guarantee = Guarantee.ALL,
         within_us: int = 10 * SECOND,
         customer: str = "anna",

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bankbook.core.commands import (
+    SESSION,
     Cancel,
     Command,
     Deposit,
@@ -136,14 +137,14 @@ class WatchedBank(BankInOneThread):
             assert self.do(home, OpenAccount(Opening(account, None, ""))).outcome is Outcome.OK
         self.deliver_all()
 
-    def ask_as(  # noqa: PLR0913  (a request has that many parts)
+    def ask_as(
         self,
         session: Session,
         branch: int,
         command: Command,
         *,
         write: int = 0,
-        freshness: Freshness = Freshness(),
+        freshness: Freshness = SESSION,
         guarantees: Guarantee = Guarantee.ALL,
     ) -> None:
         """Ask in a session; `write` is the power of two that the command moves, 0 where it moves none."""

@@ -44,7 +44,7 @@ class RunReport:
 
 def console() -> Console:
     """Return where a person is told: standard output, with colours only on a terminal."""
-    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
 
 
 def progress_console() -> Console:
@@ -57,22 +57,26 @@ def tell_run(report: RunReport) -> None:
     out = console()
     for run in report.runs:
         out.print(_table_of(run))
-    out.print(_holds_in_words(report.runs))
-    out.print(_agreement_in_words(report.agreement, report.branch_count))
-    tell_verdict(report.verdict, out)
     records = sum(len(run.done) for run in report.runs)
-    out.print(f"output     {_count(records, 'record')} in {escape(str(report.output_path))}")
-    out.print(f"took       {report.elapsed_s:.2f} s from first request to last answer")
+    _say(out, "held", _holds_in_words(report.runs))
+    _say(out, "branches", _agreement_in_words(report.agreement, report.branch_count))
+    tell_verdict(report.verdict, out)
+    _say(out, "output", f"{_count(records, 'record')} in {escape(str(report.output_path))}")
+    _say(out, "took", f"{report.elapsed_s:.2f} s from first request to last answer")
 
 
 def tell_verdict(verdict: Verdict, out: Console) -> None:
     """Tell a person a verdict, and its witness."""
     style = _STYLES[verdict.kind]
-    out.print(f"check      [{style}]{verdict.kind}[/] {escape(verdict.summary)}")
+    _say(out, "check", f"[{style}]{verdict.kind}[/] {escape(verdict.summary)}")
     if verdict.witness is not None:
-        out.print(f"           {escape(verdict.witness)}")
+        _say(out, "", escape(verdict.witness))
     for undecided in verdict.undecided:
-        out.print(f"           customer {escape(undecided.customer)}: {escape(undecided.reason)}")
+        _say(out, "", f"customer {escape(undecided.customer)}: {escape(undecided.reason)}")
+
+
+def _say(out: Console, subject: str, words: str) -> None:
+    out.print(f"{subject:11}{words}", soft_wrap=True)
 
 
 def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
@@ -195,9 +199,9 @@ def _holds_in_words(runs: tuple[CustomerRun, ...]) -> str:
     done = [each for run in runs for each in run.done]
     held = [each.held_us for each in done if each.held_us]
     if not held:
-        return f"held       none of {_count(len(done), 'request')}"
+        return f"none of {_count(len(done), 'request')}"
     return (
-        f"held       {len(held)} of {_count(len(done), 'request')}, {sum(held) / 1e6:.3f} s in all, "
+        f"{len(held)} of {_count(len(done), 'request')}, {sum(held) / 1e6:.3f} s in all, "
         f"the longest {max(held) / 1e6:.3f} s"
     )
 
@@ -210,12 +214,12 @@ def _agreement_in_words(agreement: Agreement, branch_count: int) -> str:
             + ", ".join(f"branch {b} says {n}" for b, n in agreement.balances[account].items())
             for account in disagreeing[:BALANCES_MAX]
         )
-        return f"branches   [bold red]disagree[/]: {escape(told)}"
+        return f"[bold red]disagree[/]: {escape(told)}"
     balances = {account: next(iter(told.values())) for account, told in agreement.balances.items()}
     who = "the branch has" if branch_count == 1 else f"all {branch_count} branches agree on"
     if len(balances) > BALANCES_MAX:
-        return f"branches   {who} all {len(balances)} accounts"
-    return f"branches   {who} " + ", ".join(f"account {a}: {n}" for a, n in balances.items())
+        return f"{who} all {len(balances)} accounts"
+    return f"{who} " + ", ".join(f"account {a}: {n}" for a, n in balances.items())
 
 
 def _count(number: int, noun: str) -> str:

@@ -16,13 +16,16 @@ from itertools import accumulate
 from math import gcd
 from typing import TypeAlias
 
+from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, CustomerId
 from bankbook.scenario.model import Event, Interface, Scenario
 from bankbook.scenario.output import Record
 from bankbook.server.config import AccountMode, account_of
 
-INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
-OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+INSUFFICIENT_FUNDS = Outcome.INSUFFICIENT_FUNDS.name
+OUTCOME_UNKNOWN = Outcome.OUTCOME_UNKNOWN.name
+
+# No branch tells it, since there is none to be asked.
 UNKNOWN_BRANCH = "UNKNOWN_BRANCH"
 
 
