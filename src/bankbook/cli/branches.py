@@ -57,7 +57,6 @@ def branches(
             folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bankbook-")))
             launcher = stack.enter_context(Launcher(branch_configs(scenario, placed, folder)))
             launcher.start()
-            _tell_ready(launcher)
             asyncio.run(_until_stopped(launcher))
             click.echo("stopping the branches", err=True)
     except LaunchError as error:
@@ -78,6 +77,8 @@ async def _until_stopped(launcher: Launcher) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    # Only now: whoever reads it may press Ctrl-C at once.
+    _tell_ready(launcher)
     await first_of(
         _wait(stop), supervise(launcher, lambda message: click.echo(f"bankbook: {message}", err=True))
     )

@@ -223,6 +223,9 @@ def _how_it_ended(exit_code: int) -> str:
 
 def run_child(config: BranchConfig, pipe: Connection) -> None:
     """Be one branch, joined to its launcher by `pipe`. Runs in a process of its own."""
+    # A terminal's Ctrl-C is for the launcher, which then says stop; a branch that had it too might be
+    # taken for one that died.
+    os.setpgid(0, 0)
     configure_logs(config.log_level, config.log_file, config.branch)
     try:
         asyncio.run(_run_child(config, pipe))
