@@ -156,12 +156,16 @@ def peer(origin: Origin, applied: VersionVector = NOTHING) -> Peer:
 
 
 def planned(
-    subscriptions: Subscriptions, peers: list[Peer], has: int, now_us: int = 0
+    subscriptions: Subscriptions,
+    peers: list[Peer],
+    has: int,
+    now_us: int = 0,
+    blocked: tuple[Origin, ...] = (),
 ) -> list[tuple[int, str]]:
     """Return what branch 3 says about the log of branch 1."""
     return [
         (branch, type(message).__name__)
-        for branch, message in subscriptions.plan(peers, at(has), now_us)
+        for branch, message in subscriptions.plan(peers, at(has), blocked, now_us)
         if message.origin == ONE
     ]
 
@@ -210,6 +214,15 @@ def test_a_log_that_is_level_with_its_source_is_not_asked_for_again() -> None:
     level = [peer(ONE, at(3))]
     assert planned(subscriptions, level, 3) == [(1, "Subscribe")]
     assert [planned(subscriptions, level, 3, now_us) for now_us in (10, 50, 500)] == [[], [], []]
+
+
+def test_a_log_whose_next_entry_is_here_and_waits_for_another_log_is_not_asked_for_again() -> None:
+    subscriptions = Subscriptions(THREE, resend_us=10)
+    ahead = [peer(ONE, at(5))]
+    assert planned(subscriptions, ahead, 3) == [(1, "Subscribe")]
+    assert planned(subscriptions, ahead, 3, now_us=50, blocked=(ONE,)) == []
+    assert planned(subscriptions, ahead, 3, now_us=59) == []
+    assert planned(subscriptions, ahead, 3, now_us=60) == [(1, "Subscribe")]
 
 
 def test_a_branch_does_not_fetch_its_own_log() -> None:
@@ -388,6 +401,28 @@ def test_a_branch_that_comes_back_says_at_once_what_it_has() -> None:
     bank.restart(1)
     (letter,) = bank.letters(2, 1, Acknowledge)
     assert letter.message == Acknowledge(bank.stores[2].applied())
+
+
+def test_entries_that_wait_for_a_slow_link_are_not_sent_again_and_again() -> None:
+    bank = settled_bank(3)
+    bank.hold_back(1, 3, Entries)
+    bank.do(1, Deposit(ANNA, FIVE))
+    bank.deliver_all()
+    bank.do(2, Deposit(ANNA, FIVE))
+    bank.deliver_all()
+    bank.hold_back(2, 3, Entries)
+    bank.pass_time(20 * SECOND)
+    assert bank.letters(2, 3, Entries) == []
+    bank.let_go()
+    bank.deliver_all()
+    assert balances(bank) == [10, 10, 10]
+
+
+def test_nothing_is_read_for_a_subscriber_who_is_gone() -> None:
+    bank = settled_bank(2)
+    bank.cut_link(1, 2)
+    bank.do(1, Deposit(ANNA, FIVE))
+    assert "Entries(" not in bank.transcript[-1]
 
 
 def test_what_a_branch_acknowledges_is_on_its_disk() -> None:

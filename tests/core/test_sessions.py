@@ -354,6 +354,21 @@ def test_bounded_believes_a_heartbeat_that_is_fresh_and_asks_nobody() -> None:
     assert (reply.outcome, reply.asked) == (Outcome.OK, 0)
 
 
+def test_a_late_answer_to_an_earlier_heartbeat_does_not_make_the_last_one_older() -> None:
+    bank = settled_bank(2)
+    bank.now_us += SECOND
+    bank.step(2)
+    (early,) = bank.letters(2, 1, AskHead)
+    bank.now_us += SECOND
+    bank.step(2)
+    bank.hold_back(2, 1)
+    for asked in reversed(bank.letters(2, 1, AskHead)):
+        bank.deliver(asked)
+    assert early not in bank.under_way
+    bank.deliver_all()
+    assert bank.do(2, ReadBalance(ANNA), freshness=Freshness(Level.BOUNDED, SECOND // 2)).asked == 0
+
+
 def test_bounded_waits_for_what_the_fresh_heartbeat_named() -> None:
     bank = settled_bank(2)
     bank.hold_back(kind=Entries)
@@ -416,6 +431,30 @@ def test_a_hold_ends_at_its_deadline_and_names_what_is_missing() -> None:
     assert (reply.outcome, reply.held_us, reply.token) == (Outcome.HOLD_TIMEOUT, 2 * SECOND, paid.token)
     assert reply.awaited == (Gap(origin_of(bank, 1), has=Seq(0), needs=Seq(1)),)
     assert "of branch 1 it has 0 and needs 1" in reply.detail
+
+
+def test_a_hold_that_timed_out_names_what_is_missing_now_not_what_was_at_first() -> None:
+    bank = settled_bank(3)
+    first = bank.do(1, Deposit(ANNA, FIVE))
+    bank.hold_back(1, 3)
+    second = bank.do(1, Deposit(ANNA, SEVEN), first.token)
+    third = bank.do(2, Deposit(BERT, SEVEN), customer="bert")
+    query = bank.ask(3, ReadBalance(ANNA), second.token.merge(third.token), within_us=SECOND)
+    early, _ = bank.letters(1, 3, Entries)
+    bank.deliver(early)
+    bank.deliver_all()
+    bank.now_us += SECOND
+    bank.step(3)
+    assert bank.reply(query).awaited == (Gap(origin_of(bank, 1), has=Seq(1), needs=Seq(2)),)
+
+
+def test_ten_thousand_who_gave_up_on_an_unreachable_branch_leave_nothing_behind() -> None:
+    bank = settled_bank(2)
+    paid = bank.do(1, Deposit(ANNA, FIVE))
+    bank.cut_link(1, 2)
+    for _ in range(10_000):
+        bank.step(2, Cancel(bank.ask(2, ReadBalance(ANNA), paid.token)))
+    assert len(bank.replicas[2]._watchers.still_watching(origin_of(bank, 1))) < 100
 
 
 def test_the_branch_holds_nobody_beyond_its_own_limit() -> None:

@@ -511,7 +511,7 @@ class Replica:
     def _plan_subscriptions(self) -> None:
         reachable = self._reachable()
         if reachable:
-            plan = self._subscriptions.plan(reachable, self._applied, self._now.monotonic_us)
+            plan = self._subscriptions.plan(reachable, self._applied, self._blocked, self._now.monotonic_us)
             for branch, message in plan:
                 self._send(branch, message)
 

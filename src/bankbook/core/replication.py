@@ -7,7 +7,7 @@ Subscriber and publisher are two sides of one stream between two branches; `Inbo
 are the subscriber's, `Outbox` the publisher's.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -142,16 +142,19 @@ class Subscriptions:
         }
 
     def plan(
-        self, reachable: Iterable[Peer], applied: VersionVector, now_us: int
+        self, reachable: Iterable[Peer], applied: VersionVector, blocked: Collection[Origin], now_us: int
     ) -> Iterator[tuple[BranchId, Subscribe | Unsubscribe]]:
-        """Yield the messages that bring every log here from the best reachable source."""
+        """Yield the messages that bring every log here from the best reachable source.
+
+        `blocked` are the logs whose next entry is here and waits for another log: nothing of them is lost.
+        """
         peers = list(reachable)
         for origin in _origins(peers, self._own):
             has = applied[origin]
             present = self._subscriptions.get(origin)
             source = _best_source(origin, peers, has, present)
             if present is not None and present.source == source.branch:
-                is_moving = has > present.applied or source.applied[origin] <= has
+                is_moving = has > present.applied or source.applied[origin] <= has or origin in blocked
                 if is_moving:
                     self._subscriptions[origin] = Subscription(source.branch, has, now_us)
                 if is_moving or now_us - present.since_us < self._resend_us:
