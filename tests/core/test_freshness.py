@@ -1,8 +1,9 @@
 """What the others said, when it was asked, and whom a request has to hear from."""
 
 from bankbook.core.commands import Freshness, Level, RequestId
-from bankbook.core.freshness import Peer, Question, Questions, branches_to_ask, heads_known
+from bankbook.core.freshness import Question, Questions, branches_to_ask, heads_known
 from bankbook.core.messages import AskHead, Head
+from bankbook.core.peers import Peer
 from bankbook.core.types import AccountId, BranchId, Incarnation, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 
@@ -31,26 +32,26 @@ def asked_for(request: int, asked_us: int = 0) -> Question:
 
 
 def test_latest_asks_everybody_and_local_and_session_nobody() -> None:
-    peers = {B2: heard(TWO, 1, 100), B3: heard(THREE, 1, None)}
+    peers = [heard(TWO, 1, 100), heard(THREE, 1, None)]
     assert branches_to_ask(Freshness(Level.LATEST), peers, 100) == {2, 3}
     assert branches_to_ask(Freshness(Level.SESSION), peers, 100) == set()
     assert branches_to_ask(Freshness(Level.LOCAL), peers, 100) == set()
 
 
 def test_bounded_asks_those_whose_answer_is_as_old_as_the_bound_and_believes_the_rest() -> None:
-    peers = {B2: heard(TWO, 7, 90), B3: heard(THREE, 8, 91)}
+    peers = [heard(TWO, 7, 90), heard(THREE, 8, 91)]
     assert branches_to_ask(bounded(10), peers, 100) == {2}
     assert heads_known(bounded(10), peers, 100) == VersionVector([(THREE, Seq(8))])
 
 
 def test_bounded_asks_whoever_never_answered() -> None:
-    peers = {B2: Peer(B2), B3: heard(THREE, 0, None)}
+    peers = [Peer(B2), heard(THREE, 0, None)]
     assert branches_to_ask(bounded(10**9), peers, 100) == {2, 3}
     assert heads_known(bounded(10**9), peers, 100) == NOTHING
 
 
 def test_only_bounded_needs_the_known_heads() -> None:
-    peers = {B2: heard(TWO, 7, 100)}
+    peers = [heard(TWO, 7, 100)]
     for level in (Level.LOCAL, Level.SESSION, Level.LATEST):
         assert heads_known(Freshness(level), peers, 100) == NOTHING
 

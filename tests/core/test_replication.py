@@ -12,8 +12,8 @@ from bank_in_one_thread import ANNA, SECOND, BankInOneThread
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Deposit, ReadBalance
 from bankbook.core.entry import Entry, EntryKind, Posting, make_entry
-from bankbook.core.freshness import Peer
-from bankbook.core.messages import Acknowledge, Entries, Received, Subscribe, Unsubscribe
+from bankbook.core.messages import Acknowledge, Entries, Head, Received, Subscribe, Unsubscribe
+from bankbook.core.peers import Peer
 from bankbook.core.replica import Settings
 from bankbook.core.replication import (
     ENTRIES_PER_MESSAGE_MAX,
@@ -315,6 +315,16 @@ def test_once_the_origin_is_back_its_log_comes_from_it_again() -> None:
 def test_a_branch_that_only_keeps_silent_is_gone_round_too() -> None:
     bank = settled_bank(3)
     bank.hold_back(1, 3)
+    bank.do(1, Deposit(ANNA, FIVE))
+    bank.pass_time(6 * SECOND)
+    assert sources(bank, 3)[1] == 2
+    assert bank.do(3, ReadBalance(ANNA)).balance == 5
+
+
+def test_a_branch_that_still_asks_and_no_longer_answers_is_gone_round_too() -> None:
+    bank = settled_bank(3)
+    bank.hold_back(1, 3, Entries)
+    bank.hold_back(1, 3, Head)
     bank.do(1, Deposit(ANNA, FIVE))
     bank.pass_time(6 * SECOND)
     assert sources(bank, 3)[1] == 2

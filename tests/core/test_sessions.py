@@ -242,6 +242,20 @@ def test_local_serves_what_is_there_and_session_waits() -> None:
     assert bank.is_held(bank.ask(2, ReadBalance(ANNA), paid.token))
 
 
+def test_a_write_that_asks_for_nothing_fresher_than_local_keeps_its_place_behind_the_one_before() -> None:
+    bank = settled_bank(3)
+    first = bank.do(1, Deposit(ANNA, FIVE))
+    second = bank.ask(2, Deposit(ANNA, SEVEN), first.token, freshness=LOCAL)
+    assert bank.is_held(second)
+    bank.hold_back(sender=1, receiver=3, kind=Entries)
+    bank.deliver_all()
+    assert bank.reply(second).balance == 12
+    assert bank.do(3, ReadBalance(ANNA), freshness=LOCAL).balance == 0  # and never 7
+    bank.let_go()
+    bank.deliver_all()
+    assert bank.do(3, ReadBalance(ANNA), freshness=LOCAL).balance == 12
+
+
 def test_latest_without_a_token_sees_every_acknowledged_write() -> None:
     bank = settled_bank(3)
     bank.do(1, Deposit(ANNA, FIVE))

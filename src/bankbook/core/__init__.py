@@ -15,7 +15,9 @@ as arguments. Reading order:
     ports        what the core asks of a store
     ledger       the decision: one straight ladder for each command
     holds        requests that wait for entries
+    peers        the other branches, as far as this one knows them
     freshness    BOUNDED and LATEST: questions to the other branches
+    admission    who is refused at sight, and why a hold was given up
     replication  logs on their way in and out
     replica      all of it as one machine: effects = replica.step(inputs, now)
 """

@@ -1,49 +1,24 @@
-"""How a branch knows what the others have: what each last said, and the questions still open.
+"""How fresh an answer is: the questions to other branches that are still open.
 
-Decides which branches a BOUNDED or LATEST request has to hear from, and whom to believe reachable. Must
-not know what is done with the answers. Proof: tests/core/test_freshness.py.
+Decides which branches a BOUNDED or LATEST request has to hear from. Must not know what is done with the
+answers. Proof: tests/core/test_freshness.py.
 
 A branch notes on its own monotonic clock when it *asked*. The answer covers everything that was
 acknowledged at the other branch before that moment, so no two clocks are ever compared.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bankbook.core.commands import Freshness, Level, RequestId
 from bankbook.core.messages import AskHead, Head
-from bankbook.core.types import AccountId, BranchId, Origin, Seq
+from bankbook.core.peers import Peer
+from bankbook.core.types import AccountId, BranchId
 from bankbook.core.vector import NOTHING, VersionVector
 
 # A heartbeat that was not answered while this many later ones were asked is given up. Its answer, should
 # it come after all, would be older news than theirs.
 _OPEN_HEARTBEATS_MAX = 8
-
-
-@dataclass(slots=True, eq=False)
-class Peer:
-    """What this branch knows of another one."""
-
-    branch: BranchId
-    is_connected: bool = False
-    heard_us: int = 0
-    """When anything last came from there, or when the stream came up."""
-    origin: Origin | None = None
-    """Its present incarnation; None until it has greeted once."""
-    applied: VersionVector = NOTHING
-    """What it is known to have on its disk. Never ahead of the truth."""
-    head: Seq = Seq(0)
-    """The last seq of its own log, as it was when asked at `head_asked_us`."""
-    head_asked_us: int | None = None
-    """None until it has answered once."""
-
-    def begin_life(self, origin: Origin) -> None:
-        """Take note of a new life of its store: what the old one had and said is nothing to this one."""
-        self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
-
-    def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
-        """Whether its stream is up and not suspiciously silent."""
-        return self.is_connected and now_us - self.heard_us < silence_max_us
 
 
 @dataclass(slots=True, eq=False)
@@ -100,26 +75,24 @@ class Questions:
                 yield AskHead(number, question.account)
 
 
-def branches_to_ask(freshness: Freshness, peers: dict[BranchId, Peer], now_us: int) -> set[BranchId]:
+def branches_to_ask(freshness: Freshness, peers: Iterable[Peer], now_us: int) -> set[BranchId]:
     """Return the branches whose answer a request of this freshness needs, if it arrived now."""
     match freshness.level:
         case Level.LATEST:
-            return set(peers)
+            return {peer.branch for peer in peers}
         case Level.BOUNDED:
-            return {
-                peer.branch for peer in peers.values() if not _is_fresh(peer, now_us - freshness.bound_us)
-            }
+            return {peer.branch for peer in peers if not _is_fresh(peer, now_us - freshness.bound_us)}
         case _:
             return set()
 
 
-def heads_known(freshness: Freshness, peers: dict[BranchId, Peer], now_us: int) -> VersionVector:
+def heads_known(freshness: Freshness, peers: Iterable[Peer], now_us: int) -> VersionVector:
     """Return the heads that a BOUNDED request must have, of the branches that need not be asked."""
     if freshness.level is not Level.BOUNDED:
         return NOTHING
     return VersionVector(
         (peer.origin, peer.head)
-        for peer in peers.values()
+        for peer in peers
         if peer.origin is not None and _is_fresh(peer, now_us - freshness.bound_us)
     )
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from bankbook.core.admission import Desk, never_decided, refusal_at_sight, stopping, why_overdue
 from bankbook.core.clock import HybridClock, Instant
 from bankbook.core.commands import (
     Cancel,
@@ -33,12 +34,10 @@ from bankbook.core.commands import (
     access_of,
     account_of,
     accounts_of,
-    complaint_about,
-    complaint_about_customer,
 )
 from bankbook.core.entry import Entry, make_entry
-from bankbook.core.freshness import Peer, Question, Questions, branches_to_ask, heads_known
-from bankbook.core.guarantees import awaited_vector
+from bankbook.core.freshness import Question, Questions, branches_to_ask, heads_known
+from bankbook.core.guarantees import Access, awaited_vector
 from bankbook.core.holds import Held, Holds, Watchers
 from bankbook.core.ledger import Decision, Draft, Ledger
 from bankbook.core.messages import (
@@ -55,11 +54,12 @@ from bankbook.core.messages import (
     Unsubscribe,
 )
 from bankbook.core.outcome import Outcome
+from bankbook.core.peers import Peer, Peers
 from bankbook.core.ports import Changes, Identity, Reader
 from bankbook.core.replication import Inbox, Outbox, Subscriptions
 from bankbook.core.token import Token
 from bankbook.core.types import BranchId, Origin, Seq
-from bankbook.core.vector import NOTHING, VersionVector
+from bankbook.core.vector import VersionVector
 
 
 class Settings(NamedTuple):
@@ -130,9 +130,7 @@ class Replica:
         self._declared = VersionVector([(self._origin, self._applied[self._origin])])
         """What the own log is known to have declared: the base of the next entry's dependencies. After a
         start nothing is, so the first entry declares all there is."""
-        self._everywhere: VersionVector | None = None
-        """What every branch is known to have; None where it has to be found out anew."""
-        self._peers = {branch: Peer(branch) for branch in self._branches if branch != identity.origin.branch}
+        self._peers = Peers(branch for branch in self._branches if branch != identity.origin.branch)
         self._questions = Questions(first_question)
         self._holds = Holds()
         self._watchers: Watchers[_Waiter] = Watchers(self._is_waiting)
@@ -182,10 +180,10 @@ class Replica:
         return Status(
             self._origin,
             self._applied,
-            self._stable(),
+            self._peers.stable(self._applied),
             tuple(self._holds),
             len(self._inbox),
-            tuple(self._peers.values()),
+            tuple(self._peers),
             self._subscriptions.sources(),
         )
 
@@ -197,7 +195,7 @@ class Replica:
     # Requests: admitted, held or carried out, answered.
 
     def _on_request(self, request: Request) -> None:
-        refusal = self._refusal_at_sight(request)
+        refusal = refusal_at_sight(request, self._desk())
         if refusal is not None:
             self._answer(request, refusal)
             return
@@ -214,28 +212,17 @@ class Replica:
         else:
             self._carry_out(held)
 
-    def _refusal_at_sight(self, request: Request) -> Decision | None:
-        complaint = complaint_about(request.command) or complaint_about_customer(request.customer)
-        if complaint is not None:
-            return Decision(Outcome.INVALID_REQUEST, complaint)
-        own_head = self._applied[self._origin]
-        for vector in (request.token.read, request.token.write):
-            if vector[self._origin] > own_head:
-                return _never_decided(self._origin, vector[self._origin], own_head)
-            for origin, _ in vector:
-                if origin.branch not in self._branches:
-                    return Decision(
-                        Outcome.INVALID_TOKEN,
-                        f"the session token names branch {origin.branch}, which this bank does not have",
-                    )
-        if self._drain_deadline_us is not None:
-            return Decision(Outcome.SHUTTING_DOWN, f"branch {self._origin.branch} is stopping")
-        return None
+    def _desk(self) -> Desk:
+        is_draining = self._drain_deadline_us is not None
+        return Desk(self._origin, self._branches, self._applied, is_draining)
 
     def _needs(self, request: Request) -> VersionVector:
+        access = access_of(request.command)
         if request.freshness.level is Level.LOCAL:
-            return NOTHING
-        session = awaited_vector(request.token, request.guarantees, access_of(request.command))
+            # LOCAL says what may be read. What is written stays in its order, or every branch would
+            # show it before what its session wrote or read first.
+            access &= Access.WRITE
+        session = awaited_vector(request.token, request.guarantees, access)
         return session.merge(heads_known(request.freshness, self._peers, self._now.monotonic_us))
 
     def _hold(self, held: Held) -> None:
@@ -311,7 +298,7 @@ class Replica:
             Reply(
                 request=request.id,
                 outcome=decision.outcome,
-                token=(token or request.token).beyond(self._stable()),
+                token=(token or request.token).beyond(self._peers.stable(self._applied)),
                 detail=decision.detail,
                 balance=decision.balance,
                 entry=EntryId(entry.origin, entry.seq) if entry is not None else None,
@@ -343,32 +330,18 @@ class Replica:
 
     def _why_overdue(self, held: Held) -> Decision:
         if self._drain_deadline_us is not None and self._now.monotonic_us >= self._drain_deadline_us:
-            return Decision(Outcome.SHUTTING_DOWN, f"branch {self._origin.branch} is stopping")
-        if held.unanswered:
-            branch = min(held.unanswered)
-            names = ", ".join(str(each) for each in sorted(held.unanswered))
-            return Decision(
-                Outcome.BRANCH_UNREACHABLE,
-                f"{held.request.freshness.level.value} needs an answer of every branch, "
-                f"and there was none of branch {names}",
-                branch=branch,
-            )
-        held.awaited = {gap.origin: gap for gap in self._applied.behind(held.needs)}
-        missing = "; ".join(
-            f"of branch {gap.origin.branch} it has {gap.has} and needs {gap.needs}"
-            for gap in held.awaited.values()
-        )
-        return Decision(
-            Outcome.HOLD_TIMEOUT,
-            f"branch {self._origin.branch} still misses entries that this request depends on: {missing}",
-        )
+            return stopping(self._origin.branch)
+        if not held.unanswered:
+            held.awaited = {gap.origin: gap for gap in self._applied.behind(held.needs)}
+        return why_overdue(held, self._desk())
 
     # Entries: in from the other branches, applied once what they depend on is here.
 
     def _on_received(self, received: Received) -> None:
-        peer = self._peers.get(received.sender)
-        assert peer is not None, f"a message from branch {received.sender}, which this bank does not have"
-        peer.heard_us = self._now.monotonic_us
+        assert received.sender in self._peers, f"this bank has no branch {received.sender}"
+        if isinstance(received.message, Entries | Head):
+            # What comes up the other stream says nothing of whether this one still carries entries.
+            self._peers[received.sender].heard_us = self._now.monotonic_us
         self._handlers[type(received.message)](received.sender, received.message)
 
     def _on_entries(self, _sender: BranchId, message: Entries) -> None:
@@ -426,13 +399,8 @@ class Replica:
     # The other branches: who is there, what they have, from whom to fetch which log.
 
     def _on_connected(self, connected: Connected) -> None:
-        peer = self._peers[connected.branch]
-        peer.is_connected = True
-        peer.heard_us = self._now.monotonic_us
-        if peer.origin != connected.origin:
-            peer.begin_life(connected.origin)
-            self._everywhere = None
-        self._learn(peer, connected.applied)
+        self._peers.connect(connected.branch, connected.origin, self._now.monotonic_us)
+        self._peers.learn(connected.branch, connected.applied)
         self._subscriptions.lost(connected.branch)
         self._plan_subscriptions()
         self._send(connected.branch, Acknowledge(self._applied))
@@ -446,7 +414,7 @@ class Replica:
 
     def _on_acknowledge(self, sender: BranchId, message: Acknowledge) -> None:
         self._outbox.acknowledge(sender, message.applied)
-        self._learn(self._peers[sender], message.applied)
+        self._peers.learn(sender, message.applied)
 
     def _on_ask_head(self, sender: BranchId, message: AskHead) -> None:
         head = self._applied[self._origin]
@@ -458,7 +426,7 @@ class Replica:
         peer = self._peers[sender]
         if head.origin != peer.origin:
             return  # late, from an earlier life of its store; the present one was asked anew on connecting
-        self._learn(peer, head.applied)
+        self._peers.learn(sender, head.applied)
         question = self._questions.answer(sender, head)
         if question is None:
             return
@@ -493,15 +461,15 @@ class Replica:
             named = max(token.read[head.origin], token.write[head.origin])
             if named > head.head:
                 self._end_hold(held)
-                self._answer(held.request, _never_decided(head.origin, named, head.head), held)
+                self._answer(held.request, never_decided(head.origin, named, head.head), held)
 
     def _heartbeat(self) -> None:
         now_us = self._now.monotonic_us
         self._heartbeat_at_us = now_us + self._settings.heartbeat_us
-        connected = {peer.branch for peer in self._peers.values() if peer.is_connected}
+        connected = self._peers.connected()
         if connected:
             message = self._questions.ask(Question(None, now_us, None, set(connected)))
-            for branch in sorted(connected):
+            for branch in connected:
                 self._send(branch, Acknowledge(self._applied))
                 self._send(branch, message)
                 for overdue in self._questions.unanswered_by(branch, now_us - self._settings.resend_us):
@@ -517,22 +485,7 @@ class Replica:
 
     def _reachable(self) -> list[Peer]:
         now_us, silence_us = self._now.monotonic_us, self._settings.silence_us
-        return [peer for peer in self._peers.values() if peer.is_reachable(now_us, silence_us)]
-
-    def _stable(self) -> VersionVector:
-        """Return what every branch is known to have on its disk: never more than the truth."""
-        if not self._peers:
-            return self._applied
-        if self._everywhere is None:
-            self._everywhere = self._applied
-            for peer in self._peers.values():
-                self._everywhere = self._everywhere.floor(peer.applied)
-        return self._everywhere
-
-    def _learn(self, peer: Peer, applied: VersionVector) -> None:
-        if not peer.applied.dominates(applied):
-            peer.applied = peer.applied.merge(applied)
-            self._everywhere = None
+        return self._peers.reachable(now_us, silence_us)
 
     def _send(self, branch: BranchId, message: Message) -> None:
         self._effects.messages.append((branch, message))
@@ -540,11 +493,3 @@ class Replica:
     def _next_wake_us(self) -> int:
         deadline = self._holds.next_deadline_us()
         return self._heartbeat_at_us if deadline is None else min(deadline, self._heartbeat_at_us)
-
-
-def _never_decided(origin: Origin, needs: Seq, head: Seq) -> Decision:
-    return Decision(
-        Outcome.INVALID_TOKEN,
-        f"the session token names entry {needs} of branch {origin.branch}, which has decided {head} "
-        "in this life of its store",
-    )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from bankbook.core.entry import Entry
-from bankbook.core.freshness import Peer
 from bankbook.core.messages import Entries, Subscribe, Unsubscribe
+from bankbook.core.peers import Peer
 from bankbook.core.types import BranchId, Origin, Seq
 from bankbook.core.vector import VersionVector
 

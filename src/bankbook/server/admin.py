@@ -6,8 +6,8 @@ Decides nothing. Proof: tests/server/test_services.py.
 import grpc.aio
 
 from bankbook.core.commands import account_of
-from bankbook.core.freshness import Peer
 from bankbook.core.holds import Held
+from bankbook.core.peers import Peer
 from bankbook.core.replica import Status
 from bankbook.server.config import BranchConfig
 from bankbook.server.driver import Driver, read_clocks

@@ -1,0 +1,89 @@
+"""The other branches, as far as this one knows them: who is there, and what each has on its disk.
+
+Decides whom to believe reachable, and what every branch is known to have. Must not know what is done
+with either. Proof: tests/core/test_peers.py, tests/core/test_sessions.py.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bankbook.core.types import BranchId, Origin, Seq
+from bankbook.core.vector import NOTHING, VersionVector
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """What this branch knows of another one."""
+
+    branch: BranchId
+    is_connected: bool = False
+    heard_us: int = 0
+    """When anything last came down the stream from there, or when it came up."""
+    origin: Origin | None = None
+    """Its present incarnation; None until it has greeted once."""
+    applied: VersionVector = NOTHING
+    """What it is known to have on its disk. Never ahead of the truth."""
+    head: Seq = Seq(0)
+    """The last seq of its own log, as it was when asked at `head_asked_us`."""
+    head_asked_us: int | None = None
+    """None until it has answered once."""
+
+    def begin_life(self, origin: Origin) -> None:
+        """Take note of a new life of its store: what the old one had and said is nothing to this one."""
+        self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
+
+    def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
+        """Whether its stream is up and not suspiciously silent."""
+        return self.is_connected and now_us - self.heard_us < silence_max_us
+
+
+class Peers:
+    """All other branches."""
+
+    def __init__(self, branches: Iterable[BranchId]) -> None:
+        self._peers = {branch: Peer(branch) for branch in branches}
+        self._everywhere: VersionVector | None = None
+        """What all have and this one had; None where it has to be found out anew. It may be behind the
+        truth, never ahead of it."""
+
+    def __getitem__(self, branch: BranchId) -> Peer:
+        return self._peers[branch]
+
+    def __contains__(self, branch: BranchId) -> bool:
+        return branch in self._peers
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def connect(self, branch: BranchId, origin: Origin, now_us: int) -> None:
+        """Note that the stream from `branch` is up, and who greeted there."""
+        peer = self._peers[branch]
+        peer.is_connected, peer.heard_us = True, now_us
+        if peer.origin != origin:
+            peer.begin_life(origin)
+            self._everywhere = None
+
+    def learn(self, branch: BranchId, applied: VersionVector) -> None:
+        """Note what a branch has on its disk."""
+        peer = self._peers[branch]
+        if not peer.applied.dominates(applied):
+            peer.applied = peer.applied.merge(applied)
+            self._everywhere = None
+
+    def connected(self) -> list[BranchId]:
+        """Return the branches whose stream is up."""
+        return [peer.branch for peer in self if peer.is_connected]
+
+    def reachable(self, now_us: int, silence_max_us: int) -> list[Peer]:
+        """Return the branches that can be counted on to answer."""
+        return [peer for peer in self if peer.is_reachable(now_us, silence_max_us)]
+
+    def stable(self, own: VersionVector) -> VersionVector:
+        """Return what every branch is known to have on its disk, this one, with `own`, included."""
+        if not self._peers:
+            return own
+        if self._everywhere is None:
+            self._everywhere = own
+            for peer in self:
+                self._everywhere = self._everywhere.floor(peer.applied)
+        return self._everywhere
