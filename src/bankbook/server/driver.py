@@ -114,19 +114,24 @@ class Driver:
         """Step until cancelled. An error here is a bug of ours, and ends the branch."""
         while True:
             await self._arrived.wait()
-            self._arrived.clear()
-            inputs, self._inputs = self._inputs, []
-            effects = self._replica.step(inputs, read_clocks())
-            if await self._commit(effects):
-                self._release(effects)
-            self._wake_at(effects.wake_at_us)
+            # Locked until the commit is over: whoever looks at the replica sees what is durable, also
+            # where the next inputs are here already and the next step begins without a pause.
             async with self._stepped:
+                await self._step()
                 self._stepped.notify_all()
 
     async def close(self) -> None:
         """Wait for a commit under way, and close the store."""
         await asyncio.to_thread(self._committer.shutdown)
         self._store.close()
+
+    async def _step(self) -> None:
+        self._arrived.clear()
+        inputs, self._inputs = self._inputs, []
+        effects = self._replica.step(inputs, read_clocks())
+        if await self._commit(effects):
+            self._release(effects)
+        self._wake_at(effects.wake_at_us)
 
     def _build(self) -> Replica:
         self._committed = self._store.applied()
