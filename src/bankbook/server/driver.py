@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from bankbook.core.clock import Instant
-from bankbook.core.commands import Cancel, Drain, ReadBalance, Reply, Request, RequestId
+from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Effects, Input, Replica, Settings, Status
@@ -180,14 +180,10 @@ class Driver:
         """Release nothing of this step; tell all who wait, and build the replica anew from the disk."""
         self._log.error("commit.failed", error=str(error))
         undecided = {each.id for each in self._inputs if isinstance(each, Request)}
-        decided = {reply.request for reply in effects.replies}
+        written = {reply.request for reply in effects.replies if reply.entry is not None}
         for request, _ in list(self._waiting.values()):
             if request.id not in undecided:
-                may_have_happened = (
-                    isinstance(error, CommitUnknownError)
-                    and request.id in decided
-                    and not isinstance(request.command, ReadBalance)
-                )
+                may_have_happened = isinstance(error, CommitUnknownError) and request.id in written
                 outcome = Outcome.OUTCOME_UNKNOWN if may_have_happened else Outcome.STORE_UNAVAILABLE
                 self._resolve(Reply(request.id, outcome, request.token, detail=str(error)))
         self._inputs = [each for each in self._inputs if isinstance(each, Request | Cancel)]
