@@ -208,8 +208,11 @@ class Link:
         while True:
             try:
                 await self._connect_once()
+                self._log.info("link.down", error="the other end has closed the stream")
             except (grpc.aio.AioRpcError, TimeoutError) as error:
                 self._log.info("link.down", error=_in_short(error))
+            except asyncio.InvalidStateError:  # what gRPC raises for a write to a stream that just ended
+                self._log.info("link.down", error="the other end has closed the stream")
             except (GreetingRefusedError, MessageDamagedError) as error:
                 self._log.error("link.refused", error=str(error))
                 self._backoff_s = _BACKOFF_LAST_S
