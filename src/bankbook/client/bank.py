@@ -10,6 +10,7 @@ from typing import Self, cast
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from bankbook.client.errors import BankbookError, error_for
@@ -276,7 +277,7 @@ def _until(deadline: float) -> float:
 
 
 def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Failure:
-    told = decode_failure(rpc_status.from_call(cast("grpc.Call", error)))
+    told = _told_by(error)
     if told is not None:
         return told
     detail = f"branch {branch} gave no answer ({error.code().name}: {error.details()})"
@@ -285,3 +286,10 @@ def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Fail
     if isinstance(command, ReadBalance):
         return Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch)
     return Failure(Outcome.OUTCOME_UNKNOWN, detail, branch=branch)
+
+
+def _told_by(error: grpc.aio.AioRpcError) -> Failure | None:
+    try:
+        return decode_failure(rpc_status.from_call(cast("grpc.Call", error)))
+    except (DecodeError, ValueError):  # details that are damaged, or contradict the status they came with
+        return None

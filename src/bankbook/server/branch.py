@@ -27,6 +27,7 @@ from bankbook.server.driver import Driver
 from bankbook.server.handler import Handler
 from bankbook.server.original import OriginalServicer
 from bankbook.server.peers import Peers, ReplicationServicer
+from bankbook.server.tasks import first_of
 from bankbook.store.base import Store
 from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
@@ -102,7 +103,7 @@ class Branch:
         self._log.info("branch.stopping")
         await self._health.enter_graceful_shutdown()
         if self._stepping is not None and not self._stepping.done():
-            await self._driver.drain(drain_us)
+            await first_of(self._driver.drain(drain_us), self._has_ended.wait())
         await self.peers.close()
         await self._server.stop(_CLOSE_GRACE_S)
         if self._stepping is not None:

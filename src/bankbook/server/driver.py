@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from bankbook.core.clock import Instant
-from bankbook.core.commands import Cancel, Drain, ReadBalance, Reply, Request, RequestId
+from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Effects, Input, Replica, Settings, Status
@@ -102,6 +102,8 @@ class Driver:
         deadline_us = read_clocks().monotonic_us + drain_us
         self._drain = Drain(deadline_us)
         self.feed(self._drain)
+        # Where nothing is held and a branch takes nothing, no other step comes before a heartbeat.
+        asyncio.get_running_loop().call_later(drain_us / 1e6, self._arrived.set)
         async with self._stepped:
             while not self._waiting_is_over(deadline_us):
                 await self._stepped.wait()
@@ -114,19 +116,24 @@ class Driver:
         """Step until cancelled. An error here is a bug of ours, and ends the branch."""
         while True:
             await self._arrived.wait()
-            self._arrived.clear()
-            inputs, self._inputs = self._inputs, []
-            effects = self._replica.step(inputs, read_clocks())
-            if await self._commit(effects):
-                self._release(effects)
-            self._wake_at(effects.wake_at_us)
+            # Locked until the commit is over: whoever looks at the replica sees what is durable, also
+            # where the next inputs are here already and the next step begins without a pause.
             async with self._stepped:
+                await self._step()
                 self._stepped.notify_all()
 
     async def close(self) -> None:
         """Wait for a commit under way, and close the store."""
         await asyncio.to_thread(self._committer.shutdown)
         self._store.close()
+
+    async def _step(self) -> None:
+        self._arrived.clear()
+        inputs, self._inputs = self._inputs, []
+        effects = self._replica.step(inputs, read_clocks())
+        if await self._commit(effects):
+            self._release(effects)
+        self._wake_at(effects.wake_at_us)
 
     def _build(self) -> Replica:
         self._committed = self._store.applied()
@@ -173,14 +180,10 @@ class Driver:
         """Release nothing of this step; tell all who wait, and build the replica anew from the disk."""
         self._log.error("commit.failed", error=str(error))
         undecided = {each.id for each in self._inputs if isinstance(each, Request)}
-        decided = {reply.request for reply in effects.replies}
+        written = {reply.request for reply in effects.replies if reply.entry is not None}
         for request, _ in list(self._waiting.values()):
             if request.id not in undecided:
-                may_have_happened = (
-                    isinstance(error, CommitUnknownError)
-                    and request.id in decided
-                    and not isinstance(request.command, ReadBalance)
-                )
+                may_have_happened = isinstance(error, CommitUnknownError) and request.id in written
                 outcome = Outcome.OUTCOME_UNKNOWN if may_have_happened else Outcome.STORE_UNAVAILABLE
                 self._resolve(Reply(request.id, outcome, request.token, detail=str(error)))
         self._inputs = [each for each in self._inputs if isinstance(each, Request | Cancel)]

@@ -11,7 +11,7 @@ notice one that is merely silent.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Generic, TypeVar
 
 import grpc
@@ -78,6 +78,7 @@ class Peers:
 
     def __init__(self, store: Store, delay_from: Callable[[BranchId], Delay]) -> None:
         self._identity = store.identity
+        self._others = set(store.identity.genesis.branches) - {store.identity.origin.branch}
         self._delay_from = delay_from
         self._links: dict[BranchId, Link] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -144,7 +145,7 @@ class Peers:
         Raises GreetingRefusedError, MessageDamagedError.
         """
         greeting = await asyncio.wait_for(_first_greeting(requests), _GREETING_TIMEOUT_S)
-        check_greeting(self.greeting(), greeting)
+        check_greeting(self.greeting(), greeting, expected=self._others)
         await write(replication_pb2.PublisherMessages(messages=[encode_for_subscriber(self.greeting())]))
         branch = greeting.origin.branch
         queue: _Queue[replication_pb2.PublisherMessages] = _Queue()
@@ -208,8 +209,11 @@ class Link:
         while True:
             try:
                 await self._connect_once()
+                self._log.info("link.down", error="the other end has closed the stream")
             except (grpc.aio.AioRpcError, TimeoutError) as error:
                 self._log.info("link.down", error=_in_short(error))
+            except asyncio.InvalidStateError:  # what gRPC raises for a write to a stream that just ended
+                self._log.info("link.down", error="the other end has closed the stream")
             except (GreetingRefusedError, MessageDamagedError) as error:
                 self._log.error("link.refused", error=str(error))
                 self._backoff_s = _BACKOFF_LAST_S
@@ -235,7 +239,7 @@ class Link:
         mine = self._greeting()
         await call.write(replication_pb2.SubscriberMessages(messages=[encode_for_publisher(mine)]))
         greeting = await _first_greeting(aiter(call))
-        check_greeting(mine, greeting, expected=self._branch)
+        check_greeting(mine, greeting, expected={self._branch})
         return greeting
 
     async def _stay_connected(
@@ -298,8 +302,8 @@ class _Queue(Generic[Outgoing]):
             await write(message)
 
 
-def check_greeting(mine: Greeting, other: Greeting, expected: BranchId | None = None) -> None:
-    """Raise GreetingRefusedError unless `other` is another branch of the same bank."""
+def check_greeting(mine: Greeting, other: Greeting, expected: Collection[BranchId]) -> None:
+    """Raise GreetingRefusedError unless `other` is one of the `expected` branches of the same bank."""
     if other.version != mine.version:
         raise GreetingRefusedError(
             f"it speaks version {other.version} of the protocol between branches, this branch {mine.version}"
@@ -310,7 +314,7 @@ def check_greeting(mine: Greeting, other: Greeting, expected: BranchId | None = 
         raise GreetingRefusedError(
             "it was started with other branches or another opening balance than this branch"
         )
-    if other.origin.branch == mine.origin.branch or expected not in (None, other.origin.branch):
+    if other.origin.branch not in expected:
         raise GreetingRefusedError(f"it calls itself branch {other.origin.branch}")
 
 

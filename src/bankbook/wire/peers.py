@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from bankbook.core.entry import Entry, EntryDamagedError, decode_entry
 from bankbook.core.messages import Acknowledge, AskHead, Entries, Head, Message, Subscribe, Unsubscribe
-from bankbook.core.types import SEQ_MAX, AccountId, Origin, Seq, is_id
+from bankbook.core.types import AccountId, Origin, is_id
 from bankbook.core.vector import VersionVector
-from bankbook.wire.requests import MessageDamagedError, decode_origin, encode_origin
+from bankbook.wire.requests import MessageDamagedError, decode_origin, decode_seq, encode_origin
 from bankbook.wire.v1 import replication_pb2
 
 PROTOCOL_VERSION = 1
@@ -79,7 +79,7 @@ def decode_from_subscriber(message: replication_pb2.SubscriberMessage) -> Messag
         case "greeting":
             return _decode_greeting(message.greeting)
         case "subscribe":
-            return Subscribe(decode_origin(message.subscribe.origin), _seq(message.subscribe.after))
+            return Subscribe(decode_origin(message.subscribe.origin), decode_seq(message.subscribe.after))
         case "unsubscribe":
             return Unsubscribe(decode_origin(message.unsubscribe.origin))
         case "acknowledge":
@@ -101,8 +101,8 @@ def decode_from_publisher(message: replication_pb2.PublisherMessage) -> Message 
             return Head(
                 message.head.question,
                 decode_origin(message.head.origin),
-                _seq(message.head.head),
-                _seq(message.head.last_write),
+                decode_seq(message.head.head),
+                decode_seq(message.head.last_write),
                 decode_vector(message.head.applied),
             )
         case _:
@@ -120,7 +120,7 @@ def encode_vector(vector: VersionVector) -> replication_pb2.VersionVector:
 
 def decode_vector(message: replication_pb2.VersionVector) -> VersionVector:
     """Return a version vector; raises MessageDamagedError."""
-    return VersionVector((decode_origin(c.origin), _seq(c.seq)) for c in message.components)
+    return VersionVector((decode_origin(c.origin), decode_seq(c.seq)) for c in message.components)
 
 
 def _encode_greeting(greeting: Greeting) -> replication_pb2.Greeting:
@@ -164,9 +164,3 @@ def _decode_entries(message: replication_pb2.Entries) -> Entries:
 
 def _follows(entry: Entry, origin: Origin, first: Entry, place: int) -> bool:
     return entry.origin == origin and entry.seq == first.seq + place
-
-
-def _seq(number: int) -> Seq:
-    if number > SEQ_MAX:
-        raise MessageDamagedError(f"a seq is at most {SEQ_MAX}, not {number}")
-    return Seq(number)

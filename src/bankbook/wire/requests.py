@@ -28,6 +28,7 @@ from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import (
     BRANCHES_MAX,
     INCARNATION_MAX,
+    SEQ_MAX,
     AccountId,
     BranchId,
     CustomerId,
@@ -222,7 +223,7 @@ def decode_receipt(message: bank_pb2.Receipt) -> Receipt:
     """Return what a branch answered; raises MessageDamagedError."""
     entry = None
     if message.HasField("entry"):
-        entry = EntryId(decode_origin(message.entry.origin), Seq(message.entry.seq))
+        entry = EntryId(decode_origin(message.entry.origin), decode_seq(message.entry.seq))
     return Receipt(Money(message.balance), entry, decode_info(message.info))
 
 
@@ -257,7 +258,7 @@ def encode_gap(gap: Gap) -> bank_pb2.Gap:
 
 def decode_gap(message: bank_pb2.Gap) -> Gap:
     """Return a gap; raises MessageDamagedError."""
-    return Gap(decode_origin(message.origin), Seq(message.has), Seq(message.needs))
+    return Gap(decode_origin(message.origin), decode_seq(message.has), decode_seq(message.needs))
 
 
 def encode_origin(origin: Origin) -> bank_pb2.Origin:
@@ -273,3 +274,10 @@ def decode_origin(message: bank_pb2.Origin) -> Origin:
             f"not {message.branch} and {message.incarnation}"
         )
     return Origin(BranchId(message.branch), Incarnation(message.incarnation))
+
+
+def decode_seq(number: int) -> Seq:
+    """Return a seq; raises MessageDamagedError."""
+    if number > SEQ_MAX:
+        raise MessageDamagedError(f"a seq is at most {SEQ_MAX}, not {number}")
+    return Seq(number)

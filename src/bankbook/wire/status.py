@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from bankbook.core.outcome import Certainty, Outcome
-from bankbook.wire.requests import MessageDamagedError, ReplyInfo, decode_info, encode_info
+from bankbook.wire.requests import ReplyInfo, decode_info, encode_info
 from bankbook.wire.v1 import bank_pb2
 
 DOMAIN = "bankbook"
@@ -40,6 +41,9 @@ CODES = {
     Outcome.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Outcome.OUTCOME_UNKNOWN: grpc.StatusCode.UNKNOWN,
 }
+
+# A status that says "failed: OK" tells nothing.
+_REASONS = {outcome.name for outcome in Outcome if outcome is not Outcome.OK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +78,24 @@ def encode_failure(failure: Failure) -> Status:
 
 
 def decode_failure(status: Status | None) -> Failure | None:
-    """Return the failure that a rich status tells; None where it is none of Bankbook's."""
+    """Return the failure that a rich status tells; None where it is none of Bankbook's, or damaged."""
     if status is None:
         return None
     error, info = ErrorInfo(), bank_pb2.ReplyInfo()
-    has_error = any(detail.Unpack(error) for detail in status.details)
-    has_info = any(detail.Unpack(info) for detail in status.details)
-    if not has_error or error.domain != DOMAIN or error.reason not in Outcome.__members__:
-        return None
     try:
-        decoded = decode_info(info) if has_info else None
-    except MessageDamagedError:
+        has_error = any(detail.Unpack(error) for detail in status.details)
+        has_info = any(detail.Unpack(info) for detail in status.details)
+        if not has_error or error.domain != DOMAIN or error.reason not in _REASONS:
+            return None
+        return Failure(
+            outcome=Outcome[error.reason],
+            detail=status.message,
+            info=decode_info(info) if has_info else None,
+            branch=_number(error, "branch"),
+            balance=_number(error, "balance"),
+        )
+    except (DecodeError, ValueError):  # a MessageDamagedError is a ValueError, and so is what int() raises
         return None
-    return Failure(
-        outcome=Outcome[error.reason],
-        detail=status.message,
-        info=decoded,
-        branch=_number(error, "branch"),
-        balance=_number(error, "balance"),
-    )
 
 
 def _pack(status: Status, detail: ErrorInfo | RetryInfo | bank_pb2.ReplyInfo) -> None:
