@@ -11,7 +11,7 @@ notice one that is merely silent.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
 import grpc
@@ -58,7 +58,16 @@ _QUEUE_MAX = 10_000
 
 _SUBSCRIBER_SAYS = (Subscribe, Unsubscribe, Acknowledge, AskHead)
 
+# What goes into one gRPC message: the fewer, the cheaper, up to here. A branch that comes back may be sent
+# a whole window of every log in one step; all in one message, that would be more than gRPC takes, and the
+# stream would break again and again.
+BATCH_BYTES = 1024 * 1024
+
+# A batch, and one run of the largest entries there can be (256 of 24 kB) on top of it.
+_RECEIVED_BYTES_MAX = 16 * 1024 * 1024
+
 CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", _RECEIVED_BYTES_MAX),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -67,6 +76,7 @@ CHANNEL_OPTIONS = (
 )
 
 Outgoing = TypeVar("Outgoing", replication_pb2.SubscriberMessages, replication_pb2.PublisherMessages)
+Single = TypeVar("Single", replication_pb2.SubscriberMessage, replication_pb2.PublisherMessage)
 
 
 class GreetingRefusedError(Exception):
@@ -101,13 +111,15 @@ class Peers:
 
     def send(self, branch: BranchId, messages: list[Message]) -> None:
         """Write messages to another branch; those for a stream that is down are lost."""
-        up = [encode_for_publisher(m) for m in messages if isinstance(m, _SUBSCRIBER_SAYS)]
-        down = [encode_for_subscriber(m) for m in messages if not isinstance(m, _SUBSCRIBER_SAYS)]
         link, publisher = self._links.get(branch), self._publishers.get(branch)
-        if up and link is not None:
-            link.send(replication_pb2.SubscriberMessages(messages=up))
-        if down and publisher is not None:
-            publisher.put(replication_pb2.PublisherMessages(messages=down))
+        if link is not None:
+            up = [encode_for_publisher(m) for m in messages if isinstance(m, _SUBSCRIBER_SAYS)]
+            for some_up in batches(up):
+                link.send(replication_pb2.SubscriberMessages(messages=some_up))
+        if publisher is not None:
+            down = [encode_for_subscriber(m) for m in messages if not isinstance(m, _SUBSCRIBER_SAYS)]
+            for some_down in batches(down):
+                publisher.put(replication_pb2.PublisherMessages(messages=some_down))
 
     def reset(self) -> None:
         """Close every stream, to be opened anew: the replica has forgotten what was said."""
@@ -300,6 +312,20 @@ class _Queue(Generic[Outgoing]):
         """Write what is put, until closed."""
         while (message := await self._queue.get()) is not None:
             await write(message)
+
+
+def batches(messages: list[Single]) -> Iterator[list[Single]]:
+    """Yield the messages in their order, as many together as one gRPC message should carry."""
+    batch: list[Single] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if batch and size > BATCH_BYTES:
+            yield batch
+            batch, size = [], message.ByteSize()
+        batch.append(message)
+    if batch:
+        yield batch
 
 
 def check_greeting(mine: Greeting, other: Greeting, expected: Collection[BranchId]) -> None:
