@@ -11,7 +11,7 @@ notice one that is merely silent.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import grpc
@@ -102,12 +102,14 @@ class Peers:
     def send(self, branch: BranchId, messages: list[Message]) -> None:
         """Write messages to another branch; those for a stream that is down are lost."""
         up = [encode_for_publisher(m) for m in messages if isinstance(m, _SUBSCRIBER_SAYS)]
-        down = [encode_for_subscriber(m) for m in messages if not isinstance(m, _SUBSCRIBER_SAYS)]
+        down = [m for m in messages if not isinstance(m, _SUBSCRIBER_SAYS)]
         link, publisher = self._links.get(branch), self._publishers.get(branch)
         if up and link is not None:
             link.send(replication_pb2.SubscriberMessages(messages=up))
-        if down and publisher is not None:
-            publisher.put(replication_pb2.PublisherMessages(messages=down))
+        if publisher is not None:
+            for batch in _batches(down):
+                encoded = [encode_for_subscriber(m) for m in batch]
+                publisher.put(replication_pb2.PublisherMessages(messages=encoded))
 
     def reset(self) -> None:
         """Close every stream, to be opened anew: the replica has forgotten what was said."""
@@ -300,6 +302,22 @@ class _Queue(Generic[Outgoing]):
         """Write what is put, until closed."""
         while (message := await self._queue.get()) is not None:
             await write(message)
+
+
+def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """Yield `messages` in batches, in each of which there is one run of entries at most.
+
+    A run is 1 MB at the most (ENTRIES_PER_MESSAGE_MAX × ENTRY_BYTES_MAX) and gRPC takes 4. All that one
+    step sends to a branch that is far behind in several logs may be more.
+    """
+    batch: list[Message] = []
+    for message in messages:
+        if isinstance(message, Entries) and any(isinstance(each, Entries) for each in batch):
+            yield batch
+            batch = []
+        batch.append(message)
+    if batch:
+        yield batch
 
 
 def check_greeting(mine: Greeting, other: Greeting, expected: Collection[BranchId]) -> None:
