@@ -30,6 +30,7 @@ from bankbook.core.entry import Opening
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.ledger import home_branch
 from bankbook.core.outcome import Outcome
+from bankbook.core.token import TOKEN_BYTES_MAX
 from bankbook.core.types import AccountId, BranchId, CustomerId, Money
 from bankbook.wire.requests import (
     Envelope,
@@ -51,6 +52,8 @@ CONNECT_TIMEOUT_S = 5.0
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A failure's status travels in the headers, and the session's token in it.
+    ("grpc.max_metadata_size", 2 * TOKEN_BYTES_MAX),
 )
 
 # The call may have been carried out although no answer came.

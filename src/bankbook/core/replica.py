@@ -61,6 +61,9 @@ from bankbook.core.token import Token
 from bankbook.core.types import BranchId, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 
+# As many as a person reads to the end.
+_GAPS_IN_WORDS_MAX = 10
+
 
 class Settings(NamedTuple):
     """The bounds of one replica. Times are in microseconds."""
@@ -354,10 +357,13 @@ class Replica:
                 branch=branch,
             )
         held.awaited = {gap.origin: gap for gap in self._applied.behind(held.needs)}
+        gaps = list(held.awaited.values())
         missing = "; ".join(
             f"of branch {gap.origin.branch} it has {gap.has} and needs {gap.needs}"
-            for gap in held.awaited.values()
+            for gap in gaps[:_GAPS_IN_WORDS_MAX]
         )
+        if len(gaps) > _GAPS_IN_WORDS_MAX:
+            missing += f"; and of {len(gaps) - _GAPS_IN_WORDS_MAX} more logs"
         return Decision(
             Outcome.HOLD_TIMEOUT,
             f"branch {self._origin.branch} still misses entries that this request depends on: {missing}",
