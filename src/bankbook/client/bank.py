@@ -58,9 +58,12 @@ _CHANNEL_OPTIONS = (
 
 # The call may have been carried out although no answer came.
 _NO_ANSWER = {
+    grpc.StatusCode.ABORTED,
     grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DATA_LOSS,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # an answer that was too large, among others
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.UNKNOWN,
 }
@@ -141,7 +144,7 @@ class Bank:
         except grpc.aio.AioRpcError as error:
             raise error_for(_failure(error, command, number)) from error
         except MessageDamagedError as error:
-            raise error_for(Failure(Outcome.OUTCOME_UNKNOWN, str(error))) from error
+            raise error_for(_no_answer(command, number, str(error))) from error
 
     async def _connect(self, branch: int, deadline: float) -> grpc.aio.Channel:
         """Return a channel that is up: whatever fails before that has certainly changed nothing."""
@@ -286,6 +289,10 @@ def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Fail
     detail = f"branch {branch} gave no answer ({error.code().name}: {error.details()})"
     if error.code() not in _NO_ANSWER:
         return Failure(Outcome.INVALID_REQUEST, detail)
+    return _no_answer(command, branch, detail)
+
+
+def _no_answer(command: Command, branch: int, detail: str) -> Failure:
     if isinstance(command, ReadBalance):
         return Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch)
     return Failure(Outcome.OUTCOME_UNKNOWN, detail, branch=branch)
