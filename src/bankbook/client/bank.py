@@ -25,6 +25,8 @@ from bankbook.core.commands import (
     Transfer,
     Withdraw,
     complaint_about,
+    complaint_about_customer,
+    complaint_about_freshness,
 )
 from bankbook.core.entry import Opening
 from bankbook.core.guarantees import Guarantee
@@ -82,6 +84,8 @@ class Bank:
 
         `timeout` is in seconds, for every call that does not name its own.
         """
+        if isinstance(addresses, str):
+            raise TypeError(f"a bank is {{1: {addresses!r}}} or [{addresses!r}], not one address by itself")
         if isinstance(addresses, Mapping):
             self._addresses = {int(number): address for number, address in addresses.items()}
         else:
@@ -131,7 +135,11 @@ class Bank:
             names = ", ".join(str(each) for each in self.branches)
             detail = f"there is no branch {number}; there are {names}"
             raise error_for(Failure(Outcome.INVALID_REQUEST, detail))
-        complaint = complaint_about(command)
+        complaint = (
+            complaint_about(command)
+            or complaint_about_customer(envelope.customer)
+            or complaint_about_freshness(envelope.freshness)
+        )
         if complaint is not None:
             raise error_for(Failure(Outcome.INVALID_REQUEST, complaint))
         method, message = encode_request(command, envelope)
