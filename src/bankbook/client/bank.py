@@ -70,6 +70,8 @@ _NO_ANSWER = {
     grpc.StatusCode.UNKNOWN,
 }
 
+CLOSED = "this bank is closed; make another one, and use its sessions inside its `with`"
+
 
 class Bank:
     """A bank's branches, by their numbers. Use it with `async with`: leaving it closes every channel."""
@@ -94,6 +96,7 @@ class Bank:
             raise ValueError("a bank has at least one branch; name its address")
         self._timeout = timeout
         self._channels: dict[int, grpc.aio.Channel] = {}
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,7 +110,8 @@ class Bank:
         return tuple(sorted(self._addresses))
 
     async def close(self) -> None:
-        """Close every channel."""
+        """Close every channel; what is under way gets no answer. Closing twice is harmless."""
+        self._is_closed = True
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close(None)
@@ -129,7 +133,7 @@ class Bank:
     async def call(
         self, command: Command, envelope: Envelope, branch: int | None, timeout: float | None
     ) -> Receipt:
-        """Send one request; raises BankbookError."""
+        """Send one request; raises BankbookError, and RuntimeError where the bank is closed."""
         number = self.branches[0] if branch is None else branch
         if number not in self._addresses:
             names = ", ".join(str(each) for each in self.branches)
@@ -149,6 +153,11 @@ class Bank:
         try:
             reply = await getattr(stub, method)(message, timeout=_until(deadline))
             return decode_receipt(reply)
+        except asyncio.CancelledError:
+            if not self._is_closed or _is_cancelled():
+                raise
+            # gRPC cancels the calls of a channel that is closed; whoever waits for one is not cancelled.
+            raise error_for(_no_answer(command, number, "the bank was closed meanwhile")) from None
         except grpc.aio.AioRpcError as error:
             raise error_for(_failure(error, command, number)) from error
         except MessageDamagedError as error:
@@ -156,6 +165,8 @@ class Bank:
 
     async def _connect(self, branch: int, deadline: float) -> grpc.aio.Channel:
         """Return a channel that is up: whatever fails before that has certainly changed nothing."""
+        if self._is_closed:
+            raise RuntimeError(CLOSED)
         channel = self._channels.get(branch)
         if channel is None:
             channel = grpc.aio.insecure_channel(self._addresses[branch], _CHANNEL_OPTIONS)
@@ -167,6 +178,8 @@ class Bank:
                 address = self._addresses[branch]
                 detail = f"branch {branch} at {address} could not be reached; is it running?"
                 raise error_for(Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch)) from error
+            except grpc.aio.UsageError as error:
+                raise RuntimeError(CLOSED) from error
         return channel
 
 
@@ -288,6 +301,11 @@ class Session:
 
 def _until(deadline: float) -> float:
     return max(deadline - asyncio.get_running_loop().time(), 0.0)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Failure:
