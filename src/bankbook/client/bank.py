@@ -25,11 +25,14 @@ from bankbook.core.commands import (
     Transfer,
     Withdraw,
     complaint_about,
+    complaint_about_customer,
+    complaint_about_freshness,
 )
 from bankbook.core.entry import Opening
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.ledger import home_branch
 from bankbook.core.outcome import Outcome
+from bankbook.core.token import TOKEN_BYTES_MAX
 from bankbook.core.types import AccountId, BranchId, CustomerId, Money
 from bankbook.wire.requests import (
     Envelope,
@@ -51,16 +54,23 @@ CONNECT_TIMEOUT_S = 5.0
 _CHANNEL_OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A failure's status travels in the headers, and the session's token in it.
+    ("grpc.max_metadata_size", 2 * TOKEN_BYTES_MAX),
 )
 
 # The call may have been carried out although no answer came.
 _NO_ANSWER = {
+    grpc.StatusCode.ABORTED,
     grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DATA_LOSS,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # an answer that was too large, among others
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.UNKNOWN,
 }
+
+CLOSED = "this bank is closed; make another one, and use its sessions inside its `with`"
 
 
 class Bank:
@@ -76,6 +86,8 @@ class Bank:
 
         `timeout` is in seconds, for every call that does not name its own.
         """
+        if isinstance(addresses, str):
+            raise TypeError(f"a bank is {{1: {addresses!r}}} or [{addresses!r}], not one address by itself")
         if isinstance(addresses, Mapping):
             self._addresses = {int(number): address for number, address in addresses.items()}
         else:
@@ -84,6 +96,7 @@ class Bank:
             raise ValueError("a bank has at least one branch; name its address")
         self._timeout = timeout
         self._channels: dict[int, grpc.aio.Channel] = {}
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,7 +110,8 @@ class Bank:
         return tuple(sorted(self._addresses))
 
     async def close(self) -> None:
-        """Close every channel."""
+        """Close every channel; what is under way gets no answer. Closing twice is harmless."""
+        self._is_closed = True
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close(None)
@@ -119,13 +133,17 @@ class Bank:
     async def call(
         self, command: Command, envelope: Envelope, branch: int | None, timeout: float | None
     ) -> Receipt:
-        """Send one request; raises BankbookError."""
+        """Send one request; raises BankbookError, and RuntimeError where the bank is closed."""
         number = self.branches[0] if branch is None else branch
         if number not in self._addresses:
             names = ", ".join(str(each) for each in self.branches)
             detail = f"there is no branch {number}; there are {names}"
             raise error_for(Failure(Outcome.INVALID_REQUEST, detail))
-        complaint = complaint_about(command)
+        complaint = (
+            complaint_about(command)
+            or complaint_about_customer(envelope.customer)
+            or complaint_about_freshness(envelope.freshness)
+        )
         if complaint is not None:
             raise error_for(Failure(Outcome.INVALID_REQUEST, complaint))
         method, message = encode_request(command, envelope)
@@ -135,13 +153,20 @@ class Bank:
         try:
             reply = await getattr(stub, method)(message, timeout=_until(deadline))
             return decode_receipt(reply)
+        except asyncio.CancelledError:
+            if not self._is_closed or _is_cancelled():
+                raise
+            # gRPC cancels the calls of a channel that is closed; whoever waits for one is not cancelled.
+            raise error_for(_no_answer(command, number, "the bank was closed meanwhile")) from None
         except grpc.aio.AioRpcError as error:
             raise error_for(_failure(error, command, number)) from error
         except MessageDamagedError as error:
-            raise error_for(Failure(Outcome.OUTCOME_UNKNOWN, str(error))) from error
+            raise error_for(_no_answer(command, number, str(error))) from error
 
     async def _connect(self, branch: int, deadline: float) -> grpc.aio.Channel:
         """Return a channel that is up: whatever fails before that has certainly changed nothing."""
+        if self._is_closed:
+            raise RuntimeError(CLOSED)
         channel = self._channels.get(branch)
         if channel is None:
             channel = grpc.aio.insecure_channel(self._addresses[branch], _CHANNEL_OPTIONS)
@@ -153,6 +178,8 @@ class Bank:
                 address = self._addresses[branch]
                 detail = f"branch {branch} at {address} could not be reached; is it running?"
                 raise error_for(Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch)) from error
+            except grpc.aio.UsageError as error:
+                raise RuntimeError(CLOSED) from error
         return channel
 
 
@@ -276,6 +303,11 @@ def _until(deadline: float) -> float:
     return max(deadline - asyncio.get_running_loop().time(), 0.0)
 
 
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Failure:
     told = _told_by(error)
     if told is not None:
@@ -283,6 +315,10 @@ def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Fail
     detail = f"branch {branch} gave no answer ({error.code().name}: {error.details()})"
     if error.code() not in _NO_ANSWER:
         return Failure(Outcome.INVALID_REQUEST, detail)
+    return _no_answer(command, branch, detail)
+
+
+def _no_answer(command: Command, branch: int, detail: str) -> Failure:
     if isinstance(command, ReadBalance):
         return Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch)
     return Failure(Outcome.OUTCOME_UNKNOWN, detail, branch=branch)

@@ -35,6 +35,9 @@ class Bank:
         timeout: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         self._bank = asynchronous.Bank(addresses, timeout=timeout)
+        self._is_closed = False
+        self._lock = threading.Lock()
+        """Nothing is handed to the loop once it is going to stop: nobody would ever answer."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="bankbook", daemon=True)
         self._thread.start()
@@ -52,12 +55,22 @@ class Bank:
 
     def close(self) -> None:
         """Close every channel, and end the thread. Closing twice is harmless."""
-        if self._loop.is_closed():
-            return
-        self.wait_for(self._bank.close())
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            closing = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        closing.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        """Close every channel, and let all who wait in other threads know."""
+        await self._bank.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
 
     def session(
         self,
@@ -72,8 +85,13 @@ class Bank:
         return Session(self, session)
 
     def wait_for(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Do `work` in the bank's event loop, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Do `work` in the bank's event loop, and wait for it. Raises RuntimeError where it is closed."""
+        with self._lock:
+            if self._is_closed:
+                work.close()
+                raise RuntimeError(asynchronous.CLOSED)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result()
 
 
 class Session:

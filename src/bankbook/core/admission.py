@@ -13,6 +13,9 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.types import BranchId, Origin, Seq
 from bankbook.core.vector import VersionVector
 
+# As many as a person reads to the end.
+_GAPS_IN_WORDS_MAX = 10
+
 
 class Desk(NamedTuple):
     """Where a request came in, and what is known there at this moment."""
@@ -59,10 +62,13 @@ def why_overdue(held: Held, desk: Desk) -> Decision:
             f"and there was none of branch {names}",
             branch=min(held.unanswered),
         )
+    gaps = list(desk.applied.behind(held.needs))
     missing = "; ".join(
         f"of branch {gap.origin.branch} it has {gap.has} and needs {gap.needs}"
-        for gap in desk.applied.behind(held.needs)
+        for gap in gaps[:_GAPS_IN_WORDS_MAX]
     )
+    if len(gaps) > _GAPS_IN_WORDS_MAX:
+        missing += f"; and of {len(gaps) - _GAPS_IN_WORDS_MAX} more logs"
     return Decision(
         Outcome.HOLD_TIMEOUT,
         f"branch {desk.origin.branch} still misses entries that this request depends on: {missing}",

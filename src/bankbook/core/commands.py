@@ -145,6 +145,17 @@ class Freshness(NamedTuple):
     """For BOUNDED: microseconds."""
 
 
+# What the wire can carry: 32 bits of milliseconds, 49 days.
+BOUND_US_MAX = (2**32 - 1) * 1000
+
+
+def complaint_about_freshness(freshness: Freshness) -> str | None:
+    """Return what is malformed in a freshness, in words; None where nothing is."""
+    if 0 <= freshness.bound_us <= BOUND_US_MAX:
+        return None
+    return f"a bound of freshness is 0 to {BOUND_US_MAX} microseconds; this one is {freshness.bound_us}"
+
+
 LOCAL = Freshness(Level.LOCAL)
 SESSION = Freshness(Level.SESSION)
 LATEST = Freshness(Level.LATEST)

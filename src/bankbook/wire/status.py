@@ -4,7 +4,7 @@ Decides which status code tells which outcome. Must not know when an outcome ari
 Proof: tests/wire/test_status.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -21,6 +21,9 @@ DOMAIN = "bankbook"
 
 # How soon a retryable request may come again: long enough for a stream to reconnect.
 RETRY_AFTER_MS = 100
+
+# A status travels in the headers, of which gRPC takes 8 kB: a kilobyte of gaps leaves room for the token.
+GAPS_TOLD_MAX = 50
 
 CODES = {
     Outcome.OK: grpc.StatusCode.OK,
@@ -73,7 +76,7 @@ def encode_failure(failure: Failure) -> Status:
     if failure.outcome.certainty is Certainty.RETRYABLE:
         _pack(status, RetryInfo(retry_delay=Duration(nanos=RETRY_AFTER_MS * 1_000_000)))
     if failure.info is not None:
-        _pack(status, encode_info(failure.info))
+        _pack(status, encode_info(replace(failure.info, awaited=failure.info.awaited[:GAPS_TOLD_MAX])))
     return status
 
 

@@ -1,0 +1,66 @@
+"""The exceptions: every one can be reached, and says what a customer needs to know."""
+
+from typing import NoReturn
+
+import pytest
+from client.fake_branch import Context, fake_branch
+
+from bankbook import client
+from bankbook.client import Bank, BankbookError, OutcomeUnknownError, RefusedError, RetryableError, errors
+from bankbook.client.errors import ERRORS, error_for
+from bankbook.core.outcome import Outcome
+from bankbook.core.types import BranchId, Incarnation, Origin, Seq
+from bankbook.core.vector import Gap
+from bankbook.server.customers import abort
+from bankbook.wire.requests import AnyRequest, ReplyInfo
+from bankbook.wire.status import Failure
+
+GAP = Gap(Origin(BranchId(2), Incarnation(7)), Seq(1), Seq(2))
+FAILURES = [outcome for outcome in Outcome if outcome is not Outcome.OK]
+
+
+def family(error: type[BankbookError]) -> list[type[BankbookError]]:
+    return [error, *(each for child in error.__subclasses__() for each in family(child))]
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+async def test_every_outcome_of_a_branch_reaches_the_customer_as_its_own_exception(outcome: Outcome) -> None:
+    failure = Failure(outcome, "that is why", ReplyInfo(b"token", 2, held_us=9, awaited=(GAP,)), 3, 400)
+
+    async def answer(_request: AnyRequest, context: Context) -> NoReturn:
+        await abort(context, failure)
+
+    async with fake_branch(answer) as branch, Bank([branch.address]) as bank:
+        session = bank.session("anna")
+        with pytest.raises(BankbookError) as error:
+            await session.deposit(5)
+        assert type(error.value) is ERRORS[outcome]
+        assert error.value.failure == failure
+        assert (error.value.branch, error.value.balance) == (3, 400)
+        assert (error.value.held_us, error.value.awaited) == (9, (GAP,))
+        assert bytes(session.token) == b"token", "an error teaches the session too"
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+def test_every_exception_says_why_and_what_to_do(outcome: Outcome) -> None:
+    error = error_for(Failure(outcome, "account anna has 5"))
+    assert str(error) == f"account anna has 5. {outcome.in_words}"
+    assert (error.branch, error.balance, error.held_us, error.awaited) == (None, None, 0, ())
+
+
+def test_whoever_catches_a_family_catches_all_of_it_and_nothing_else() -> None:
+    children = [set(family(each)) for each in (RefusedError, RetryableError, OutcomeUnknownError)]
+    assert set.union(*children) | {BankbookError} == set(family(BankbookError))
+    assert sum(len(each) for each in children) == len(set.union(*children))
+
+
+def test_the_tree_that_is_drawn_is_the_tree_that_is_there() -> None:
+    drawn = [line.split("─")[-1].split()[0] for line in str(errors.__doc__).splitlines() if "Error" in line]
+    assert set(drawn) == {error.__name__ for error in family(BankbookError)}
+    assert len(drawn) == len(set(drawn))
+
+
+def test_every_exception_can_be_imported_from_the_client() -> None:
+    for error in family(BankbookError):
+        assert getattr(client, error.__name__) is error
+        assert error.__name__ in client.__all__

@@ -1,0 +1,181 @@
+"""One customer's request on its way through a branch: its token, its deadline, its line in the log."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from bankbook.core.commands import Deposit, EntryId, ReadBalance, Reply, Request, RequestId
+from bankbook.core.outcome import Outcome
+from bankbook.core.token import EMPTY, Token, TokenCodec
+from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
+from bankbook.core.vector import Gap, VersionVector
+from bankbook.server.driver import Driver, read_clocks
+from bankbook.server.handler import Call, Handler, Success
+from bankbook.wire.requests import Envelope
+from bankbook.wire.status import Failure
+
+ANNA = AccountId("anna")
+HERE, THERE = (Origin(BranchId(branch), Incarnation(branch)) for branch in (1, 2))
+CODEC = TokenCodec("test")
+KNOWS_MORE = Token(read=VersionVector([(THERE, Seq(7))]))
+HOLD_LIMIT_US = 30_000_000
+MILLISECOND = 1000
+
+
+def well(request: Request) -> Reply:
+    return Reply(request.id, Outcome.OK, KNOWS_MORE, balance=Money(5), entry=EntryId(HERE, Seq(1)))
+
+
+class ScriptedDriver(Driver):
+    """Answers every request as the test says, and remembers it."""
+
+    def __init__(self, answer: Callable[[Request], Reply]) -> None:
+        self.requests: list[Request] = []
+        self._answer = answer
+
+    def next_request(self) -> RequestId:
+        return RequestId(len(self.requests) + 1)
+
+    async def ask(self, request: Request) -> Reply:
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        return self._answer(request)
+
+
+def handler_over(driver: Driver) -> Handler:
+    return Handler(BranchId(1), driver, CODEC, HOLD_LIMIT_US)
+
+
+async def deadline_for(remaining_s: float | None) -> tuple[int, int, int]:
+    """Return how far off the core's deadline is for a caller of so much patience, at least and at most."""
+    driver = ScriptedDriver(well)
+    before_us = read_clocks().monotonic_us
+    await handler_over(driver).handle(ReadBalance(ANNA), Envelope(CustomerId("anna")), Call("x", remaining_s))
+    after_us = read_clocks().monotonic_us
+    deadline_us = driver.requests[0].deadline_us
+    return deadline_us - after_us, deadline_us, deadline_us - before_us
+
+
+@pytest.mark.parametrize(
+    ("remaining_s", "kept_us"),
+    [(60.0, 50 * MILLISECOND), (0.5, 50 * MILLISECOND), (0.1, 10 * MILLISECOND), (0.0, 0)],
+)
+async def test_a_hold_ends_so_early_that_its_answer_arrives_before_the_caller_hangs_up(
+    remaining_s: float, kept_us: int
+) -> None:
+    least, _, most = await deadline_for(remaining_s)
+    assert least <= remaining_s * 1_000_000 - kept_us <= most
+
+
+async def test_a_caller_that_waits_for_ever_is_held_no_longer_than_the_branch_holds_anybody() -> None:
+    least, _, most = await deadline_for(None)
+    assert least <= HOLD_LIMIT_US <= most
+
+
+async def test_what_the_customer_knows_goes_in_and_what_they_learn_comes_out() -> None:
+    driver = ScriptedDriver(well)
+    knew = Token(write=VersionVector([(HERE, Seq(3))]))
+    envelope = Envelope(CustomerId("anna"), CODEC.encode(knew))
+    answer = await handler_over(driver).handle(Deposit(ANNA, Money(5)), envelope, Call("Deposit", 1.0))
+    assert isinstance(answer, Success)
+    assert driver.requests[0].token == knew
+    assert CODEC.decode(answer.info.token) == KNOWS_MORE
+    assert (answer.info.branch, answer.reply.balance) == (1, 5)
+
+
+async def test_an_error_tells_what_the_customer_has_learned_all_the_same() -> None:
+    gap = Gap(THERE, Seq(3), Seq(7))
+    driver = ScriptedDriver(
+        lambda r: Reply(
+            r.id, Outcome.HOLD_TIMEOUT, KNOWS_MORE, "too late", held_us=9, asked=2, awaited=(gap,), branch=2
+        )
+    )
+    answer = await handler_over(driver).handle(
+        ReadBalance(ANNA), Envelope(CustomerId("anna")), Call("GetBalance", 1.0, "id-of-mine")
+    )
+    assert isinstance(answer, Failure)
+    assert answer.info is not None
+    assert CODEC.decode(answer.info.token) == KNOWS_MORE
+    assert (answer.outcome, answer.detail, answer.branch) == (Outcome.HOLD_TIMEOUT, "too late", 2)
+    assert (answer.info.held_us, answer.info.asked, answer.info.awaited) == (9, 2, (gap,))
+    assert answer.info.request_id == "id-of-mine"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        b"x",
+        b"\x01" * 40,
+        TokenCodec("other").encode(KNOWS_MORE),
+        TokenCodec("test", b"key").encode(KNOWS_MORE),
+        CODEC.encode(KNOWS_MORE)[:-1],
+        CODEC.encode(KNOWS_MORE) * 5000,
+    ],
+    ids=["noise", "more noise", "another bank's", "signed", "torn", "endless"],
+)
+async def test_a_token_that_is_no_good_never_reaches_the_core(token: bytes) -> None:
+    driver = ScriptedDriver(well)
+    answer = await handler_over(driver).handle(
+        ReadBalance(ANNA), Envelope(CustomerId("anna"), token), Call("GetBalance", 1.0)
+    )
+    assert isinstance(answer, Failure)
+    assert answer.outcome is Outcome.INVALID_TOKEN
+    assert driver.requests == []
+
+
+async def test_every_request_is_one_line_in_the_log_also_when_its_token_is_no_good() -> None:
+    with capture_logs() as lines:
+        handler = handler_over(ScriptedDriver(well))
+        for token in (b"", b"x"):
+            await handler.handle(
+                Deposit(ANNA, Money(5)), Envelope(CustomerId("anna"), token), Call("Deposit", 1.0, "mine")
+            )
+    good, bad = lines
+    assert good == {
+        "event": "request",
+        "log_level": "info",
+        "request": "mine",
+        "method": "Deposit",
+        "customer": "anna",
+        "account": "anna",
+        "outcome": "OK",
+        "balance": 5,
+        "entry": f"{HERE}#1",
+    }
+    assert (bad["request"], bad["customer"], bad["outcome"]) == ("mine", "anna", "INVALID_TOKEN")
+
+
+async def test_a_line_in_the_log_says_what_a_request_was_held_for() -> None:
+    gap = Gap(THERE, Seq(3), Seq(7))
+    driver = ScriptedDriver(
+        lambda r: Reply(r.id, Outcome.OK, EMPTY, balance=Money(0), held_us=1500, asked=1, awaited=(gap,))
+    )
+    with capture_logs() as lines:
+        await handler_over(driver).handle(
+            ReadBalance(ANNA), Envelope(CustomerId("anna")), Call("GetBalance", 1.0)
+        )
+    assert (lines[0]["held_ms"], lines[0]["held_for"], lines[0]["asked"]) == (1.5, [f"{THERE}#7"], 1)
+
+
+@pytest.mark.parametrize("given", [None, "", "a" * 65, "two\nlines", "\x1b[31m"])
+async def test_a_request_id_that_would_spoil_the_log_is_replaced(given: str | None) -> None:
+    answer = await handler_over(ScriptedDriver(well)).handle(
+        ReadBalance(ANNA), Envelope(CustomerId("anna")), Call("GetBalance", 1.0, given)
+    )
+    assert isinstance(answer, Success)
+    assert answer.info.request_id != given
+    assert answer.info.request_id.isalnum()
+
+
+async def test_a_name_of_a_megabyte_does_not_get_into_the_log() -> None:
+    with capture_logs() as lines:
+        handler = handler_over(ScriptedDriver(lambda r: Reply(r.id, Outcome.INVALID_REQUEST, EMPTY, "no")))
+        for token in (b"", b"x"):
+            await handler.handle(
+                ReadBalance(AccountId("a" * 10**6)),
+                Envelope(CustomerId("c" * 10**6), token),
+                Call("GetBalance", 1.0),
+            )
+    assert all(len(str(line)) < 1000 for line in lines)
