@@ -19,7 +19,7 @@ from bankbook.core.ports import Changes
 from bankbook.core.replication import IN_FLIGHT_MAX
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
-from bankbook.server import branch, peers
+from bankbook.server import branch, streams
 from bankbook.server.branch import open_store
 from bankbook.server.config import BranchConfig, Delay
 from bankbook.store.base import Store
@@ -45,8 +45,8 @@ def greeting_of(bank: BankInOneLoop, origin: Origin = THERE) -> Greeting:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "_BACKOFF_FIRST_S", 0.001)
-    monkeypatch.setattr(peers, "_BACKOFF_LAST_S", 0.002)
+    monkeypatch.setattr(streams, "_BACKOFF_FIRST_S", 0.001)
+    monkeypatch.setattr(streams, "_BACKOFF_LAST_S", 0.002)
 
 
 # The publisher's side: whom it serves.
@@ -118,7 +118,7 @@ async def test_a_subscriber_that_does_not_greet_first_is_refused() -> None:
 async def test_a_subscriber_that_says_nothing_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(peers, "_GREETING_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(streams, "_GREETING_TIMEOUT_S", 0.01)
     async with open_bank(2, joined=False) as bank:
         assert await Subscriber(bank).refusal() == (
             grpc.StatusCode.INVALID_ARGUMENT,
@@ -210,11 +210,11 @@ async def publisher_for(
     replication_pb2_grpc.add_ReplicationServicer_to_server(publisher, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    bank.branches[1].peers.connect({BranchId(2): f"127.0.0.1:{port}"})
+    bank.branches[1].streams.connect({BranchId(2): f"127.0.0.1:{port}"})
     try:
         yield publisher
     finally:
-        await bank.branches[1].peers.close()
+        await bank.branches[1].streams.close()
         await server.stop(None)
 
 
@@ -272,7 +272,7 @@ async def test_a_publisher_that_hangs_up_in_the_middle_of_a_sentence_is_called_a
 async def test_a_disk_that_failed_closes_the_streams_and_they_are_opened_anew() -> None:
     async with open_branch_1_of_2() as bank, publisher_for(bank, greeting_of(bank)) as publisher:
         await bank.until(1, lambda status: status.peers[0].is_connected)
-        bank.branches[1].peers.reset()
+        bank.branches[1].streams.reset()
         await publisher.until_asked(2)
         await bank.until(1, lambda status: status.peers[0].is_connected)
 
@@ -282,7 +282,7 @@ async def test_a_branch_that_failed_to_commit_closes_the_streams_of_its_subscrib
         subscriber = Subscriber(bank)
         await subscriber.say(greeting_of(bank))
         await subscriber.hear()
-        bank.branches[1].peers.reset()
+        bank.branches[1].streams.reset()
         assert (await subscriber.refusal())[0] is grpc.StatusCode.OK
 
 
@@ -372,6 +372,6 @@ def long_entry(origin: Origin, seq: int) -> Entry:
 async def test_closing_ends_every_stream_and_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     async with open_bank(3) as bank:
-        await asyncio.gather(*(branch.peers.close() for branch in bank.branches.values()))
+        await asyncio.gather(*(branch.streams.close() for branch in bank.branches.values()))
         links = {task for task in asyncio.all_tasks() - before if task.get_name().startswith("link")}
         assert not links

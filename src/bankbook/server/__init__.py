@@ -3,7 +3,7 @@
 config     what one branch is told when it starts
 logs       structured logs: readable on a terminal, JSON lines otherwise
 driver     the short and dull loop around the core: gather, step, commit, release
-peers      the streams to and from the other branches
+streams    the streams to and from the other branches
 customers  the Bank service of bankbook.v1
 original   the Bank service of the original protocol
 admin      the Admin service

@@ -26,7 +26,7 @@ from bankbook.server.customers import BankServicer
 from bankbook.server.driver import Driver
 from bankbook.server.handler import Handler
 from bankbook.server.original import OriginalServicer
-from bankbook.server.peers import Peers, ReplicationServicer
+from bankbook.server.streams import ReplicationServicer, Streams
 from bankbook.server.tasks import first_of
 from bankbook.store.base import Store
 from bankbook.store.memory import MemoryStore
@@ -50,7 +50,7 @@ STORE_FILE = "bank.sqlite"
 _SERVER_OPTIONS = (
     # A second branch on a taken port must fail loudly, and not share its requests.
     ("grpc.so_reuseport", 0),
-    # As often as the streams of other branches ping; see peers.CHANNEL_OPTIONS.
+    # As often as the streams of other branches ping; see streams.CHANNEL_OPTIONS.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
 )
 
@@ -67,9 +67,9 @@ class Branch:
         self._config = config
         self._store = open_store(config)
         self._log = structlog.get_logger()
-        self.peers = Peers(self._store, config.delay_from)
-        self._driver = Driver(self._store, config.settings(), self.peers.send, self.peers.reset)
-        self.peers.driver = self._driver
+        self.streams = Streams(self._store, config.delay_from)
+        self._driver = Driver(self._store, config.settings(), self.streams.send, self.streams.reset)
+        self.streams.driver = self._driver
         self._server = grpc.aio.server(options=_SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._add_services()
@@ -104,7 +104,7 @@ class Branch:
         await self._health.enter_graceful_shutdown()
         if self._stepping is not None and not self._stepping.done():
             await first_of(self._driver.drain(drain_us), self._has_ended.wait())
-        await self.peers.close()
+        await self.streams.close()
         await self._server.stop(_CLOSE_GRACE_S)
         if self._stepping is not None:
             self._stepping.cancel()
@@ -119,7 +119,9 @@ class Branch:
         original = OriginalServicer(config.branch, handler, config.accounts)
         bank_pb2_grpc.add_BankServicer_to_server(BankServicer(handler), self._server)
         original_pb2_grpc.add_BankServicer_to_server(original, self._server)
-        replication_pb2_grpc.add_ReplicationServicer_to_server(ReplicationServicer(self.peers), self._server)
+        replication_pb2_grpc.add_ReplicationServicer_to_server(
+            ReplicationServicer(self.streams), self._server
+        )
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, self._driver), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         described = (bank_pb2, replication_pb2, admin_pb2, original_pb2, health_pb2)

@@ -260,7 +260,7 @@ async def _take_orders(branch: Branch, pipe: Connection, orphaned: asyncio.Event
             while pipe.poll():
                 match pipe.recv():
                     case Meet(addresses):
-                        branch.peers.connect(addresses)
+                        branch.streams.connect(addresses)
                         announcing = asyncio.create_task(_announce_ready(branch, pipe))
                     case Stop():
                         return
@@ -274,5 +274,5 @@ async def _take_orders(branch: Branch, pipe: Connection, orphaned: asyncio.Event
 
 
 async def _announce_ready(branch: Branch, pipe: Connection) -> None:
-    await branch.peers.all_connected()
+    await branch.streams.all_connected()
     pipe.send(Ready())

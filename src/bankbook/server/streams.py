@@ -1,7 +1,7 @@
 """The streams to and from the other branches.
 
 Decides when to connect, and how long entries are on their way where a propagation delay is configured.
-Must not know what the messages say. Proof: tests/server/test_peers.py, tests/server/test_processes.py.
+Must not know what the messages say. Proof: tests/server/test_streams.py, tests/server/test_processes.py.
 
 This branch opens one stream to each other branch, as a subscriber; each other branch opens one to this,
 as a subscriber of it. A stream has no deadline, since it lasts as long as both branches do; its
@@ -83,7 +83,7 @@ class GreetingRefusedError(Exception):
     """The other end is no branch of this bank; the message says why."""
 
 
-class Peers:
+class Streams:
     """All streams of one branch."""
 
     def __init__(self, store: Store, delay_from: Callable[[BranchId], Delay]) -> None:
@@ -369,8 +369,8 @@ def _in_short(error: Exception) -> str:
 class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
     """The Replication service: one subscriber's stream for each call."""
 
-    def __init__(self, peers: Peers) -> None:
-        self._peers = peers
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
 
     async def Replicate(  # type: ignore[override]
         self,
@@ -381,7 +381,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
     ) -> None:
         """Serve one subscriber."""
         try:
-            await self._peers.publish(request_iterator, context.write)
+            await self._streams.publish(request_iterator, context.write)
         except GreetingRefusedError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (MessageDamagedError, TimeoutError) as error:
