@@ -58,9 +58,9 @@ class BankInOneLoop:
 
     async def join(self, subscriber: int, publisher: int) -> None:
         """Let one branch fetch from another one; return once it is connected."""
-        peers = self.branches[subscriber].peers
-        peers.connect({BranchId(publisher): self.addresses[publisher]})
-        await asyncio.wait_for(peers.all_connected(), FOREVER_S)
+        streams = self.branches[subscriber].streams
+        streams.connect({BranchId(publisher): self.addresses[publisher]})
+        await asyncio.wait_for(streams.all_connected(), FOREVER_S)
 
     async def join_all(self) -> None:
         for subscriber in self.branches:
