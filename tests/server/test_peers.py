@@ -8,7 +8,7 @@ from dataclasses import replace
 import grpc
 import grpc.aio
 import pytest
-from branches_in_one_loop import FOREVER_S, BankInOneLoop, open_bank
+from branches_in_one_loop import FOREVER_S, BankInOneLoop, impatient, open_bank
 from structlog.testing import capture_logs
 
 from bankbook.client import LOCAL, HoldTimeoutError
@@ -332,8 +332,8 @@ async def test_entries_take_the_time_that_was_configured_for_their_link() -> Non
 
 
 async def test_a_delay_holds_up_entries_and_not_the_questions_of_how_far_somebody_is() -> None:
-    async with open_bank(2, configure=lambda config: replace(config, delay=HOUR)) as bank:
-        session = bank.client(timeout=0.5).session("anna")
+    async with open_bank(2, configure=lambda config: impatient(replace(config, delay=HOUR))) as bank:
+        session = bank.client().session("anna")
         await session.deposit(5, branch=1)
         with pytest.raises(HoldTimeoutError) as error:
             await session.balance(branch=2)
