@@ -32,6 +32,11 @@ def as_it_is(config: BranchConfig) -> BranchConfig:
     return config
 
 
+def impatient(config: BranchConfig) -> BranchConfig:
+    """Let a branch hold nobody for long: where a test waits for the end of a hold, not for a caller's."""
+    return replace(config, hold_limit_us=SECOND // 10)
+
+
 class BankInOneLoop:
     """Branches 1 to `count`, each configured by `configure`."""
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import grpc
 import grpc.aio
 import pytest
-from branches_in_one_loop import FOREVER_S, BankInOneLoop, open_bank
+from branches_in_one_loop import FOREVER_S, BankInOneLoop, impatient, open_bank
 from structlog.testing import capture_logs
 
 from bankbook.client import LOCAL, HoldTimeoutError
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, EntryKind, Posting, make_entry
-from bankbook.core.messages import Entries, Head, Message, Subscribe
+from bankbook.core.messages import AskHead, Entries, Head, Message, Subscribe
 from bankbook.core.ports import Changes
 from bankbook.core.replication import IN_FLIGHT_MAX
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
@@ -73,6 +73,15 @@ class Subscriber:
         while not isinstance(message := await self.hear(), kind):
             pass
         return message
+
+    async def enter(self, bank: BankInOneLoop) -> Origin:
+        """Greet, and return the other end's origin once the stream is one of those it serves."""
+        await self.say(greeting_of(bank))
+        greeting = await self.hear()
+        assert isinstance(greeting, Greeting)
+        await self.say(AskHead(1))
+        await self.hear_of(Head)
+        return greeting.origin
 
     async def refusal(self) -> tuple[grpc.StatusCode, str]:
         return await asyncio.wait_for(self.call.code(), FOREVER_S), await self.call.details() or ""
@@ -139,13 +148,10 @@ async def test_a_subscriber_that_turns_to_garbage_is_cut_off_and_the_branch_live
 async def test_a_subscriber_that_connects_again_replaces_its_stale_stream() -> None:
     async with open_bank(2, joined=False) as bank:
         stale, fresh = Subscriber(bank), Subscriber(bank)
-        await stale.say(greeting_of(bank))
-        greeting = await stale.hear()
-        assert isinstance(greeting, Greeting)
-        await fresh.say(greeting_of(bank))
-        assert isinstance(await fresh.hear(), Greeting)
+        origin = await stale.enter(bank)
+        assert await fresh.enter(bank) == origin
         assert (await stale.refusal())[0] is grpc.StatusCode.OK
-        await fresh.say(Subscribe(greeting.origin, Seq(0)))
+        await fresh.say(Subscribe(origin, Seq(0)))
         await bank.client().session("anna").deposit(5, branch=1)
         run = await fresh.hear_of(Entries)
         assert isinstance(run, Entries)
@@ -280,8 +286,7 @@ async def test_a_disk_that_failed_closes_the_streams_and_they_are_opened_anew() 
 async def test_a_branch_that_failed_to_commit_closes_the_streams_of_its_subscribers_too() -> None:
     async with open_bank(2, joined=False) as bank:
         subscriber = Subscriber(bank)
-        await subscriber.say(greeting_of(bank))
-        await subscriber.hear()
+        await subscriber.enter(bank)
         bank.branches[1].streams.reset()
         assert (await subscriber.refusal())[0] is grpc.StatusCode.OK
 
@@ -327,8 +332,8 @@ async def test_entries_take_the_time_that_was_configured_for_their_link() -> Non
 
 
 async def test_a_delay_holds_up_entries_and_not_the_questions_of_how_far_somebody_is() -> None:
-    async with open_bank(2, configure=lambda config: replace(config, delay=HOUR)) as bank:
-        session = bank.client(timeout=0.5).session("anna")
+    async with open_bank(2, configure=lambda config: impatient(replace(config, delay=HOUR))) as bank:
+        session = bank.client().session("anna")
         await session.deposit(5, branch=1)
         with pytest.raises(HoldTimeoutError) as error:
             await session.balance(branch=2)
