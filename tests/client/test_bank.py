@@ -32,7 +32,7 @@ from bankbook.client import (
 )
 from bankbook.client import bank as bank_module
 from bankbook.core.ledger import home_branch
-from bankbook.core.types import AccountId
+from bankbook.core.types import AccountId, BranchId
 from bankbook.wire.requests import AnyRequest
 from bankbook.wire.v1 import bank_pb2
 
@@ -106,6 +106,20 @@ async def test_requests_of_one_session_at_the_same_time_lose_nothing_of_what_eac
         await asyncio.gather(*(session.deposit(1, branch=1 + n % 2) for n in range(40)))
         assert await is_held_until_joined(bank, session, 3, 1, 2) == 40
         assert len(session.token.parts) == 1, "one reply covers all that was sent"
+
+
+async def test_a_session_that_asks_for_very_much_at_once_never_outgrows_its_token() -> None:
+    async with open_bank(2, joined=False) as bank:
+        session = bank.client().session("anna")
+        most = 0
+
+        async def deposit() -> None:
+            nonlocal most
+            await session.deposit(1, branch=1)
+            most = max(most, len(session.token.parts))
+
+        await asyncio.gather(*(deposit() for _ in range(4 * bank_module.REQUESTS_UNDER_WAY_MAX)))
+        assert 1 < most <= bank_module.REQUESTS_UNDER_WAY_MAX
 
 
 async def test_an_answer_that_comes_late_does_not_undo_what_was_learned_meanwhile() -> None:
@@ -217,6 +231,22 @@ async def test_a_client_that_does_not_know_all_branches_is_told_the_home() -> No
             with pytest.raises(NotHomeError) as error:
                 await client.session(name).open_account()
             assert error.value.branch == 3
+
+
+async def test_a_client_that_counts_the_branches_wrongly_finds_the_home_all_the_same() -> None:
+    async with open_bank(3, opening_balance=None) as bank:
+        known = {number: bank.addresses[number] for number in (1, 3)}
+        names = [f"c{n}" for n in range(99)]
+        homes = [
+            (
+                home_branch(AccountId(n), bank.genesis.branches),
+                home_branch(AccountId(n), (BranchId(1), BranchId(3))),
+            )
+            for n in names
+        ]
+        mistaken = names[homes.index((BranchId(3), BranchId(1)))]
+        async with Bank(known) as client:
+            assert (await client.session(mistaken).open_account()).branch == 3
 
 
 async def test_branches_are_named_by_number_or_counted_from_1() -> None:

@@ -374,6 +374,19 @@ def long_entry(origin: Origin, seq: int) -> Entry:
     )
 
 
+async def test_a_link_that_meets_a_bug_of_ours_ends_the_branch_and_does_not_fall_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run(_link: streams.Link) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(streams.Link, "run", run)
+    async with open_bank(2, joined=False) as bank:
+        bank.branches[1].connect({BranchId(2): bank.addresses[2]})
+        with pytest.raises(ZeroDivisionError):
+            await bank.branches[1].ended()
+
+
 async def test_closing_ends_every_stream_and_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     async with open_bank(3) as bank:

@@ -13,7 +13,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from bankbook.client.errors import BankbookError, error_for
+from bankbook.client.errors import BankbookError, NotHomeError, error_for
 from bankbook.client.token import SessionToken
 from bankbook.core.commands import (
     SESSION,
@@ -69,6 +69,11 @@ _NO_ANSWER = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.UNKNOWN,
 }
+
+# Each request under way can bring a token of its own, of up to about 500 bytes in a bank of twenty branches,
+# and the session's next request takes them all along: 64 kB hold 128 of these. A session that asks for more
+# at once waits for its own earlier requests.
+REQUESTS_UNDER_WAY_MAX = 128
 
 CLOSED = "this bank is closed; make another one, and use its sessions inside its `with`"
 
@@ -186,7 +191,7 @@ class Bank:
 class Session:
     """One customer's line of work, whichever branches it visits; it carries the token for the caller.
 
-    Requests may be under way at the same time; each sees what had been answered when it was made.
+    Requests may be under way at the same time; each sees what had been answered when it was sent.
     """
 
     def __init__(
@@ -197,6 +202,7 @@ class Session:
         self._account = account
         self._token = token
         self._guarantees = guarantees
+        self._under_way = asyncio.Semaphore(REQUESTS_UNDER_WAY_MAX)
 
     @property
     def token(self) -> SessionToken:
@@ -275,21 +281,28 @@ class Session:
             AccountId(account or self._account), None if floor is None else Money(floor), currency
         )
         home = home_branch(terms.account, tuple(BranchId(each) for each in self._bank.branches))
-        return await self._call(OpenAccount(terms), home, timeout, SESSION)
+        try:
+            return await self._call(OpenAccount(terms), home, timeout, SESSION)
+        except NotHomeError as error:
+            # This bank was told of some of the branches only, and so came to another home.
+            if error.branch not in self._bank.branches:
+                raise
+            return await self._call(OpenAccount(terms), error.branch, timeout, SESSION)
 
     async def _call(
         self, command: Command, branch: int | None, timeout: float | None, freshness: Freshness
     ) -> Receipt:
-        sent = self._token
-        envelope = Envelope(self._customer, bytes(sent), self._guarantees, freshness)
-        try:
-            receipt = await self._bank.call(command, envelope, branch, timeout)
-        except BankbookError as error:
-            if error.failure.info is not None:
-                self._learn(sent, error.failure.info.token)
-            raise
-        self._learn(sent, receipt.info.token)
-        return receipt
+        async with self._under_way:
+            sent = self._token
+            envelope = Envelope(self._customer, bytes(sent), self._guarantees, freshness)
+            try:
+                receipt = await self._bank.call(command, envelope, branch, timeout)
+            except BankbookError as error:
+                if error.failure.info is not None:
+                    self._learn(sent, error.failure.info.token)
+                raise
+            self._learn(sent, receipt.info.token)
+            return receipt
 
     def _learn(self, sent: SessionToken, replied: bytes) -> None:
         """Put the reply's token in the place of what it covers: all that was sent, and no more.

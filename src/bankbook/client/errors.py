@@ -36,7 +36,8 @@ class BankbookError(Exception):
     outcome: ClassVar[Outcome]
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(f"{failure.detail}. {failure.outcome.in_words}")
+        end = "" if failure.detail.endswith((".", "?")) else "."
+        super().__init__(f"{failure.detail}{end} {failure.outcome.in_words}")
         self.failure = failure
 
     @property

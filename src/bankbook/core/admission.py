@@ -72,6 +72,7 @@ def why_overdue(held: Held, desk: Desk) -> Decision:
     return Decision(
         Outcome.HOLD_TIMEOUT,
         f"branch {desk.origin.branch} still misses entries that this request depends on: {missing}",
+        branch=gaps[0].origin.branch,
     )
 
 

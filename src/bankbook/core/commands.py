@@ -226,4 +226,4 @@ class Reply:
     awaited: tuple[Gap, ...] = field(default=())
     """What the request was held for; for HOLD_TIMEOUT, what is missing still."""
     branch: int | None = None
-    """For BRANCH_UNREACHABLE and NOT_HOME: the branch named."""
+    """For BRANCH_UNREACHABLE, HOLD_TIMEOUT and NOT_HOME: the branch named."""

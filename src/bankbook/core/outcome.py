@@ -49,8 +49,8 @@ class Outcome(Enum):
     )
     BRANCH_UNREACHABLE = Meaning(
         Certainty.RETRYABLE,
-        "The answer needs a branch that could not be reached before the deadline; ask again, or ask for "
-        "a weaker freshness than LATEST or BOUNDED.",
+        "A branch whose answer is needed could not be reached in time; ask again or ask another branch, "
+        "or ask for something less fresh than LATEST or BOUNDED.",
     )
     HOLD_TIMEOUT = Meaning(
         Certainty.RETRYABLE,

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 
 from bankbook.core.ports import Identity
 from bankbook.core.token import TokenCodec
-from bankbook.core.types import INCARNATION_MAX, Incarnation, Origin
+from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.server.admin import AdminServicer
 from bankbook.server.config import BranchConfig
 from bankbook.server.customers import BankServicer
@@ -55,6 +55,13 @@ _SERVER_OPTIONS = (
 )
 
 
+_SERVICES = tuple(
+    service.full_name
+    for file in (bank_pb2, replication_pb2, admin_pb2, original_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
+
+
 class PortTakenError(Exception):
     """The branch cannot listen where it was told to; the message says what to do."""
 
@@ -75,6 +82,7 @@ class Branch:
         self._add_services()
         self._stepping: asyncio.Task[None] | None = None
         self._has_ended = asyncio.Event()
+        self._bug: BaseException | None = None
 
     async def start(self) -> int:
         """Begin to serve; return the port. Raises PortTakenError."""
@@ -86,17 +94,28 @@ class Branch:
                 "or the address is not this machine's. Is another bank running?"
             ) from error
         self._stepping = asyncio.create_task(self._driver.run(), name="driver")
-        self._stepping.add_done_callback(lambda _: self._has_ended.set())
+        self._stepping.add_done_callback(self._on_ended)
         await self._server.start()
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for service in ("", *_SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         self._log.info("branch.listening", port=port, incarnation=f"{self._store.identity.origin}")
         return port
 
+    def connect(self, addresses: dict[BranchId, str]) -> None:
+        """Open, and keep open, a stream to every other branch."""
+        for task in self.streams.connect(addresses):
+            task.add_done_callback(self._on_ended)
+
     async def ended(self) -> None:
-        """Return when the driver has ended, which it does by itself only for a bug of ours."""
+        """Raise what ended the driver or a link, which end by themselves only for a bug of ours."""
         await self._has_ended.wait()
-        if self._stepping is not None and not self._stepping.cancelled():
-            self._stepping.result()
+        if self._bug is not None:
+            raise self._bug
+
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._bug = self._bug or task.exception()
+            self._has_ended.set()
 
     async def stop(self, drain_us: int) -> None:
         """Stop serving; held requests and unpropagated entries get `drain_us` at the most."""
@@ -124,9 +143,8 @@ class Branch:
         )
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, self._driver), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        described = (bank_pb2, replication_pb2, admin_pb2, original_pb2, health_pb2)
-        names = [s.full_name for m in described for s in m.DESCRIPTOR.services_by_name.values()]
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        described = (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(described, self._server)
 
 
 def open_store(config: BranchConfig) -> Store:

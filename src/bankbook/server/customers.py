@@ -56,11 +56,12 @@ class BankServicer(bank_pb2_grpc.BankServicer):
         return await self._serve("Transfer", request, context)
 
     async def _serve(self, method: str, message: AnyRequest, context: Context) -> bank_pb2.Receipt:
+        call = Call(method, context.time_remaining(), request_id_of(context))
         try:
             command, envelope = _DECODERS[method](message), decode_envelope(message)
         except MessageDamagedError as error:
-            await abort(context, Failure(Outcome.INVALID_REQUEST, str(error)))
-        call = Call(method, context.time_remaining(), request_id_of(context))
+            refusal = self._handler.refuse(Outcome.INVALID_REQUEST, str(error), call)
+            await abort(context, refusal)
         answer = await self._handler.handle(command, envelope, call)
         if isinstance(answer, Failure):
             await abort(context, answer)

@@ -19,7 +19,7 @@ from bankbook.wire.status import Failure
 
 # What of a caller's time is left for the answer, so that a hold ends with a typed error and not with
 # the caller hanging up: a tenth, and never more than this.
-_RETURN_SHARE, _RETURN_MAX_S = 0.1, 0.05
+_RETURN_SHARE, _RETURN_MAX_S = 0.1, 0.2
 
 # Of a request id that a caller gives: a UUID has 36 characters.
 _REQUEST_ID_CHARACTERS_MAX = 64
@@ -58,11 +58,10 @@ class Handler:
 
     async def handle(self, command: Command, envelope: Envelope, call: Call) -> Success | Failure:
         """Carry out a request, hold it first if need be, and say how it ended."""
-        request_id = _request_id(call.request_id)
         try:
             token = self._codec.decode(envelope.token)
         except TokenError as error:
-            return self._refuse(str(error), envelope, call, request_id)
+            return self.refuse(Outcome.INVALID_TOKEN, str(error), call, envelope.customer)
         request = Request(
             id=self._driver.next_request(),
             command=command,
@@ -73,6 +72,7 @@ class Handler:
             freshness=envelope.freshness,
             balance_max=call.balance_max,
         )
+        request_id = _request_id(call.request_id)
         reply = await self._driver.ask(request)
         self._log_reply(request, reply, call, request_id)
         return self._answer(reply, request_id)
@@ -96,16 +96,17 @@ class Handler:
             return Success(reply, info)
         return Failure(reply.outcome, reply.detail, info, reply.branch, reply.balance)
 
-    def _refuse(self, detail: str, envelope: Envelope, call: Call, request_id: str) -> Failure:
+    def refuse(self, outcome: Outcome, detail: str, call: Call, customer: str = "") -> Failure:
+        """Refuse a request that is not worth the core's while. It changes nothing of the session."""
         self._log.info(
             "request",
-            request=request_id,
+            request=_request_id(call.request_id),
             method=call.method,
-            customer=envelope.customer[:_LOGGED_CHARACTERS_MAX],
-            outcome=Outcome.INVALID_TOKEN.name,
+            customer=customer[:_LOGGED_CHARACTERS_MAX],
+            outcome=outcome.name,
             detail=detail,
         )
-        return Failure(Outcome.INVALID_TOKEN, detail)
+        return Failure(outcome, detail)
 
     def _log_reply(self, request: Request, reply: Reply, call: Call, request_id: str) -> None:
         optional = {

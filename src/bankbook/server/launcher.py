@@ -260,7 +260,7 @@ async def _take_orders(branch: Branch, pipe: Connection, orphaned: asyncio.Event
             while pipe.poll():
                 match pipe.recv():
                     case Meet(addresses):
-                        branch.streams.connect(addresses)
+                        branch.connect(addresses)
                         announcing = asyncio.create_task(_announce_ready(branch, pipe))
                     case Stop():
                         return

@@ -31,6 +31,13 @@ from bankbook.wire.status import Failure
 # What the original protocol's int32 can tell.
 INT32_MAX = Money(2**31 - 1)
 
+_INTERFACES = (
+    "there are query, deposit and withdraw. Branches tell each other updates through bankbook.v1.Replication"
+)
+
+# Of an interface's name, in the log and in an answer: the longest real one has 8.
+_INTERFACE_CHARACTERS_MAX = 40
+
 
 class OriginalServicer(bank_pb2_grpc.BankServicer):
     """Serves clients of the original protocol."""
@@ -46,21 +53,22 @@ class OriginalServicer(bank_pb2_grpc.BankServicer):
         context: grpc.aio.ServicerContext[bank_pb2.BankRequest, bank_pb2.BankResponse],
     ) -> bank_pb2.BankResponse:
         """Serve one request."""
-        command = self._command(request)
-        if isinstance(command, Failure):
-            await abort(context, command)
         customer = CustomerId(str(request.id))
-        envelope = Envelope(customer, freshness=LATEST)
         call = Call(
-            f"MsgDelivery/{request.interface}",
+            f"MsgDelivery/{request.interface[:_INTERFACE_CHARACTERS_MAX]}",
             context.time_remaining(),
             request_id_of(context),
             balance_max=INT32_MAX,
         )
+        command = self._command(request, customer)
+        if command is None:
+            detail = f"there is no interface {request.interface[:_INTERFACE_CHARACTERS_MAX]!r}; {_INTERFACES}"
+            await abort(context, self._handler.refuse(Outcome.INVALID_REQUEST, detail, call, customer))
+        envelope = Envelope(customer, freshness=LATEST)
         return await self._respond(await self._handler.handle(command, envelope, call), context)
 
-    def _command(self, request: bank_pb2.BankRequest) -> Command | Failure:
-        account = account_of(self._accounts, CustomerId(str(request.id)))
+    def _command(self, request: bank_pb2.BankRequest, customer: CustomerId) -> Command | None:
+        account = account_of(self._accounts, customer)
         match request.interface:
             case "query":
                 return ReadBalance(account)
@@ -69,11 +77,7 @@ class OriginalServicer(bank_pb2_grpc.BankServicer):
             case "withdraw":
                 return Withdraw(account, Money(request.money))
             case _:
-                return Failure(
-                    Outcome.INVALID_REQUEST,
-                    f"there is no interface {request.interface[:80]!r}; there are query, deposit and "
-                    "withdraw. Branches tell each other updates through bankbook.v1.Replication",
-                )
+                return None
 
     async def _respond(
         self, answer: Success | Failure, context: grpc.aio.ServicerContext[Any, Any]

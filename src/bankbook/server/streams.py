@@ -96,13 +96,17 @@ class Streams:
         self._log = structlog.get_logger()
         self.driver: Driver
 
-    def connect(self, addresses: dict[BranchId, str]) -> None:
-        """Open, and keep open, a stream to every other branch."""
+    def connect(self, addresses: dict[BranchId, str]) -> list[asyncio.Task[None]]:
+        """Open, and keep open, a stream to every other branch.
+
+        Return the tasks that do. One that ends without being cancelled has met a bug of ours.
+        """
         for branch, address in addresses.items():
             if branch != self._identity.origin.branch:
                 link = Link(branch, address, self.driver, self.greeting, self._delay_from(branch))
                 self._links[branch] = link
                 self._tasks.append(asyncio.create_task(link.run(), name=f"link to branch {branch}"))
+        return list(self._tasks)
 
     async def all_connected(self) -> None:
         """Return once every stream from here has been up."""
