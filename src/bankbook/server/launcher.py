@@ -110,7 +110,7 @@ class Launcher:
                 self._children[config.branch] = self._spawn(config)
             self._await_listening(self._children)
             for child in self._children.values():
-                child.pipe.send(Meet(self.addresses))
+                self._introduce(child)
             self._await_ready(self._children)
         except BaseException:
             self.kill_all()
@@ -124,7 +124,7 @@ class Launcher:
         child = self._spawn(replace(old.config, listen=old.address))
         self._children[branch] = child
         self._await_listening({branch: child})
-        child.pipe.send(Meet(self.addresses))
+        self._introduce(child)
         self._await_ready({branch: child})
 
     def kill(self, branch: BranchId) -> None:
@@ -175,6 +175,9 @@ class Launcher:
         process.start()
         theirs.close()
         return _Child(config, process, mine)
+
+    def _introduce(self, child: _Child) -> None:
+        child.pipe.send(Meet(self.addresses))
 
     def _await_listening(self, children: dict[BranchId, _Child]) -> None:
         for branch, message in self._replies(children):
