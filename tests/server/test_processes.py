@@ -242,7 +242,10 @@ async def test_what_was_acknowledged_just_before_kill_9_is_there_after_restart(t
             )
             before = launcher.pid(ONE)
             launcher.kill(ONE)
-            await asyncio.gather(*(each.deposit(100, branch=2) for each in customers[:10]))
+            meanwhile = [bank.session("bob", account=f"customer-{number}") for number in range(10)]
+            await asyncio.gather(*(each.deposit(100, branch=2) for each in meanwhile))
+            for customer, other in zip(customers, meanwhile, strict=False):
+                customer.merge(other.token)
             await asyncio.to_thread(launcher.restart, ONE)
             assert launcher.pid(ONE) != before
             for branch in (ONE, TWO, THREE):

@@ -55,7 +55,7 @@ def customers(input_path: Path, output_path: Path, host: str, port_base: int, as
     """
     try:
         scenario = read_scenario(input_path, opening_balance=Money(0))
-        remove_stale(output_path)
+        remove_stale(output_path, input_path=input_path)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     try:

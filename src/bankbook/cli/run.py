@@ -63,7 +63,7 @@ def run(
     """
     try:
         scenario = read_scenario(input_path, opening_balance=opening_balance)
-        remove_stale(output_path)
+        remove_stale(output_path, input_path=input_path)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     session = session_for(scenario, bank)
