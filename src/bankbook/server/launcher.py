@@ -226,7 +226,11 @@ def _how_it_ended(exit_code: int) -> str:
 
 def run_child(config: BranchConfig, pipe: Connection) -> None:
     """Be one branch, joined to its launcher by `pipe`. Runs in a process of its own."""
-    configure_logs(config.log_level, config.log_file, config.branch)
+    try:
+        configure_logs(config.log_level, config.log_file, config.branch)
+    except OSError as error:
+        pipe.send(Failed(f"the log file {config.log_file} cannot be opened: {error.strerror}"))
+        raise SystemExit(1) from None
     try:
         asyncio.run(_run_child(config, pipe))
     except (PortTakenError, StoreError) as error:
