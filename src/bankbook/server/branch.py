@@ -8,6 +8,7 @@ they lack, close the streams, the port and the store.
 """
 
 import asyncio
+import os
 import secrets
 import signal
 
@@ -88,7 +89,9 @@ class Branch:
         self._stepping.add_done_callback(lambda _: self._has_ended.set())
         await self._server.start()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        self._log.info("branch.listening", port=port, incarnation=f"{self._store.identity.origin}")
+        self._log.info(
+            "branch.listening", port=port, pid=os.getpid(), incarnation=f"{self._store.identity.origin}"
+        )
         return port
 
     async def ended(self) -> None:
