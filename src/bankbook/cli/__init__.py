@@ -19,6 +19,8 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit with its status."""
     _open_standard_streams()
+    # What gRPC says on standard error about a taken port, a command says better.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from bankbook.cli.app import app  # noqa: PLC0415  (see above)
     from bankbook.cli.run import COULD_NOT_RUN  # noqa: PLC0415
 
