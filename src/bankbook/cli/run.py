@@ -5,6 +5,7 @@ whole once all is known. Proof: tests/cli/test_run.py.
 """
 
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -67,6 +68,7 @@ def run(
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     session = session_for(scenario, bank)
+    end_like_ctrl_c()
     try:
         with tempfile.TemporaryDirectory(prefix="bankbook-") as data:
             configs = branch_configs(scenario, bank, Path(data))
@@ -79,6 +81,12 @@ def run(
     except KeyboardInterrupt:
         fail(f"interrupted; the bank was stopped and {what_is_there(output_path)}", INTERRUPTED, as_json)
     finish(report, as_json)
+
+
+def end_like_ctrl_c() -> None:
+    """Let what `kill` and a closed terminal send end this process like Ctrl-C: its folder is removed, too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def session_for(scenario: Scenario, bank: BankOptions) -> Session:
