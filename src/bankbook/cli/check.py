@@ -37,7 +37,7 @@ class CheckCommand(click.Command):
         try:
             return super().make_context(*arguments, **named)
         except click.UsageError as error:
-            raise UnusableCommandError(error.message, error.ctx) from error
+            raise UnusableCommandError(error.format_message(), error.ctx) from error
 
 
 @click.command(cls=CheckCommand)
