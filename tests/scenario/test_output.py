@@ -116,6 +116,36 @@ def test_an_old_output_that_cannot_be_removed(tmp_path: Path) -> None:
         remove_stale(tmp_path / "file" / "output.json")
 
 
+def test_the_input_is_never_taken_for_an_old_output(tmp_path: Path) -> None:
+    path, link = tmp_path / "input.json", tmp_path / "link.json"
+    path.write_text("[]", encoding="utf-8")
+    link.symlink_to(path)
+    for output in (path, link):
+        with pytest.raises(OutputError, match=r"this is the input, and would be lost"):
+            remove_stale(output, input_path=path)
+    assert path.read_text(encoding="utf-8") == "[]"
+    assert link.is_symlink()
+
+
+def test_what_is_no_plain_file_is_never_taken_for_an_old_output(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to("/dev/null")
+    for output in (pipe, link):
+        with pytest.raises(OutputError, match=r"this is no plain file"):
+            remove_stale(output)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+def test_that_no_output_can_be_written_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot be (removed|written): File name too long"):
+        remove_stale(tmp_path / ("o" * 300))
+    with pytest.raises(OutputError, match=r"the output cannot be written: File name too long"):
+        remove_stale(tmp_path / ("o" * 250))
+    assert list(tmp_path.iterdir()) == []
+
+
 def recorded(result: str) -> str:
     return f'[{{"id":1,"recv":[{result}]}}]'
 

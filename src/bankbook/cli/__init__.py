@@ -11,11 +11,34 @@
 This module imports nothing before it must: every branch process imports its parent's main module.
 """
 
+import os
+import sys
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit with its status."""
+    _open_standard_streams()
+    # What gRPC says on standard error about a taken port, a command says better.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from bankbook.cli.app import app  # noqa: PLC0415  (see above)
+    from bankbook.cli.run import COULD_NOT_RUN  # noqa: PLC0415
 
-    app.main(arguments, prog_name="bankbook")
+    try:
+        app.main(arguments, prog_name="bankbook")
+    except OSError as error:  # a disk is full, or all file descriptors are in use
+        sys.stderr.write(f"bankbook: {error.strerror or error}\n")
+        sys.exit(COULD_NOT_RUN)
+
+
+def _open_standard_streams() -> None:
+    """Let what the caller closed lead nowhere.
+
+    Otherwise the next file or socket to be opened gets its number, and what a branch logs goes there.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            assert opened == number, "the lowest free number is the one that was closed"
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: PTH123, SIM115  (for good)

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from bankbook.cli import options
-from bankbook.cli.run import BAD_INPUT, COULD_NOT_RUN, fail
+from bankbook.cli.run import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail
 from bankbook.core.types import Money
 from bankbook.scenario.branches import BankOptions, branch_configs, supervise
 from bankbook.scenario.json_text import BadFileError
@@ -51,6 +51,7 @@ def branches(
         scenario = read_scenario(input_path, opening_balance=opening_balance)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json=False)
+    end_like_ctrl_c()
     placed = replace(bank, host=host, port_base=port_base)
     try:
         with ExitStack() as stack:
@@ -75,10 +76,9 @@ def _tell_ready(launcher: Launcher) -> None:
 async def _until_stopped(launcher: Launcher) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    # Only now: whoever reads it may press Ctrl-C at once.
-    _tell_ready(launcher)
+    _tell_ready(launcher)  # not before: whoever reads it may press Ctrl-C at once
     await first_of(
         _wait(stop), supervise(launcher, lambda message: click.echo(f"bankbook: {message}", err=True))
     )

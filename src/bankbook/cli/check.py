@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bankbook.cli import options
-from bankbook.cli.report import console, print_json, tell_verdict, verdict_as_json
+from bankbook.cli.report import print_json, tell_verdict, telling, verdict_as_json
 from bankbook.cli.run import COULD_NOT_RUN, fail
 from bankbook.core.types import Money
 from bankbook.scenario.checker import Kind, judge
@@ -37,7 +37,7 @@ class CheckCommand(click.Command):
         try:
             return super().make_context(*arguments, **named)
         except click.UsageError as error:
-            raise UnusableCommandError(error.message, error.ctx) from error
+            raise UnusableCommandError(error.format_message(), error.ctx) from error
 
 
 @click.command(cls=CheckCommand)
@@ -75,5 +75,6 @@ def check(
     if as_json:
         print_json(verdict_as_json(verdict))
     else:
-        tell_verdict(verdict, console())
+        with telling() as out:
+            tell_verdict(verdict, out)
     sys.exit(EXIT_STATUS[verdict.kind])

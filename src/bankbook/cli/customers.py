@@ -13,8 +13,19 @@ import grpc
 import grpc.aio
 
 from bankbook.cli import options
-from bankbook.cli.report import RunReport
-from bankbook.cli.run import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, carry_out, fail, finish, session_for
+from bankbook.cli.run import (
+    BAD_INPUT,
+    COULD_NOT_RUN,
+    INTERRUPTED,
+    CarriedOut,
+    Session,
+    carry_out,
+    fail,
+    finish,
+    judged,
+    session_for,
+    what_is_there,
+)
 from bankbook.client import BankbookError
 from bankbook.core.types import Money
 from bankbook.scenario.branches import BankOptions, original_addresses
@@ -55,21 +66,24 @@ def customers(input_path: Path, output_path: Path, host: str, port_base: int, as
     """
     try:
         scenario = read_scenario(input_path, opening_balance=Money(0))
-        remove_stale(output_path)
+        remove_stale(output_path, input_path=input_path)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     try:
-        report = asyncio.run(_carry_out(scenario, input_path, output_path, host, port_base))
+        carried_out, session, is_new = asyncio.run(
+            _carry_out(scenario, input_path, output_path, host, port_base)
+        )
+        report = judged(carried_out, session, output_path)
     except (NoBankError, BankbookError, OutputError) as error:
         fail(str(error), COULD_NOT_RUN, as_json)
     except KeyboardInterrupt:
-        fail("interrupted; no output was written", INTERRUPTED, as_json)
-    finish(report, as_json)
+        fail(f"interrupted; {what_is_there(output_path)}", INTERRUPTED, as_json)
+    finish(report if is_new else replace(report, verdict=NOT_NEW), as_json)
 
 
 async def _carry_out(
     scenario: Scenario, input_path: Path, output_path: Path, host: str, port_base: int
-) -> RunReport:
+) -> tuple[CarriedOut, Session, bool]:
     addresses = original_addresses(scenario, host, port_base)
     asked = [_status_of(address, input_path) for address in addresses.values()]
     status, *others = await asyncio.gather(*asked)
@@ -78,8 +92,8 @@ async def _carry_out(
     is_new = not any(each.applied.components for each in (status, *others))
     scenario = replace(scenario, opening_balance=Money(status.opening_balance))
     bank = BankOptions(AccountMode(status.accounts), hold_limit_us=status.hold_limit_us)
-    report = await carry_out(session_for(scenario, bank), addresses, output_path)
-    return report if is_new else replace(report, verdict=NOT_NEW)
+    session = session_for(scenario, bank)
+    return await carry_out(session, addresses, output_path), session, is_new
 
 
 async def _status_of(address: str, input_path: Path) -> admin_pb2.BranchStatus:

@@ -4,7 +4,10 @@ Decides the words and the tables. Must not know how a run is made. Proof: tests/
 """
 
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +50,27 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
 
 
+@contextmanager
+def telling() -> Iterator[Console]:
+    """Collect what a person is told, and then tell it in one piece."""
+    out = console()
+    with out.capture() as told:
+        yield out
+    write(told.get())
+
+
+def write(text: str) -> None:
+    """Write to standard output. Raises OSError where that is impossible, but not where nobody listens."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # They have read enough, as `head` does. Our exit status is still what came of the run.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def progress_console() -> Console:
     """Return where progress is shown: standard error."""
     return Console(stderr=True, highlight=False)
@@ -54,7 +78,11 @@ def progress_console() -> Console:
 
 def tell_run(report: RunReport) -> None:
     """Tell a person of a run."""
-    out = console()
+    with telling() as out:
+        _tell_run(report, out)
+
+
+def _tell_run(report: RunReport, out: Console) -> None:
     for run in report.runs:
         out.print(_table_of(run))
     records = sum(len(run.done) for run in report.runs)
@@ -113,7 +141,7 @@ def run_as_json(report: RunReport) -> dict[str, Any]:
 
 def print_json(document: dict[str, Any]) -> None:
     """Tell a program, on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    write(json.dumps(document, indent=2) + "\n")
 
 
 def _done_as_json(done: Done) -> dict[str, Any]:

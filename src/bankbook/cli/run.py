@@ -5,6 +5,7 @@ whole once all is known. Proof: tests/cli/test_run.py.
 """
 
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from bankbook.client import Bank, BankbookError
 from bankbook.core.types import BranchId, Money
 from bankbook.scenario.branches import BankOptions, branch_configs, supervise
 from bankbook.scenario.checker import Kind, judge
-from bankbook.scenario.execute import TIMEOUT_EXTRA_S, CustomerRun, ask_everywhere, execute
+from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, CustomerRun, ask_everywhere, execute
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, parse_output, remove_stale, render, write_whole
@@ -63,21 +64,29 @@ def run(
     """
     try:
         scenario = read_scenario(input_path, opening_balance=opening_balance)
-        remove_stale(output_path)
+        remove_stale(output_path, input_path=input_path)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     session = session_for(scenario, bank)
+    end_like_ctrl_c()
     try:
         with tempfile.TemporaryDirectory(prefix="bankbook-") as data:
             configs = branch_configs(scenario, bank, Path(data))
             with Launcher(configs) as launcher:
                 launcher.start()
-                report = asyncio.run(_supervised(launcher, session, output_path))
+                carried_out = asyncio.run(_supervised(launcher, session, output_path))
+        report = judged(carried_out, session, output_path)
     except (LaunchError, BankbookError, OutputError) as error:
         fail(str(error), COULD_NOT_RUN, as_json)
     except KeyboardInterrupt:
-        fail("interrupted; the bank was stopped and no output written", INTERRUPTED, as_json)
+        fail(f"interrupted; the bank was stopped and {what_is_there(output_path)}", INTERRUPTED, as_json)
     finish(report, as_json)
+
+
+def end_like_ctrl_c() -> None:
+    """Let what `kill` and a closed terminal send end this process like Ctrl-C: its folder is removed, too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def session_for(scenario: Scenario, bank: BankOptions) -> Session:
@@ -87,8 +96,18 @@ def session_for(scenario: Scenario, bank: BankOptions) -> Session:
     return Session(scenario, bank.accounts, timeout_s, settle_s)
 
 
-async def carry_out(session: Session, addresses: dict[BranchId, str], output_path: Path) -> RunReport:
-    """Carry out a scenario at branches that run; write the output; return what there is to tell.
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What came of the events, before anybody judged it."""
+
+    runs: tuple[CustomerRun, ...]
+    text: str
+    agreement: Agreement
+    elapsed_s: float
+
+
+async def carry_out(session: Session, addresses: dict[BranchId, str], output_path: Path) -> CarriedOut:
+    """Carry out a scenario at branches that run; write the output; ask whether all branches agree.
 
     Raises OutputError, BankbookError.
     """
@@ -99,8 +118,14 @@ async def carry_out(session: Session, addresses: dict[BranchId, str], output_pat
         text = render(run.results() for run in runs)
         write_whole(output_path, text)
         agreement = await ask_everywhere(session.scenario, bank, session.accounts, session.settle_s)
-    verdict = judge(session.scenario, parse_output(text, source=str(output_path)), session.accounts)
-    return RunReport(runs, verdict, agreement, len(session.scenario.branches), output_path, elapsed_s)
+    return CarriedOut(runs, text, agreement, elapsed_s)
+
+
+def judged(done: CarriedOut, session: Session, output_path: Path) -> RunReport:
+    """Judge what came of the events. May take seconds: not for an event loop."""
+    verdict = judge(session.scenario, parse_output(done.text, source=str(output_path)), session.accounts)
+    branch_count = len(session.scenario.branches)
+    return RunReport(done.runs, verdict, done.agreement, branch_count, output_path, done.elapsed_s)
 
 
 def finish(report: RunReport, as_json: bool) -> NoReturn:
@@ -121,7 +146,13 @@ def fail(message: str, status: int, as_json: bool) -> NoReturn:
     sys.exit(status)
 
 
-async def _supervised(launcher: Launcher, session: Session, output_path: Path) -> RunReport:
+def what_is_there(output_path: Path) -> str:
+    """Tell whether there is an output."""
+    # An earlier output was removed when the run began.
+    return f"the output is in {output_path}" if output_path.exists() else "no output written"
+
+
+async def _supervised(launcher: Launcher, session: Session, output_path: Path) -> CarriedOut:
     return await first_of(
         carry_out(session, launcher.addresses, output_path),
         supervise(launcher, lambda message: click.echo(f"bankbook: {message}", err=True)),

@@ -108,7 +108,7 @@ def _judge_reads(groups: Sequence[History]) -> Verdict:
 
 
 def _undecided(reads: Sequence[Read]) -> Iterator[Undecided]:
-    reason = f"no explanation and no contradiction found among {SETS_PER_SEARCH_MAX} sets of writes"
+    reason = f"no explanation and no contradiction found in a search of {SETS_PER_SEARCH_MAX} steps"
     for customer in dict.fromkeys(read.customer for read in reads):
         yield Undecided(customer, reason)
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bankbook.client import LATEST, Bank, BankbookError, HoldTimeoutError, Session
+from bankbook.client import LATEST, Bank, BankbookError, BranchUnreachableError, HoldTimeoutError, Session
 from bankbook.core.types import AccountId, BranchId, Money
 from bankbook.core.vector import Gap
 from bankbook.scenario.history import UNKNOWN_BRANCH
@@ -155,7 +155,7 @@ async def _latest(bank: Bank, account: AccountId, branch: BranchId, timeout: flo
     while True:
         try:
             return (await session.balance(branch=branch, timeout=timeout, freshness=LATEST)).balance
-        except HoldTimeoutError:
-            # A branch's limit on holds may be shorter than the way of an entry.
+        except (BranchUnreachableError, HoldTimeoutError):
+            # A branch's limit on holds may be shorter than the way of an entry, or of a question.
             if asyncio.get_running_loop().time() >= deadline:
                 raise

@@ -8,7 +8,7 @@ Proof: tests/scenario/test_output.py.
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,31 +69,54 @@ def write_whole(path: Path, text: str) -> None:
 
     Raises OutputError, and then nothing has changed at `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write_durably(temporary, text)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except (OSError, ValueError) as problem:
-        raise OutputError(f"{path}: the output cannot be written: {_because(problem)}.") from None
+    with _temporary_beside(path) as temporary:
+        _write_durably(temporary, text)
+        temporary.replace(path)
 
 
-def remove_stale(path: Path) -> None:
-    """Remove an earlier output, so that it cannot be taken for a new one. Raises OutputError."""
-    if path.is_dir() and not path.is_symlink():
-        raise OutputError(f"{path}: this is a directory; the output needs the name of a file.")
+def remove_stale(path: Path, *, input_path: Path | None = None) -> None:
+    """Remove an earlier output, so that it cannot be taken for a new one, and try whether one can be written.
+
+    Neither the input nor what is no plain file, such as /dev/stdout, is taken for an earlier output.
+    Raises OutputError.
+    """
     try:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        complaint = _complaint_about(path, input_path)
+        if complaint is None:
+            path.unlink(missing_ok=True)
     except (OSError, ValueError) as problem:
         raise OutputError(
             f"{path}: the earlier output cannot be removed: {_because(problem)}. "
             "Remove it, or name another file."
         ) from None
+    if complaint is not None:
+        raise OutputError(f"{path}: {complaint}")
+    with _temporary_beside(path) as temporary:
+        _write_durably(temporary, "")
+
+
+def _complaint_about(path: Path, input_path: Path | None) -> str | None:
+    if path.is_dir():
+        return "this is a directory; the output needs the name of a file."
+    if path.exists() and not path.is_file():
+        return "this is no plain file; the output, which takes the place of an earlier one, needs one."
+    if input_path is not None and path.exists() and input_path.exists() and path.samefile(input_path):
+        return "this is the input, and would be lost; the output needs a name of its own."
+    return None
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    """Name a file in the same folder, which is made if need be; nothing is left there. Raises OutputError."""
+    try:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, ValueError) as problem:
+        raise OutputError(f"{path}: the output cannot be written: {_because(problem)}.") from None
 
 
 def read_output(path: Path) -> tuple[Record, ...]:

@@ -36,6 +36,10 @@ Vector: TypeAlias = tuple[int, ...]
 # histories with an account for each customer need few.
 SETS_PER_SEARCH_MAX = 30_000
 
+# The above is meant for so many lanes. Looking at a set costs as much as it has lanes, once for each lane,
+# so with more lanes one set counts as several.
+_LANES_MEANT = 10
+
 
 _T = TypeVar("_T")
 
@@ -68,6 +72,7 @@ class Search:
         # a session none of whose reads is asked about tells its writes at once and knew only its own.
         self._known: list[list[Vector | None]] = [[None] * len(lane) for lane in history.lanes]
         self.sets_left = sets_max
+        self._set_counts = max(len(history.lanes) ** 2 // _LANES_MEANT**2, 1)
 
     def run(self) -> bool | None:
         """Answer the question; None if it takes more than `sets_max` sets to tell."""
@@ -117,7 +122,7 @@ class Search:
     def _count(self) -> None:
         if self.sets_left <= 0:
             raise _GaveUpError
-        self.sets_left -= 1
+        self.sets_left -= self._set_counts
 
     def _start(self) -> _State:
         history = self._history

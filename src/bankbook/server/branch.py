@@ -8,6 +8,7 @@ they lack, close the streams, the port and the store.
 """
 
 import asyncio
+import os
 import secrets
 import signal
 
@@ -98,7 +99,9 @@ class Branch:
         await self._server.start()
         for service in ("", *_SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        self._log.info("branch.listening", port=port, incarnation=f"{self._store.identity.origin}")
+        self._log.info(
+            "branch.listening", port=port, pid=os.getpid(), incarnation=f"{self._store.identity.origin}"
+        )
         return port
 
     def connect(self, addresses: dict[BranchId, str]) -> None:

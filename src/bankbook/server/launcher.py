@@ -110,7 +110,7 @@ class Launcher:
                 self._children[config.branch] = self._spawn(config)
             self._await_listening(self._children)
             for child in self._children.values():
-                child.pipe.send(Meet(self.addresses))
+                self._introduce(child)
             self._await_ready(self._children)
         except BaseException:
             self.kill_all()
@@ -124,7 +124,7 @@ class Launcher:
         child = self._spawn(replace(old.config, listen=old.address))
         self._children[branch] = child
         self._await_listening({branch: child})
-        child.pipe.send(Meet(self.addresses))
+        self._introduce(child)
         self._await_ready({branch: child})
 
     def kill(self, branch: BranchId) -> None:
@@ -176,6 +176,9 @@ class Launcher:
         theirs.close()
         return _Child(config, process, mine)
 
+    def _introduce(self, child: _Child) -> None:
+        child.pipe.send(Meet(self.addresses))
+
     def _await_listening(self, children: dict[BranchId, _Child]) -> None:
         for branch, message in self._replies(children):
             assert isinstance(message, Listening), f"branch {branch} said {message} before it listened"
@@ -226,7 +229,11 @@ def run_child(config: BranchConfig, pipe: Connection) -> None:
     # A terminal's Ctrl-C is for the launcher, which then says stop; a branch that had it too might be
     # taken for one that died.
     os.setpgid(0, 0)
-    configure_logs(config.log_level, config.log_file, config.branch)
+    try:
+        configure_logs(config.log_level, config.log_file, config.branch)
+    except OSError as error:
+        pipe.send(Failed(f"the log file {config.log_file} cannot be opened: {error.strerror}"))
+        raise SystemExit(1) from None
     try:
         asyncio.run(_run_child(config, pipe))
     except (PortTakenError, StoreError) as error:
