@@ -31,10 +31,13 @@ from bankbook.scenario.history import Bound, History, Read, Step, Write
 Vector: TypeAlias = tuple[int, ...]
 """A set of writes: how many of each lane."""
 
-# Finding an execution is NP-hard (subset sum is one of its simplest cases). This many sets take some
-# seconds to look at when ten customers share an account, and less than one when they do not; ordinary
-# histories with an account for each customer need few.
+# Finding an execution is NP-hard (subset sum is one of its simplest cases). This many sets of the writes
+# of ten sessions take a second or two to look at; ordinary histories with an account for each customer
+# need few.
 SETS_PER_SEARCH_MAX = 30_000
+
+# A set of the writes of so many lanes takes twice as long to look at as a small one, and counts so.
+_LANES_PER_SET = 10
 
 
 _T = TypeVar("_T")
@@ -67,6 +70,7 @@ class Search:
         # What the writer knew, for each write told. An entry is valid while `told` includes its write;
         # a session none of whose reads is asked about tells its writes at once and knew only its own.
         self._known: list[list[Vector | None]] = [[None] * len(lane) for lane in history.lanes]
+        self._cost = 1 + len(history.lanes) // _LANES_PER_SET
         self.sets_left = sets_max
 
     def run(self) -> bool | None:
@@ -75,27 +79,6 @@ class Search:
             return self._run()
         except _GaveUpError:
             return None
-
-    def balances(self, read: Read) -> set[int] | None:
-        """Every balance that `read` could have seen; None if there are too many ways to tell."""
-        assert read.floor, "without a floor the search would pass it by"
-        state = self._advance(self._start())
-        found: set[int] = set()
-        queue = [state.knowledge[read.session]]
-        seen = set(queue)
-        try:
-            while queue:
-                visible = queue.pop()
-                self._count()
-                found.add(self._balance(read.account, visible))
-                fresh = [
-                    more for more in self._enlarged(visible, read.account, state.told) if more not in seen
-                ]
-                seen.update(fresh)
-                queue.extend(fresh)
-        except _GaveUpError:
-            return None
-        return found
 
     def _run(self) -> bool:
         stack = [self._branches(self._start())]
@@ -117,7 +100,7 @@ class Search:
     def _count(self) -> None:
         if self.sets_left <= 0:
             raise _GaveUpError
-        self.sets_left -= 1
+        self.sets_left -= self._cost
 
     def _start(self) -> _State:
         history = self._history
