@@ -19,7 +19,7 @@ to all of them is a shift. So no partial choice is looked at that cannot be comp
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from math import gcd
 from operator import le
 
@@ -89,6 +89,8 @@ class Chain:
         tracks = [track for track in history.accounts[account].tracks if track.lane != session]
         self._step = gcd(*(amount for track in tracks for amount in track.sums)) or 1
         self._lines = _lines(history, session, tracks, self._step)
+        # A line's whole length, for each line.
+        self._ends = tuple(len(line.sums) - 1 for line in self._lines)
         self._unsure: list[list[int]] = [[] for _ in self._lines]
         for n, line in enumerate(self._lines):
             if line.after is not None:
@@ -208,7 +210,10 @@ class Chain:
         if goal.low <= sum(each.sums[n] for each, n in zip(self._lines, visible, strict=True)) <= goal.high:
             yield visible
             return
-        fitting = self._fitting(visible, goal)
+        # First those in which a write of unknown outcome follows only what is visible already: among all,
+        # many sums need such writes that nothing allows.
+        every = self._fitting(visible, goal, self._ends) if any(self._unsure) else ()
+        fitting = chain(self._fitting(visible, goal, visible), every)
         found: list[Vector] = []
         while batch := list(islice(fitting, _BATCH)):
             for larger in sorted(batch, key=lambda each: self._latest(visible, each)):
@@ -220,14 +225,15 @@ class Chain:
         fresh = zip(self._lines, visible, larger, strict=True)
         return max(line.progress[seen] for line, before, seen in fresh if seen > before)
 
-    def _fitting(self, visible: Vector, goal: _Goal) -> Iterator[Vector]:
+    def _fitting(self, visible: Vector, goal: _Goal, before: Vector) -> Iterator[Vector]:
+        """Go through vectors that fit, with writes of unknown outcome that may follow `before`."""
         offset = sum(line.lowest[seen] for line, seen in zip(self._lines, visible, strict=True))
         wanted = _bits(goal.low - offset, goal.high - offset)
         shifts = [
             [amount - line.lowest[seen] for amount in line.sums[seen:]]
-            if line.asked < goal.number
+            if line.asked < goal.number and self._follows(n, before)
             else [line.sums[seen] - line.lowest[seen]]
-            for line, seen in zip(self._lines, visible, strict=True)
+            for n, (line, seen) in enumerate(zip(self._lines, visible, strict=True))
         ]
         # sums[n][w]: what w more writes of the lines from n on can come to.
         sums: list[list[int]] = [[] for _ in range(len(shifts) + 1)]
@@ -240,32 +246,36 @@ class Chain:
                 sums[n].append(bits)
                 self._count(min(writes + 1, len(shifts[n])))
             if sums[0][writes] & wanted:
-                yield from self._chosen(visible, (), writes, wanted, shifts, sums)
+                yield from self._chosen(visible, 0, writes, wanted, shifts, sums)
 
     def _chosen(
         self,
         visible: Vector,
-        chosen: Vector,
+        first: int,
         writes: int,
         wanted: int,
         shifts: list[list[int]],
         sums: list[list[int]],
     ) -> Iterator[Vector]:
-        """Go through the ways to add so many writes of the lines from the first unchosen on."""
-        n = len(chosen)
-        if n == len(visible):
-            yield chosen
+        """Go through the ways to add so many writes of the lines from `first` on; the sums say there are some."""
+        if not writes:
+            yield visible
             return
-        self._count(min(writes + 1, len(shifts[n])))
-        for more, shift in enumerate(shifts[n][: writes + 1]):
-            left = wanted >> shift
-            seen = visible[n] + more
-            if left & sums[n + 1][writes - more] and self._follows(n, seen, chosen):
-                yield from self._chosen(visible, (*chosen, seen), writes - more, left, shifts, sums)
+        for n in range(first, len(visible)):
+            last = min(writes, len(shifts[n]) - 1)
+            self._count(last + 1)
+            for more in range(1, last + 1):
+                left = wanted >> shifts[n][more]
+                if left & sums[n + 1][writes - more] and self._follows(n, visible):
+                    larger = (*visible[:n], visible[n] + more, *visible[n + 1 :])
+                    yield from self._chosen(larger, n + 1, writes - more, left, shifts, sums)
+            wanted >>= shifts[n][0]
+            if not wanted & sums[n + 1][writes]:
+                return
 
-    def _follows(self, n: int, seen: int, chosen: Vector) -> bool:
+    def _follows(self, n: int, visible: Vector) -> bool:
         after = self._lines[n].after
-        return not seen or after is None or chosen[after[0]] >= after[1]
+        return after is None or visible[after[0]] >= after[1]
 
     def _count(self, shifts: int) -> None:
         if self.shifts_left <= 0:
