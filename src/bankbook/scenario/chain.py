@@ -257,7 +257,7 @@ class Chain:
         shifts: list[list[int]],
         sums: list[list[int]],
     ) -> Iterator[Vector]:
-        """Go through the ways to add so many writes of the lines from `first` on; the sums say there are some."""
+        """Go through the ways to add so many writes of the lines from `first` on."""
         if not writes:
             yield visible
             return

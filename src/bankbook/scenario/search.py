@@ -1,7 +1,8 @@
 """Whether reads can all be right: the search for an execution that explains them.
 
 Decides whether there is a set of visible writes for each read such that the four session guarantees
-hold. Must not know how the answer is told (witness.py).
+hold. Must not know how the answer is told (witness.py), nor what is left to ask when this is too hard
+(chain.py).
 Proof: tests/scenario/test_checker.py, against a brute-force twin.
 
 The guarantees are those of Terry et al., "Session Guarantees for Weakly Consistent Replicated Data"
