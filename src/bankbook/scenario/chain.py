@@ -31,7 +31,7 @@ from bankbook.scenario.search import Vector
 SHIFTS_PER_CHAIN_MAX = 1_000_000
 
 # A shift of so many bits takes about twice as long as a short one.
-_BITS_PER_SHIFT = 8_192
+_BITS_PER_SHIFT = 2_048
 
 # Sets of more sums than this would fill the memory before they fill the budget: money in amounts of very
 # different sizes. search.py has no such bound.

@@ -37,8 +37,10 @@ Vector: TypeAlias = tuple[int, ...]
 # need few.
 SETS_PER_SEARCH_MAX = 30_000
 
-# A set of the writes of so many lanes takes twice as long to look at as a small one, and counts so.
-_LANES_PER_SET = 10
+# To look at a set is to look at a larger one for each lane of the account: at all its components, and, ten
+# times as long, at those that make the balance. So many components count as a set more, so that a search
+# ends within seconds however many customers there are.
+_COMPONENTS_PER_SET = 2_000
 
 
 _T = TypeVar("_T")
@@ -71,7 +73,6 @@ class Search:
         # What the writer knew, for each write told. An entry is valid while `told` includes its write;
         # a session none of whose reads is asked about tells its writes at once and knew only its own.
         self._known: list[list[Vector | None]] = [[None] * len(lane) for lane in history.lanes]
-        self._cost = 1 + len(history.lanes) // _LANES_PER_SET
         self.sets_left = sets_max
 
     def run(self) -> bool | None:
@@ -98,10 +99,11 @@ class Search:
             position == len(steps) for position, steps in zip(state.positions, self._steps, strict=True)
         )
 
-    def _count(self) -> None:
+    def _count(self, read: Read) -> None:
         if self.sets_left <= 0:
             raise _GaveUpError
-        self.sets_left -= self._cost
+        tracks, lanes = len(self._history.accounts[read.account].tracks), len(self._history.lanes)
+        self.sets_left -= 1 + tracks * (10 * tracks + lanes) // _COMPONENTS_PER_SET
 
     def _start(self) -> _State:
         history = self._history
@@ -167,7 +169,7 @@ class Search:
         queue = [(read.distance(self._balance(read.account, start)), sum(start), start)]
         while queue:
             distance, _, visible = heappop(queue)
-            self._count()
+            self._count(read)
             if any(_includes(visible, smaller) for smaller in chosen):
                 continue
             if distance == 0:
