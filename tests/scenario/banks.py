@@ -124,10 +124,14 @@ class _Op:
         return (balance >= (self.told.event.money or 0)) == (self.told.reason is SUCCESS)
 
 
-def twin_explains(story: Story, mode: AccountMode) -> bool:
-    """Whether some choice of sets explains everything. Only for tiny stories at existing branches."""
+def twin_explains(story: Story, mode: AccountMode, session: int | None = None) -> bool:
+    """Whether some choice of sets explains everything, or what one session read, had nobody else read.
+
+    Only for tiny stories at existing branches.
+    """
     ops = list(_ops(story, mode))
-    writes, reads = [op for op in ops if op.moved], [op for op in ops if op.reads]
+    writes = [op for op in ops if op.moved]
+    reads = [op for op in ops if op.reads and session in {None, op.session}]
     opening = story.scenario.opening_balance
 
     def balance(account: str, visible: tuple[_Op, ...]) -> int:

@@ -2,11 +2,12 @@
 
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scenario.banks import (
     NO_BRANCH,
@@ -25,9 +26,12 @@ from scenario.banks import (
 )
 
 from bankbook.core.types import Money
+from bankbook.scenario import checker
+from bankbook.scenario.chain import Chain
 from bankbook.scenario.checker import Kind, judge
+from bankbook.scenario.history import Exchange, Read, Session, histories
 from bankbook.scenario.model import Interface
-from bankbook.scenario.output import CustomerResults, EventResult, parse_output, render
+from bankbook.scenario.output import CustomerResults, EventResult, Record, parse_output, render
 from bankbook.scenario.parse import read_scenario
 from bankbook.server.config import AccountMode
 
@@ -460,6 +464,159 @@ def replace_balance(told: Story, customer: int, place: int, balance: int) -> Sto
     each[place] = replace(each[place], balance=Money(balance))
     results[customer] = replace(results[customer], results=tuple(each))
     return Story(told.scenario, tuple(results))
+
+
+# ---- each customer alone
+
+
+@pytest.fixture
+def no_search_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the search for one execution of all customers give up at once."""
+    monkeypatch.setattr(checker, "SETS_PER_VERDICT_MAX", 0)
+
+
+def assert_agrees_with_the_twin_alone(told: Story, mode: AccountMode) -> None:
+    """Each session's chain is there if and only if the twin finds one; the verdict is made of these."""
+    verdict = told.judged(mode)
+    sessions = [session for session, each in enumerate(told.results) if each.results]
+    explained = all(twin_explains(told, mode, session) for session in sessions)
+    assert verdict.undecided == ()
+    if not explained:
+        assert verdict.kind is Kind.FAIL, verdict
+    if verdict.kind is Kind.FAIL:
+        assert not twin_explains(told, mode), verdict
+
+
+@pytest.mark.usefixtures("no_search_together")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tiny_plans(), st.integers(0, 3), st.sampled_from(AccountMode))
+def test_the_twin_agrees_on_each_customer_alone(
+    plans: list[list[Told]], opening: int, mode: AccountMode
+) -> None:
+    told = story(*plans, opening=opening)
+    if is_tiny(told):
+        assert_agrees_with_the_twin_alone(told, mode)
+
+
+@given(tiny_plans(), st.integers(0, 3), st.sampled_from(AccountMode))
+def test_a_chain_is_there_if_and_only_if_the_twin_finds_one(
+    plans: list[list[Told]], opening: int, mode: AccountMode
+) -> None:
+    told = story(*plans, opening=opening)
+    if not is_tiny(told):
+        return
+    for index, reads, chain in chains(told, mode):
+        overdrawn = not twin_explains(told, mode, session=len(plans))  # nobody: only the floor is judged
+        assert overdrawn or chain.run() == twin_explains(told, mode, index), reads
+
+
+def chains(told: Story, mode: AccountMode) -> Iterator[tuple[int, list[Read], Chain]]:
+    sessions = [
+        Session(each.customer.id, tuple(map(Exchange, each.customer.events, records_of(told, index))))
+        for index, each in enumerate(told.results)
+    ]
+    places = {session.customer: index for index, session in enumerate(sessions)}
+    for history in histories(told.scenario, sessions, mode):
+        for session in range(len(history.sessions)):
+            reads = history.reads(session)
+            if reads:
+                yield places[reads[0].customer], reads, Chain(history, reads)
+
+
+def records_of(told: Story, index: int) -> list[Record]:
+    return [record for record in told.records if record.customer == told.results[index].customer.id]
+
+
+@pytest.mark.usefixtures("no_search_together")
+def test_what_only_writes_follow_reads_forbids_is_not_judged_alone() -> None:
+    verdict = story([deposit(1), query(1)], [query(1), deposit(2)], [query(2)]).judged(SHARED)
+    assert verdict.kind is Kind.PASS
+    assert verdict.alone == ("1", "2", "3")
+    assert "for each customer alone: whether one order explains them all" in verdict.summary
+
+
+@pytest.mark.usefixtures("no_search_together")
+def test_a_deposit_of_unknown_outcome_is_not_seen_before_its_customers_earlier_one() -> None:
+    unsure = [deposit(1), deposit(2, reason=UNSURE)]
+    assert_passes(story(unsure, [query(3)]), SHARED)
+    assert_fails(story(unsure, [query(2)]), "read 2", mode=SHARED)
+
+
+def test_amounts_of_very_different_sizes_are_judged_without_filling_the_memory() -> None:
+    told = story([query(2**52 + 1), query(2**52 + 3)], [deposit(1), deposit(2**52)], [deposit(2)])
+    for _, _, chain in chains(told, SHARED):
+        assert chain.run() is None
+        assert chain.balances() is None
+    assert_passes(told, SHARED)
+    assert_fails(replace_balance(told, 0, 1, 2**52), "customer 1, event", mode=SHARED)
+
+
+def large_story(mode: AccountMode, seed: int = 0) -> Story:
+    """Twenty customers with fifty events each at a legal bank."""
+    chance = random.Random(seed)  # noqa: S311 (a test's dice)
+    plans = [[_random_request(chance, 20, me) for _ in range(50)] for me in range(1, 21)]
+    return legal_story(seed, plans, opening=50, branches=3, mode=mode)
+
+
+def queries_of(told: Story, customer: int) -> list[int]:
+    results = told.results[customer].results
+    return [place for place, result in enumerate(results) if result.balance is not None]
+
+
+@pytest.mark.parametrize("mode", AccountMode)
+def test_twenty_customers_with_fifty_events_pass_in_a_few_seconds(mode: AccountMode) -> None:
+    told = large_story(mode)
+    began = time.perf_counter()
+    verdict = told.judged(mode)
+    took = time.perf_counter() - began
+    assert verdict.kind is Kind.PASS, verdict
+    assert len(verdict.alone) == 20
+    assert took < 20, "generous: the machine may be busy; it takes 1 s on an idle one"
+
+
+@pytest.mark.parametrize("mode", AccountMode)
+def test_one_impossible_balance_among_a_thousand_results_is_named(mode: AccountMode) -> None:
+    told = large_story(mode)
+    place = queries_of(told, 7)[3]
+    doctored = replace_balance(told, 7, place, 7_777)
+    assert_fails(doctored, f"customer 8, event {place + 1} (query", "read 7777", "the closest is", mode=mode)
+
+
+def test_one_stale_own_deposit_among_a_thousand_results_is_named() -> None:
+    """Nobody pays this customer, so nothing else can make up for what is missing."""
+    told = large_story(OWN)
+    alone = [deposit(10), query(60), deposit(7), query(60, 2)]
+    plans = [[_told(result) for result in each.results] for each in told.results]
+    assert_fails(
+        story(*plans, alone, opening=50),
+        "customer 21, event 4 (query at branch 2) read 60",
+        "its own deposit of 7 at branch 1 (event 3) is missing",
+    )
+
+
+def _told(result: EventResult) -> Told:
+    event = result.event
+    return Told(event.interface, event.money, event.branch, event.to, result.balance, result.reason)
+
+
+@pytest.mark.usefixtures("no_search_together")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32), st.integers(1, 6), st.sampled_from(AccountMode))
+def test_a_legal_bank_never_fails_when_each_customer_is_judged_alone(
+    seed: int, customers: int, mode: AccountMode
+) -> None:
+    plans = random_plans(random.Random(seed), customers, 12)  # noqa: S311 (a test's dice)
+    verdict = legal_story(seed, plans, opening=20, branches=3, mode=mode).judged(mode)
+    assert verdict.kind is not Kind.FAIL, verdict
+
+
+@pytest.mark.usefixtures("no_search_together")
+def test_what_is_too_hard_even_alone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checker, "SHIFTS_PER_VERDICT_MAX", 0)
+    verdict = story([query(3)], [deposit(1), query(4)], [deposit(3)], [query(0)]).judged(SHARED)
+    assert verdict.kind is Kind.UNKNOWN
+    assert verdict.summary == "Too hard to decide for 2 customers."
+    assert [each.customer for each in verdict.undecided] == ["1", "2"]
 
 
 # ---- the simulated bank

@@ -6,7 +6,7 @@ Decides the words and the tables. Must not know how a run is made. Proof: tests/
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bankbook.core.types import CustomerId
 from bankbook.core.vector import Gap
 from bankbook.scenario.checker import Kind, Verdict
 from bankbook.scenario.execute import Agreement, CustomerRun, Done
@@ -26,6 +27,9 @@ ROWS_MAX = 100
 
 # So many balances are told one by one; of more, only that they agree.
 BALANCES_MAX = 20
+
+# So many customers, or rows of customers with successive numbers, are named; of more, how many there are.
+NAMES_MAX = 5
 
 # Where standard output is no terminal: wide enough that no cell of a table is broken.
 _WIDTH = 120
@@ -99,8 +103,9 @@ def tell_verdict(verdict: Verdict, out: Console) -> None:
     _say(out, "check", f"[{style}]{verdict.kind}[/] {escape(verdict.summary)}")
     if verdict.witness is not None:
         _say(out, "", escape(verdict.witness))
-    for undecided in verdict.undecided:
-        _say(out, "", f"customer {escape(undecided.customer)}: {escape(undecided.reason)}")
+    for reason in dict.fromkeys(each.reason for each in verdict.undecided):
+        names = _customers_in_words([each.customer for each in verdict.undecided if each.reason == reason])
+        _say(out, "", f"{escape(names)}: {escape(reason)}")
 
 
 def _say(out: Console, subject: str, words: str) -> None:
@@ -113,6 +118,7 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.kind.value,
         "summary": verdict.summary,
         "witness": verdict.witness,
+        "alone": list(verdict.alone),
         "undecided": [{"customer": each.customer, "reason": each.reason} for each in verdict.undecided],
     }
 
@@ -248,6 +254,24 @@ def _agreement_in_words(agreement: Agreement, branch_count: int) -> str:
     if len(balances) > BALANCES_MAX:
         return f"{who} all {len(balances)} accounts"
     return f"{who} " + ", ".join(f"account {a}: {n}" for a, n in balances.items())
+
+
+def _customers_in_words(customers: Sequence[CustomerId]) -> str:
+    """Name customers: `customers 1 to 40, 57, alice and 7 more`."""
+    rows: list[list[CustomerId]] = []
+    for customer in customers:
+        if rows and _is_next(rows[-1][-1], customer):
+            rows[-1].append(customer)
+        else:
+            rows.append([customer])
+    names = [row[0] if len(row) == 1 else f"{row[0]} to {row[-1]}" for row in rows[:NAMES_MAX]]
+    more = sum(map(len, rows[NAMES_MAX:]))
+    noun = "customer" if len(customers) == 1 else "customers"
+    return f"{noun} {', '.join(names)}" + (f" and {more} more" if more else "")
+
+
+def _is_next(customer: CustomerId, other: CustomerId) -> bool:
+    return customer.isdecimal() and other == str(int(customer) + 1)
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,7 +4,9 @@ Decides PASS, FAIL or UNKNOWN. Must not know anything of the run that made the o
 Proof: tests/scenario/test_checker.py, against a brute-force twin and a simulated bank.
 
 FAIL is certain: no execution that keeps the four session guarantees and the floor gives this output.
-PASS means that such an execution was found, and that the output proves something. UNKNOWN is the rest.
+PASS means that such an execution was found, and that the output proves something. Where one execution for
+all customers is too hard to find, PASS says that every customer's results were explained by themselves:
+of the four guarantees, writes follow reads was then not judged. UNKNOWN is the rest.
 
 Each customer is one session, and nothing is known of the order between customers. A balance is judged
 by the set of writes that it reveals, never by the balance before it. The ladder, first to last:
@@ -13,11 +15,12 @@ by the set of writes that it reveals, never by the balance before it. The ladder
 2. no result is impossible by itself: a negative balance, a deposit refused for lack of funds, a success
    at a branch that does not exist;
 3. no account ends below zero;
-4. some execution explains all results together (search.py); if none does, witness.py says why;
+4. some execution explains all results together (search.py), or, if that is too hard to tell, the results
+   of each customer (chain.py); if none does, witness.py says why;
 5. at least one result would have been different at a branch that had none of what it must have.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
@@ -39,8 +42,15 @@ from bankbook.scenario.history import (
 from bankbook.scenario.model import Event, Interface, Scenario
 from bankbook.scenario.output import Record
 from bankbook.scenario.search import SETS_PER_SEARCH_MAX, Search
-from bankbook.scenario.witness import event_in_words, find_conflict, tell
+from bankbook.scenario.witness import Questions, event_in_words, find_conflict, tell
 from bankbook.server.config import AccountMode
+
+# Customers who cannot have influenced each other are judged one after the other; these bounds are for all
+# of them, a few seconds' worth. An output that has used them up is judged by what needs no search.
+SETS_PER_VERDICT_MAX = 60_000
+SHIFTS_PER_VERDICT_MAX = 10_000_000
+
+TOO_HARD = "neither explained nor refuted, even by itself, within the bounds of the search"
 
 
 class Kind(StrEnum):
@@ -65,11 +75,13 @@ class Verdict:
 
     kind: Kind
     summary: str
-    """One sentence."""
+    """A sentence or two, of bounded length."""
     witness: str | None = None
     """For FAIL: what cannot be, and why."""
     undecided: tuple[Undecided, ...] = ()
     """For UNKNOWN: the customers that were too hard. Empty if the output merely proves nothing."""
+    alone: tuple[CustomerId, ...] = ()
+    """For PASS: customers each explained by itself, since all of them together were too hard."""
 
 
 def judge(scenario: Scenario, records: Sequence[Record], mode: AccountMode) -> Verdict:
@@ -89,28 +101,50 @@ def judge(scenario: Scenario, records: Sequence[Record], mode: AccountMode) -> V
 
 def _judge_reads(groups: Sequence[History]) -> Verdict:
     undecided: list[Undecided] = []
+    alone: list[CustomerId] = []
+    sets_left, shifts_left = SETS_PER_VERDICT_MAX, SHIFTS_PER_VERDICT_MAX
     for history in groups:
-        reads = history.reads()
-        if Search(history, reads).run():
+        search = Search(history, history.reads(), min(sets_left, SETS_PER_SEARCH_MAX))
+        together = search.run()
+        sets_left -= min(sets_left, SETS_PER_SEARCH_MAX) - search.sets_left
+        if together:
             continue
-        conflict = find_conflict(history)
-        if conflict:
+        questions = Questions(history, sets_left, shifts_left)
+        answers = _each_by_itself(questions)
+        sets_left, shifts_left = questions.sets_left, questions.shifts_left
+        refuted = [session for session, answer in answers.items() if answer is False]
+        if refuted or together is False:
             summary = "A result contradicts what its customer must be able to see."
-            return Verdict(Kind.FAIL, summary, tell(history, conflict))
-        undecided.extend(_undecided(reads))
+            return Verdict(Kind.FAIL, summary, tell(history, find_conflict(history, refuted)))
+        for session, answer in answers.items():
+            customer = history.reads(session)[0].customer
+            if answer:
+                alone.append(customer)
+            else:
+                undecided.append(Undecided(customer, TOO_HARD))
     if undecided:
-        names = ", ".join(each.customer for each in undecided)
-        return Verdict(Kind.UNKNOWN, f"Too hard to decide for customer {names}.", None, tuple(undecided))
+        customers = "1 customer" if len(undecided) == 1 else f"{len(undecided)} customers"
+        return Verdict(Kind.UNKNOWN, f"Too hard to decide for {customers}.", undecided=tuple(undecided))
     proofs = sum(_proves_something(history, read) for history in groups for read in history.reads())
     if not proofs:
         return Verdict(Kind.UNKNOWN, "No result depends on an earlier write, so the output proves nothing.")
-    return Verdict(Kind.PASS, f"Every result is explained; {proofs} of them depend on earlier writes.")
+    return Verdict(Kind.PASS, _explained(proofs, len(alone)), alone=tuple(alone))
 
 
-def _undecided(reads: Sequence[Read]) -> Iterator[Undecided]:
-    reason = f"no explanation and no contradiction found in a search of {SETS_PER_SEARCH_MAX} steps"
-    for customer in dict.fromkeys(read.customer for read in reads):
-        yield Undecided(customer, reason)
+def _each_by_itself(questions: Questions) -> dict[int, bool | None]:
+    """Say of every session that read something whether it can be right, whatever the others read."""
+    sessions = dict.fromkeys(read.session for read in questions.history.reads())
+    return {session: questions.ask_of_session(questions.history.reads(session)) for session in sessions}
+
+
+def _explained(proofs: int, alone: int) -> str:
+    explained = f"Every result is explained; {proofs} of them depend on earlier writes."
+    if not alone:
+        return explained
+    return (
+        f"{explained} Those of {alone} customers are explained for each customer alone: "
+        "whether one order explains them all together was too hard to decide."
+    )
 
 
 def _proves_something(history: History, read: Read) -> bool:

@@ -1,7 +1,8 @@
 """Whether reads can all be right: the search for an execution that explains them.
 
 Decides whether there is a set of visible writes for each read such that the four session guarantees
-hold. Must not know how the answer is told (witness.py).
+hold. Must not know how the answer is told (witness.py), nor what is left to ask when this is too hard
+(chain.py).
 Proof: tests/scenario/test_checker.py, against a brute-force twin.
 
 The guarantees are those of Terry et al., "Session Guarantees for Weakly Consistent Replicated Data"
@@ -31,14 +32,15 @@ from bankbook.scenario.history import Bound, History, Read, Step, Write
 Vector: TypeAlias = tuple[int, ...]
 """A set of writes: how many of each lane."""
 
-# Finding an execution is NP-hard (subset sum is one of its simplest cases). This many sets take some
-# seconds to look at when ten customers share an account, and less than one when they do not; ordinary
-# histories with an account for each customer need few.
+# Finding an execution is NP-hard (subset sum is one of its simplest cases). This many sets of the writes
+# of ten sessions take a second or two to look at; ordinary histories with an account for each customer
+# need few.
 SETS_PER_SEARCH_MAX = 30_000
 
-# The above is meant for so many lanes. Looking at a set costs as much as it has lanes, once for each lane,
-# so with more lanes one set counts as several.
-_LANES_MEANT = 10
+# To look at a set is to look at a larger one for each lane of the account: at all its components, and, ten
+# times as long, at those that make the balance. So many components count as a set more, so that a search
+# ends within seconds however many customers there are.
+_COMPONENTS_PER_SET = 2_000
 
 
 _T = TypeVar("_T")
@@ -72,7 +74,6 @@ class Search:
         # a session none of whose reads is asked about tells its writes at once and knew only its own.
         self._known: list[list[Vector | None]] = [[None] * len(lane) for lane in history.lanes]
         self.sets_left = sets_max
-        self._set_counts = max(len(history.lanes) ** 2 // _LANES_MEANT**2, 1)
 
     def run(self) -> bool | None:
         """Answer the question; None if it takes more than `sets_max` sets to tell."""
@@ -80,27 +81,6 @@ class Search:
             return self._run()
         except _GaveUpError:
             return None
-
-    def balances(self, read: Read) -> set[int] | None:
-        """Every balance that `read` could have seen; None if there are too many ways to tell."""
-        assert read.floor, "without a floor the search would pass it by"
-        state = self._advance(self._start())
-        found: set[int] = set()
-        queue = [state.knowledge[read.session]]
-        seen = set(queue)
-        try:
-            while queue:
-                visible = queue.pop()
-                self._count()
-                found.add(self._balance(read.account, visible))
-                fresh = [
-                    more for more in self._enlarged(visible, read.account, state.told) if more not in seen
-                ]
-                seen.update(fresh)
-                queue.extend(fresh)
-        except _GaveUpError:
-            return None
-        return found
 
     def _run(self) -> bool:
         stack = [self._branches(self._start())]
@@ -119,10 +99,11 @@ class Search:
             position == len(steps) for position, steps in zip(state.positions, self._steps, strict=True)
         )
 
-    def _count(self) -> None:
+    def _count(self, read: Read) -> None:
         if self.sets_left <= 0:
             raise _GaveUpError
-        self.sets_left -= self._set_counts
+        tracks, lanes = len(self._history.accounts[read.account].tracks), len(self._history.lanes)
+        self.sets_left -= 1 + tracks * (10 * tracks + lanes) // _COMPONENTS_PER_SET
 
     def _start(self) -> _State:
         history = self._history
@@ -188,7 +169,7 @@ class Search:
         queue = [(read.distance(self._balance(read.account, start)), sum(start), start)]
         while queue:
             distance, _, visible = heappop(queue)
-            self._count()
+            self._count(read)
             if any(_includes(visible, smaller) for smaller in chosen):
                 continue
             if distance == 0:

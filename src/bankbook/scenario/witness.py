@@ -6,17 +6,19 @@ Proof: tests/scenario/test_checker.py.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from bankbook.core.types import CustomerId
+from bankbook.scenario.chain import SHIFTS_PER_CHAIN_MAX, Chain
 from bankbook.scenario.history import Bound, History, Read, Write
 from bankbook.scenario.model import Event, Interface
 from bankbook.scenario.search import SETS_PER_SEARCH_MAX, Search
 
 # A conflict is narrowed by asking again and again with fewer reads. All these questions together may
-# look at this many sets, twice a search's worth; then the conflict is told as narrow as it is.
+# look at this many sets and shifts, a few searches' worth; then the conflict is told as narrow as it is.
 SETS_PER_CONFLICT_MAX = 60_000
+SHIFTS_PER_CONFLICT_MAX = 4_000_000
 
 # Guesses at which writes are missing. Beyond this many, a list of writes would explain nothing.
 GUESSES_MAX = 100
@@ -30,7 +32,8 @@ class Questions:
     """Asks the search about parts of one history, within a common budget."""
 
     history: History
-    sets_left: int = field(default=SETS_PER_CONFLICT_MAX)
+    sets_left: int = SETS_PER_CONFLICT_MAX
+    shifts_left: int = SHIFTS_PER_CONFLICT_MAX
 
     def are_impossible(self, reads: Sequence[Read]) -> bool:
         """Whether it is certain that no execution explains these reads."""
@@ -40,12 +43,23 @@ class Questions:
         """Whether it is certain that an execution explains these reads."""
         return self._ask(reads) is True
 
-    def balances(self, read: Read) -> set[int] | None:
+    def balances(self, read: Read) -> list[int] | None:
         """Every balance the read could have seen, were it the only one; None if there are too many."""
-        free = replace(read, floor=(read.session, 0))
-        return Search(self.history, [free]).balances(free)
+        return Chain(self.history, [read]).balances()
+
+    def ask_of_session(self, reads: Sequence[Read]) -> bool | None:
+        """Whether these reads of one session can all be right, whatever others read; None if too hard."""
+        granted = min(self.shifts_left, SHIFTS_PER_CHAIN_MAX)
+        chain = Chain(self.history, reads, granted)
+        answer = chain.run()
+        self.shifts_left -= granted - chain.shifts_left
+        return self._search(reads) if answer is None else answer
 
     def _ask(self, reads: Sequence[Read]) -> bool | None:
+        is_of_one_session = len({read.session for read in reads}) == 1
+        return self.ask_of_session(reads) if is_of_one_session else self._search(reads)
+
+    def _search(self, reads: Sequence[Read]) -> bool | None:
         granted = min(self.sets_left, SETS_PER_SEARCH_MAX)
         search = Search(self.history, reads, granted)
         answer = search.run()
@@ -69,20 +83,15 @@ class _Chosen:
             link = link.rest
 
 
-def find_conflict(history: History) -> list[Read]:
-    """Find few reads that certainly cannot all be right; none if that is not certain of any."""
+def find_conflict(history: History, refuted: Sequence[int]) -> list[Read]:
+    """Find few reads that cannot all be right: of one of the `refuted` sessions, or else of several."""
     questions = Questions(history)
-    conflicts = []
-    for session in range(len(history.sessions)):
-        reads = history.reads(session)
-        if reads and questions.are_impossible(reads):
-            conflicts.append(_within_session(questions, reads))
-            if len(conflicts[-1]) == 1:
-                break
-    if conflicts:
-        return min(conflicts, key=len)
-    everything = history.reads()
-    return _narrowed(questions, [], everything) if questions.are_impossible(everything) else []
+    conflicts: list[list[Read]] = []
+    for session in refuted:
+        conflicts.append(_within_session(questions, history.reads(session)))
+        if len(conflicts[-1]) == 1:
+            break
+    return min(conflicts, key=len) if conflicts else _narrowed(questions, [], history.reads())
 
 
 def tell(history: History, conflict: Sequence[Read]) -> str:
@@ -230,7 +239,7 @@ def _closest(history: History, read: Read) -> str:
         return "no set of writes explains that"
     match read.bound:
         case Bound.EXACTLY:
-            nearest = min(sorted(balances), key=lambda balance: abs(balance - read.amount))
+            nearest = min(balances, key=lambda balance: abs(balance - read.amount))
             return f"no set of writes gives this balance; the closest is {nearest}"
         case Bound.AT_LEAST:
             return f"the balance cannot have been more than {max(balances)}"
