@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from typing import cast
 
 import grpc
 import grpc.aio
@@ -415,6 +416,35 @@ async def test_a_customer_who_gives_up_waiting_is_simply_gone() -> None:
 
 
 # The end.
+
+
+class WakingChannel:
+    """A channel that comes up at the very moment at which its caller is cancelled."""
+
+    def __init__(self) -> None:
+        self.is_up = asyncio.get_running_loop().create_future()
+
+    def get_state(self, *, try_to_connect: bool) -> grpc.ChannelConnectivity:
+        return grpc.ChannelConnectivity.CONNECTING if try_to_connect else grpc.ChannelConnectivity.IDLE
+
+    async def channel_ready(self) -> None:
+        await self.is_up
+
+    async def close(self, _grace: float | None) -> None:
+        pass
+
+
+async def test_who_is_cancelled_just_as_the_branch_is_reached_does_not_wait_for_its_answer() -> None:
+    async with Bank(["127.0.0.1:1"]) as client:
+        channel = WakingChannel()
+        client._channels[1] = cast("grpc.aio.Channel", channel)
+        asked = asyncio.create_task(client.session("anna").deposit(5))
+        await asyncio.sleep(0)  # it waits for the channel now
+        await asyncio.sleep(0)
+        channel.is_up.set_result(None)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
 
 
 async def test_closing_while_a_write_is_under_way_leaves_it_in_doubt_and_cancels_nobody() -> None:

@@ -22,7 +22,7 @@ from bankbook.scenario.checker import Kind, Verdict
 from bankbook.scenario.execute import Agreement, CustomerRun, Done
 from bankbook.scenario.model import Event, Interface
 
-# A table of so many rows is still read; of longer ones only what was held or failed is shown.
+# So many rows, of all customers together, are still read; of more, only what was held or failed is shown.
 ROWS_MAX = 100
 
 # So many balances are told one by one; of more, only that they agree.
@@ -87,14 +87,31 @@ def tell_run(report: RunReport) -> None:
 
 
 def _tell_run(report: RunReport, out: Console) -> None:
-    for run in report.runs:
-        out.print(_table_of(run))
+    _tell_events(report.runs, out)
     records = sum(len(run.done) for run in report.runs)
     _say(out, "held", _holds_in_words(report.runs))
     _say(out, "branches", _agreement_in_words(report.agreement, report.branch_count))
     tell_verdict(report.verdict, out)
     _say(out, "output", f"{_count(records, 'record')} in {escape(str(report.output_path))}")
     _say(out, "took", f"{report.elapsed_s:.2f} s from first request to last answer")
+
+
+def _tell_events(runs: tuple[CustomerRun, ...], out: Console) -> None:
+    is_long = sum(len(run.done) for run in runs) > ROWS_MAX
+    quiet = left_out = 0
+    rows_left = ROWS_MAX
+    for run in runs:
+        shown = [each for each in run.done if not is_long or _is_remarkable(each)]
+        left_out += max(len(shown) - rows_left, 0)
+        if is_long and not shown:
+            quiet += 1
+        elif rows_left:
+            out.print(_table_of(run, shown[:rows_left], len(run.done) - len(shown)))
+        rows_left = max(rows_left - len(shown), 0)
+    if left_out:
+        out.print(f"{left_out} more were held or failed; --json tells of each", soft_wrap=True)
+    if quiet:
+        out.print(f"{_count(quiet, 'customer')} with nothing but success at once", soft_wrap=True)
 
 
 def tell_verdict(verdict: Verdict, out: Console) -> None:
@@ -171,9 +188,7 @@ def _done_as_json(done: Done) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _table_of(run: CustomerRun) -> Table:
-    shown = run.done if len(run.done) <= ROWS_MAX else [each for each in run.done if _is_remarkable(each)]
-    left_out = len(run.done) - len(shown)
+def _table_of(run: CustomerRun, shown: Sequence[Done], left_out: int) -> Table:
     title = f"customer {run.customer.id}, account {run.account}: {_count(len(run.done), 'event')}"
     table = Table(
         title=escape(title),
@@ -188,10 +203,8 @@ def _table_of(run: CustomerRun) -> Table:
     table.add_column("result")
     table.add_column("held", justify="right")
     table.add_column("for")
-    for each in shown[:ROWS_MAX]:
+    for each in shown:
         table.add_row(*_row_of(each))
-    if len(shown) > ROWS_MAX:
-        table.add_row("…", f"{len(shown) - ROWS_MAX} more", "", "", "", "")
     return table
 
 

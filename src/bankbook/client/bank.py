@@ -178,7 +178,10 @@ class Bank:
             self._channels[branch] = channel
         if channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
             try:
-                await asyncio.wait_for(channel.channel_ready(), min(_until(deadline), CONNECT_TIMEOUT_S))
+                # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes just as what it
+                # waits for is done, and the caller who was cancelled goes on waiting for the answer.
+                async with asyncio.timeout(min(_until(deadline), CONNECT_TIMEOUT_S)):
+                    await channel.channel_ready()
             except TimeoutError as error:
                 address = self._addresses[branch]
                 detail = f"branch {branch} at {address} could not be reached; is it running?"

@@ -8,7 +8,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bankbook.client import LATEST, Bank, BankbookError, BranchUnreachableError, HoldTimeoutError, Session
+from bankbook.client import (
+    LOCAL,
+    Bank,
+    BankbookError,
+    BranchUnreachableError,
+    HoldTimeoutError,
+    Session,
+    bounded,
+)
 from bankbook.core.types import AccountId, BranchId, Money
 from bankbook.core.vector import Gap
 from bankbook.scenario.history import UNKNOWN_BRANCH
@@ -130,17 +138,18 @@ def _done(result: EventResult, info: ReplyInfo | None, detail: str = "") -> Done
 
 
 async def ask_everywhere(scenario: Scenario, bank: Bank, accounts: AccountMode, timeout: float) -> Agreement:
-    """Ask every branch for every account's balance, LATEST; `timeout` is in seconds, for each.
+    """Ask every branch for every account's balance once it has all there is; `timeout` is in seconds.
 
     Raises BankbookError where a branch cannot tell.
     """
     touched = _accounts_of(scenario, accounts)
-    asked = [(account, branch) for account in touched for branch in scenario.branches]
-    told = await asyncio.gather(*(_latest(bank, *each, timeout) for each in asked))
-    balances: dict[AccountId, dict[BranchId, Money]] = {account: {} for account in touched}
-    for (account, branch), balance in zip(asked, told, strict=True):
-        balances[account][branch] = balance
-    return Agreement(balances)
+    told = await asyncio.gather(
+        *(_balances_at(branch, touched, bank, timeout) for branch in scenario.branches)
+    )
+    at_branch = dict(zip(scenario.branches, told, strict=True))
+    return Agreement(
+        {account: {branch: at_branch[branch][account] for branch in at_branch} for account in touched}
+    )
 
 
 def _accounts_of(scenario: Scenario, accounts: AccountMode) -> list[AccountId]:
@@ -149,13 +158,25 @@ def _accounts_of(scenario: Scenario, accounts: AccountMode) -> list[AccountId]:
     return list(dict.fromkeys(account_of(accounts, each) for each in customers + receivers))
 
 
-async def _latest(bank: Bank, account: AccountId, branch: BranchId, timeout: float) -> Money:
-    session = bank.session("auditor", account=account)
+async def _balances_at(
+    branch: BranchId, accounts: list[AccountId], bank: Bank, timeout: float
+) -> dict[AccountId, Money]:
+    """Wait until a branch has all there is, once for all accounts; then what it has is the balance."""
+    session = bank.session("auditor")
+    await _settle(session, accounts[0], branch, timeout)
+    asked = [session.balance(account=each, branch=branch, freshness=LOCAL) for each in accounts]
+    receipts = await asyncio.gather(*asked)
+    return {account: receipt.balance for account, receipt in zip(accounts, receipts, strict=True)}
+
+
+async def _settle(session: Session, account: AccountId, branch: BranchId, timeout: float) -> None:
     deadline = asyncio.get_running_loop().time() + timeout
     while True:
         try:
-            return (await session.balance(branch=branch, timeout=timeout, freshness=LATEST)).balance
+            await session.balance(account=account, branch=branch, timeout=timeout, freshness=bounded(0))
         except (BranchUnreachableError, HoldTimeoutError):
             # A branch's limit on holds may be shorter than the way of an entry, or of a question.
             if asyncio.get_running_loop().time() >= deadline:
                 raise
+        else:
+            return

@@ -160,7 +160,8 @@ class Streams:
 
         Raises GreetingRefusedError, MessageDamagedError.
         """
-        greeting = await asyncio.wait_for(_first_greeting(requests), _GREETING_TIMEOUT_S)
+        async with asyncio.timeout(_GREETING_TIMEOUT_S):
+            greeting = await _first_greeting(requests)
         check_greeting(self.greeting(), greeting, expected=self._others)
         await write(replication_pb2.PublisherMessages(messages=[encode_for_subscriber(self.greeting())]))
         branch = greeting.origin.branch
@@ -241,7 +242,8 @@ class Link:
             stub: replication_pb2_grpc.ReplicationAsyncStub = replication_pb2_grpc.ReplicationStub(channel)
             call = stub.Replicate(None)
             try:
-                greeting = await asyncio.wait_for(self._greet(call), _GREETING_TIMEOUT_S)
+                async with asyncio.timeout(_GREETING_TIMEOUT_S):
+                    greeting = await self._greet(call)
                 await self._stay_connected(call, greeting)
             finally:
                 call.cancel()
