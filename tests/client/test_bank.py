@@ -473,3 +473,10 @@ async def test_closing_twice_is_harmless_and_nothing_is_sent_afterwards() -> Non
 
 def methods_asked(branch: FakeBranch) -> list[str]:
     return [request.DESCRIPTOR.name for request in branch.asked]
+
+
+async def test_no_write_of_a_burst_is_in_doubt() -> None:
+    async with open_bank(1) as bank, bank.client() as client:
+        session = client.session("anna")
+        await asyncio.gather(*(session.deposit(1) for _ in range(3_500)))
+        assert (await session.balance()).balance == 3_500

@@ -19,6 +19,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from bankbook.core.ports import Identity
+from bankbook.core.replica import Settings
 from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.server.admin import AdminServicer
@@ -53,6 +54,10 @@ _SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
     # As often as the streams of other branches ping; see streams.CHANNEL_OPTIONS.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # gRPC by itself cancels some calls of a burst of 1,000, and all beyond 3,000: the caller of a write
+    # that nobody looked at would be told that it is in doubt. What waits is bounded by the core.
+    ("grpc.server.max_pending_requests", Settings().held_max),
+    ("grpc.server.max_pending_requests_hard_limit", Settings().held_max),
 )
 
 
