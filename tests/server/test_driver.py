@@ -238,10 +238,24 @@ async def test_of_a_commit_in_doubt_only_the_writes_it_held_are_in_doubt() -> No
         desk.store.let_go(CommitUnknownError("in doubt"))
         assert (await first).outcome is Outcome.OK
         assert (await written).outcome is Outcome.OUTCOME_UNKNOWN
-        for nothing_happened in (read, refused, held_too, held):
-            assert (await nothing_happened).outcome is Outcome.STORE_UNAVAILABLE
         desk.store.be_quick()
+        assert (await read).balance == 5, "read again, from what the disk has"
+        assert (await refused).outcome is Outcome.INSUFFICIENT_FUNDS
+        await until_held(desk, 2)
+        assert not held.done()
+        assert not held_too.done()
         assert (await later).balance == 12, "what came during the commit is carried out by the new replica"
+
+
+async def test_a_full_disk_refuses_writes_and_serves_the_reads_that_come_with_them() -> None:
+    async with open_desk() as desk:
+        desk.store.is_slow = True
+        for _ in range(10):
+            write, read = desk.ask(Deposit(ANNA, FIVE)), desk.ask(ReadBalance(ANNA))
+            await desk.store.begun()
+            desk.store.let_go(CommitRefusedError("the disk is full"))
+            assert (await write).outcome is Outcome.STORE_UNAVAILABLE
+            assert (await read).balance == 0
 
 
 async def test_who_hung_up_during_a_commit_that_failed_is_forgotten() -> None:

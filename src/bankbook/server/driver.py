@@ -177,16 +177,24 @@ class Driver:
             future.set_result(reply)
 
     def _start_over(self, effects: Effects, error: StoreError) -> None:
-        """Release nothing of this step; tell all who wait, and build the replica anew from the disk."""
+        """Release nothing of this step; build the replica anew from the disk.
+
+        Whoever wrote is told that it failed. Whoever read, or was held, is carried out again by the new
+        replica: a disk that is full must not refuse reads because a write came at the same moment.
+        """
         self._log.error("commit.failed", error=str(error))
+        outcome = Outcome.STORE_UNAVAILABLE
+        if isinstance(error, CommitUnknownError):
+            outcome = Outcome.OUTCOME_UNKNOWN
         undecided = {each.id for each in self._inputs if isinstance(each, Request)}
         written = {reply.request for reply in effects.replies if reply.entry is not None}
+        again: list[Input] = []
         for request, _ in list(self._waiting.values()):
-            if request.id not in undecided:
-                may_have_happened = isinstance(error, CommitUnknownError) and request.id in written
-                outcome = Outcome.OUTCOME_UNKNOWN if may_have_happened else Outcome.STORE_UNAVAILABLE
+            if request.id in written:
                 self._resolve(Reply(request.id, outcome, request.token, detail=str(error)))
-        self._inputs = [each for each in self._inputs if isinstance(each, Request | Cancel)]
+            elif request.id not in undecided:
+                again.append(request)
+        self._inputs = again + [each for each in self._inputs if isinstance(each, Request | Cancel)]
         self._replica = self._build()
         if self._drain is not None:
             self._inputs.insert(0, self._drain)
