@@ -185,3 +185,22 @@ async def test_a_name_of_a_megabyte_does_not_get_into_the_log() -> None:
                 Call("GetBalance", 1.0),
             )
     assert all(len(str(line)) < 1000 for line in lines)
+
+
+async def test_a_caller_who_hangs_up_leaves_a_line_in_the_log() -> None:
+    class SilentDriver(ScriptedDriver):
+        async def ask(self, request: Request) -> Reply:
+            self.requests.append(request)
+            await asyncio.Event().wait()
+            raise AssertionError("nobody answers")
+
+    with capture_logs() as lines:
+        handling = handler_over(SilentDriver(well)).handle(
+            ReadBalance(ANNA), Envelope(CustomerId("anna")), Call("GetBalance", None, "r-1")
+        )
+        asked = asyncio.create_task(handling)
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+    (line,) = lines
+    assert (line["event"], line["request"], line["customer"]) == ("request.abandoned", "r-1", "anna")

@@ -4,6 +4,7 @@ Decides what of a request can be refused before the core sees it, and how much o
 kept for the answer's way back. Must not know any protocol. Proof: tests/server/test_handler.py.
 """
 
+import asyncio
 import secrets
 from typing import NamedTuple
 
@@ -73,7 +74,18 @@ class Handler:
             balance_max=call.balance_max,
         )
         request_id = _request_id(call.request_id)
-        reply = await self._driver.ask(request)
+        try:
+            reply = await self._driver.ask(request)
+        except asyncio.CancelledError:
+            # No outcome: nobody is told one. What was decided all the same stands in its entry's line.
+            self._log.info(
+                "request.abandoned",
+                request=request_id,
+                method=call.method,
+                customer=request.customer[:_LOGGED_CHARACTERS_MAX],
+                account=account_of(request.command)[:_LOGGED_CHARACTERS_MAX],
+            )
+            raise
         self._log_reply(request, reply, call, request_id)
         return self._answer(reply, request_id)
 
