@@ -1,10 +1,13 @@
 """`bankbook check`: a verdict on an output, from the two files alone; and on what a run should never give."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
-from cli.commands import EXAMPLES, bankbook, complaint_of, deposit, query, write_scenario
+from cli.commands import BANKBOOK, EXAMPLES, bankbook, complaint_of, deposit, query, started, write_scenario
+from server.processes import PATIENCE_S
 
 from bankbook.cli.report import RunReport
 from bankbook.cli.run import finish
@@ -116,6 +119,15 @@ def test_a_mistyped_command_line_is_no_verdict(tmp_path: Path) -> None:
     output = write_output(tmp_path / "o.json", "success", 400, 400)
     for arguments in (("check", output), ("check",), ("check", output, "--input", SMALL, "--inptu")):
         assert complaint_of(bankbook(*arguments), 3).startswith("Error: ")
+
+
+def test_a_check_that_is_interrupted_is_no_verdict(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "o.json")
+    with started(BANKBOOK, "check", tmp_path / "o.json", "--input", SMALL) as program:
+        with (tmp_path / "o.json").open("w"):  # opens once the command reads, and waits for more
+            program.send_signal(signal.SIGINT)
+            _, complaint = program.communicate(timeout=PATIENCE_S)
+        assert (program.returncode, complaint) == (130, "bankbook: interrupted\n")
 
 
 @pytest.mark.parametrize("as_json", [False, True])

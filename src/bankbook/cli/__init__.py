@@ -12,6 +12,7 @@ This module imports nothing before it must: every branch process imports its par
 """
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a disk is full, or all file descriptors are in use
         sys.stderr.write(f"bankbook: {error.strerror or error}\n")
         sys.exit(COULD_NOT_RUN)
+    finally:
+        # All is tidied up: a late Ctrl-C ends the interpreter without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _open_standard_streams() -> None:

@@ -62,8 +62,6 @@ def branches(
             click.echo("stopping the branches", err=True)
     except LaunchError as error:
         fail(str(error), COULD_NOT_RUN, as_json=False)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _tell_ready(launcher: Launcher) -> None:

@@ -10,6 +10,7 @@ system closes it, and the branch ends.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -146,17 +147,20 @@ class Launcher:
         return [child.process.sentinel for child in self._children.values()]
 
     def stop(self) -> None:
-        """Stop every branch; whoever does not stop in time is killed. Stopping twice is harmless."""
-        for child in self._children.values():
-            try:
-                child.pipe.send(Stop())
-            except OSError:
-                continue  # it has ended already
-        until = time.monotonic() + _STOP_EXTRA_S
-        for child in self._children.values():
-            drain_s = child.config.drain_us / 1e6
-            child.process.join(max(until + drain_s - time.monotonic(), 0))
-        self.kill_all()
+        """Stop every branch; whoever does not stop in time is killed. Stopping twice is harmless.
+
+        An exception on the way, such as a second Ctrl-C, kills them all at once.
+        """
+        try:
+            for child in self._children.values():
+                with contextlib.suppress(OSError):  # it has ended already
+                    child.pipe.send(Stop())
+            until = time.monotonic() + _STOP_EXTRA_S
+            for child in self._children.values():
+                drain_s = child.config.drain_us / 1e6
+                child.process.join(max(until + drain_s - time.monotonic(), 0))
+        finally:
+            self.kill_all()
 
     def kill_all(self) -> None:
         """End every branch at once."""
