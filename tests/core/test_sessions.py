@@ -19,6 +19,7 @@ from bankbook.core.guarantees import Guarantee
 from bankbook.core.ledger import home_branch
 from bankbook.core.messages import Acknowledge, AskHead, Entries, Head
 from bankbook.core.outcome import Outcome
+from bankbook.core.ports import Account
 from bankbook.core.replica import Settings
 from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
@@ -510,10 +511,12 @@ def test_a_cancellation_that_comes_too_late_changes_nothing() -> None:
 
 
 def test_a_branch_that_stops_refuses_the_new_and_lets_the_held_finish() -> None:
-    bank = settled_bank(2)
+    bank = settled_bank(3)
     paid = bank.do(1, Deposit(ANNA, FIVE))
     in_time, too_late = (bank.ask(2, ReadBalance(ANNA), paid.token) for _ in range(2))
-    never = bank.ask(2, ReadBalance(ANNA), naming(origin_of(bank, 1), 2), within_us=20 * SECOND)
+    bank.hold_back(3, 2, Entries)
+    elsewhere = bank.do(3, Deposit(ANNA, SEVEN))
+    never = bank.ask(2, ReadBalance(ANNA), elsewhere.token, within_us=20 * SECOND)
     bank.step(2, Drain(bank.clock(2).monotonic_us + SECOND // 2))
     assert bank.do(2, ReadBalance(ANNA)).outcome is Outcome.SHUTTING_DOWN
     assert not bank.replicas[2].is_drained()
@@ -521,7 +524,22 @@ def test_a_branch_that_stops_refuses_the_new_and_lets_the_held_finish() -> None:
     assert bank.reply(in_time).outcome is bank.reply(too_late).outcome is Outcome.OK
     bank.pass_time(SECOND // 2, deliver=False)
     assert bank.reply(never).outcome is Outcome.SHUTTING_DOWN
+    assert not bank.replicas[2].is_drained(), "branch 3 is there, and has what this one lacks"
+    bank.let_go()
+    bank.deliver_all()
     assert bank.replicas[2].is_drained()
+
+
+def test_when_a_whole_bank_stops_whoever_decided_nothing_stays_for_what_the_others_did() -> None:
+    bank = settled_bank(2)
+    bank.do(1, Deposit(ANNA, FIVE))
+    for branch in (1, 2):
+        bank.step(branch, Drain(bank.clock(branch).monotonic_us + SECOND))
+    assert not bank.replicas[2].is_drained()
+    bank.deliver_all()
+    assert bank.replicas[1].is_drained()
+    assert bank.replicas[2].is_drained()
+    assert bank.stores[2].account(ANNA) == Account(FIVE)
 
 
 def test_a_branch_is_drained_only_once_the_others_have_what_it_decided() -> None:

@@ -9,13 +9,22 @@ from dataclasses import dataclass, field
 import pytest
 
 from bankbook.core.commands import Command, Deposit, ReadBalance, Reply, Request, Withdraw
-from bankbook.core.messages import Acknowledge, Connected, Entries, Message, Received, Subscribe
+from bankbook.core.messages import (
+    Acknowledge,
+    AskHead,
+    Connected,
+    Entries,
+    Head,
+    Message,
+    Received,
+    Subscribe,
+)
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Changes, Genesis, Identity
 from bankbook.core.replica import Settings
 from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
-from bankbook.core.vector import VersionVector
+from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.driver import Driver, read_clocks
 from bankbook.store.base import CommitRefusedError, CommitUnknownError
 from bankbook.store.memory import MemoryStore
@@ -385,6 +394,10 @@ async def test_a_drain_ends_once_the_others_have_all_that_was_decided_here() -> 
         await settle()
         assert not drain.done()
         desk.driver.feed(Received(BranchId(2), Acknowledge(VersionVector([(HERE, Seq(1))]))))
+        await settle()
+        assert not drain.done(), "nobody knows yet what the other one has"
+        asked = [message for _, message in desk.sent if isinstance(message, AskHead)][-1]
+        desk.driver.feed(Received(BranchId(2), Head(asked.question, THERE, Seq(0), Seq(0), NOTHING)))
         await asyncio.wait_for(drain, FOREVER_S)
 
 

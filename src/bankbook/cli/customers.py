@@ -34,7 +34,7 @@ from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, remove_stale
 from bankbook.scenario.parse import read_scenario
-from bankbook.server.config import AccountMode
+from bankbook.server.config import AccountMode, Delay
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
 # For the first branch to say what it is; it is either there or not.
@@ -91,7 +91,9 @@ async def _carry_out(
         raise NoBankError(f"the bank at {addresses[scenario.branches[0]]} was not made from a scenario")
     is_new = not any(each.applied.components for each in (status, *others))
     scenario = replace(scenario, opening_balance=Money(status.opening_balance))
-    bank = BankOptions(AccountMode(status.accounts), hold_limit_us=status.hold_limit_us)
+    slowest_us = max(each.delay_us for each in (status, *others))
+    delay = Delay(slowest_us, slowest_us)
+    bank = BankOptions(AccountMode(status.accounts), delay=delay, hold_limit_us=status.hold_limit_us)
     session = session_for(scenario, bank)
     return await carry_out(session, addresses, output_path), session, is_new
 

@@ -162,7 +162,12 @@ LATEST = Freshness(Level.LATEST)
 
 
 def bounded(seconds: float) -> Freshness:
-    """Return the freshness of whatever was acknowledged anywhere up to so long ago."""
+    """Return the freshness of whatever was acknowledged anywhere up to so long ago.
+
+    Raises ValueError where `seconds` is no duration.
+    """
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"a bound is a number of seconds from 0 on; this one is {seconds}")
     return Freshness(Level.BOUNDED, int(seconds * 1_000_000))
 
 

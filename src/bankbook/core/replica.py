@@ -141,6 +141,7 @@ class Replica:
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
         self._heartbeat_at_us = now.monotonic_us
         self._drain_deadline_us: int | None = None
+        self._drain_since_us = now.monotonic_us
         self._effects = Effects(Changes())
         self._handlers: dict[type, Callable[..., None]] = {
             Request: self._on_request,
@@ -188,9 +189,17 @@ class Replica:
         )
 
     def is_drained(self) -> bool:
-        """Whether nothing is held, and every reachable branch has all that was decided here."""
-        head = self._applied[self._origin]
-        return not self._holds and all(p.applied[self._origin] >= head for p in self._reachable())
+        """Whether nothing is held here, and this branch and every reachable one have the same.
+
+        So that a whole bank can stop at once: if whoever decided nothing left first, nobody would be there
+        to take what the others did decide.
+        """
+        return not self._holds and all(self._is_even_with(peer) for peer in self._reachable())
+
+    def _is_even_with(self, peer: Peer) -> bool:
+        was_asked = peer.head_asked_us is not None and peer.head_asked_us >= self._drain_since_us
+        has_ours = peer.applied[self._origin] >= self._applied[self._origin]
+        return was_asked and has_ours and self._applied.dominates(peer.applied)
 
     # Requests: admitted, held or carried out, answered.
 
@@ -321,6 +330,7 @@ class Replica:
 
     def _on_drain(self, drain: Drain) -> None:
         self._drain_deadline_us = drain.deadline_us
+        self._drain_since_us = self._heartbeat_at_us = self._now.monotonic_us
         self._holds.shorten(drain.deadline_us)
 
     def _expire(self) -> None:

@@ -64,19 +64,20 @@ def original_addresses(
 
 
 async def supervise(launcher: Launcher, tell: Callable[[str], None]) -> NoReturn:
-    """Start every branch that dies again, from its store, until cancelled.
+    """Start every branch that dies again, from its store, until cancelled; not one that is told to stop.
 
     Raises LaunchError where that does not help.
     """
     restarts: Counter[BranchId] = Counter()
     while True:
         await _one_ended(launcher)
-        for branch, how in launcher.ended().items():
+        died = launcher.died()
+        for branch, how in died.items():
             restarts[branch] += 1
             if restarts[branch] > RESTARTS_MAX:
                 raise LaunchError(f"branch {branch} {how}, the {restarts[branch]}th time; giving up")
             tell(f"branch {branch} {how}; starting it again from its store")
-            await asyncio.to_thread(launcher.restart, branch)
+        await asyncio.to_thread(launcher.restart, *died)
 
 
 async def _one_ended(launcher: Launcher) -> None:

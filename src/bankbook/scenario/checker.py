@@ -29,7 +29,6 @@ from bankbook.core.types import AccountId, CustomerId
 from bankbook.scenario.history import (
     INSUFFICIENT_FUNDS,
     OUTCOME_UNKNOWN,
-    UNKNOWN_BRANCH,
     Bound,
     Exchange,
     History,
@@ -39,7 +38,7 @@ from bankbook.scenario.history import (
     histories,
     outcomes,
 )
-from bankbook.scenario.model import Event, Interface, Scenario
+from bankbook.scenario.model import UNKNOWN_BRANCH, Event, Interface, Scenario
 from bankbook.scenario.output import Record
 from bankbook.scenario.search import SETS_PER_SEARCH_MAX, Search
 from bankbook.scenario.witness import Questions, event_in_words, find_conflict, tell

@@ -19,8 +19,7 @@ from bankbook.client import (
 )
 from bankbook.core.types import AccountId, BranchId, Money
 from bankbook.core.vector import Gap
-from bankbook.scenario.history import UNKNOWN_BRANCH
-from bankbook.scenario.model import Customer, Event, Interface, Scenario
+from bankbook.scenario.model import UNKNOWN_BRANCH, Customer, Event, Interface, Scenario
 from bankbook.scenario.output import CustomerResults, EventResult
 from bankbook.server.config import AccountMode, account_of
 from bankbook.wire.requests import Receipt, ReplyInfo

@@ -25,9 +25,6 @@ from bankbook.server.config import AccountMode, account_of
 INSUFFICIENT_FUNDS = Outcome.INSUFFICIENT_FUNDS.name
 OUTCOME_UNKNOWN = Outcome.OUTCOME_UNKNOWN.name
 
-# No branch tells it, since there is none to be asked.
-UNKNOWN_BRANCH = "UNKNOWN_BRANCH"
-
 
 class Bound(StrEnum):
     """What a result says of the balance that was visible."""

@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from bankbook.core.types import BranchId, CustomerId, Money
 
+# The reason of an event at a branch that does not exist. No branch tells it, since there is none to ask.
+UNKNOWN_BRANCH = "UNKNOWN_BRANCH"
+
 
 class Interface(StrEnum):
     """What a customer can ask of a branch."""

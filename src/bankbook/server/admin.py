@@ -46,6 +46,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             opening_balance=self._config.genesis.opening_balance,
             accounts=self._config.accounts.value,
             hold_limit_us=self._config.hold_limit_us,
+            delay_us=self._config.slowest_us(),
         )
 
 

@@ -77,11 +77,14 @@ class BranchConfig:
         """Return the delay of the link from another branch to this one."""
         return self.delays.get(branch, self.delay)
 
+    def slowest_us(self) -> int:
+        """Return how long entries are on their way here at the most."""
+        return max([self.delay.high_us, *(delay.high_us for delay in self.delays.values())])
+
     def settings(self) -> Settings:
         """Return the bounds of this branch's replica."""
-        slowest_us = max([self.delay.high_us, *(delay.high_us for delay in self.delays.values())])
         return Settings(
             hold_limit_us=self.hold_limit_us,
             # What is on its way over a slow link is not lost.
-            resend_us=Settings().resend_us + slowest_us,
+            resend_us=Settings().resend_us + self.slowest_us(),
         )

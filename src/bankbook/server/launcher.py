@@ -117,16 +117,24 @@ class Launcher:
             self.kill_all()
             raise
 
-    def restart(self, branch: BranchId) -> None:
-        """Start a branch that has ended again, at the port it had. Raises LaunchError."""
-        old = self._children[branch]
-        old.process.join()
-        old.pipe.close()
-        child = self._spawn(replace(old.config, listen=old.address))
-        self._children[branch] = child
-        self._await_listening({branch: child})
-        self._introduce(child)
-        self._await_ready({branch: child})
+    def restart(self, *branches: BranchId) -> None:
+        """Start branches that have ended again, at the ports they had. Raises LaunchError.
+
+        It does not wait for their streams: if another branch has ended meanwhile, or is yet to be started
+        again itself, there is no stream to wait for.
+        """
+        again: dict[BranchId, _Child] = {}
+        for branch in branches:
+            old = self._children[branch]
+            old.process.join()
+            old.pipe.close()
+            again[branch] = self._spawn(replace(old.config, listen=old.address))
+            again[branch].address = old.address
+        self._children.update(again)
+        self._await_listening(again)
+        for child in again.values():
+            with contextlib.suppress(OSError):  # one that has ended already is found among `ended`
+                self._introduce(child)
 
     def kill(self, branch: BranchId) -> None:
         """End a branch with SIGKILL."""
@@ -142,9 +150,15 @@ class Launcher:
             if child.process.exitcode is not None
         }
 
+    def died(self) -> dict[BranchId, str]:
+        """Return the branches that have ended and were not told to, and how."""
+        return {
+            branch: how for branch, how in self.ended().items() if self._children[branch].process.exitcode
+        }
+
     def sentinels(self) -> list[int]:
-        """Return file descriptors, each of which can be read once its branch has ended."""
-        return [child.process.sentinel for child in self._children.values()]
+        """Return file descriptors, each of which can be read once its branch has ended; of no other one."""
+        return [child.process.sentinel for child in self._children.values() if child.process.exitcode != 0]
 
     def stop(self) -> None:
         """Stop every branch; whoever does not stop in time is killed. Stopping twice is harmless.
@@ -255,7 +269,16 @@ async def _run_child(config: BranchConfig, pipe: Connection) -> None:
         pipe.send(Listening(await branch.start()))
         await first_of(stop.wait(), branch.ended(), _take_orders(branch, pipe, orphaned))
     finally:
+        asyncio.get_running_loop().add_reader(pipe.fileno(), _end_if_orphaned, pipe)
         await branch.stop(0 if orphaned.is_set() else config.drain_us)
+
+
+def _end_if_orphaned(pipe: Connection) -> None:
+    """End at once when the launcher is gone before a drain is over: all that was told is on the disk."""
+    try:
+        pipe.recv()
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 async def _take_orders(branch: Branch, pipe: Connection, orphaned: asyncio.Event) -> None:

@@ -50,6 +50,7 @@ class BranchStatus(_message.Message):
     OPENING_BALANCE_FIELD_NUMBER: _builtins.int
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     HOLD_LIMIT_US_FIELD_NUMBER: _builtins.int
+    DELAY_US_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     held: _builtins.int
     inbox: _builtins.int
@@ -60,6 +61,8 @@ class BranchStatus(_message.Message):
     """What a customer of a scenario deposits to: "own" or "shared"."""
     hold_limit_us: _builtins.int
     """How long this branch holds a request at the most."""
+    delay_us: _builtins.int
+    """How long entries are on their way to this branch at the most, where a delay is simulated."""
     @_builtins.property
     def origin(self) -> _bank_pb2.Origin: ...
     @_builtins.property
@@ -90,10 +93,11 @@ class BranchStatus(_message.Message):
         opening_balance: _builtins.int | None = ...,
         accounts: _builtins.str = ...,
         hold_limit_us: _builtins.int = ...,
+        delay_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "applied", b"applied", "opening_balance", b"opening_balance", "origin", b"origin", "stable", b"stable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "cluster", b"cluster", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "cluster", b"cluster", "delay_us", b"delay_us", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__opening_balance: _TypeAlias = _typing.Literal["opening_balance"]  # noqa: Y015
     _WhichOneofArgType__opening_balance: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance"]  # noqa: Y015

@@ -103,7 +103,9 @@ class Freshness(_message.Message):
 
     @_typing.final
     class Local(_message.Message):
-        """Whatever this branch has; the session's token is ignored."""
+        """Whatever this branch has. A read ignores the session's token; a write keeps its place behind what
+        the session wrote and read.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 
