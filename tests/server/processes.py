@@ -20,7 +20,7 @@ from bankbook.wire.original import bank_pb2_grpc as original_pb2_grpc
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
 # For what takes milliseconds, on a machine in distress.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 _POLL_S = 0.01
 
 HOST = "127.0.0.1"

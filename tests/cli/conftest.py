@@ -1,0 +1,18 @@
+"""What every test of the command line needs."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder() -> Iterator[None]:
+    """Let what is killed leave its folders where they are removed.
+
+    Not in tmp_path: the name of a socket in there would be too long for the system.
+    """
+    with tempfile.TemporaryDirectory(prefix="bb-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "TMPDIR", folder)
+        yield
