@@ -6,7 +6,8 @@
     branches     a scenario's branches, until stopped
     customers    a scenario's customers, at branches that run already
     check        a verdict on an output
-    report       what a person, or a program, is told of a run
+    ending       exit statuses, and what is said when a command cannot do what it was asked
+report       what a person, or a program, is told of a run
 
 This module imports nothing before it must: every branch process imports its parent's main module.
 """
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # What gRPC says on standard error about a taken port, a command says better.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from bankbook.cli.app import app  # noqa: PLC0415  (see above)
-    from bankbook.cli.run import COULD_NOT_RUN  # noqa: PLC0415
+    from bankbook.cli.ending import COULD_NOT_RUN  # noqa: PLC0415
 
     try:
         app.main(arguments, prog_name="bankbook")

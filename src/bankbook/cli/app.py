@@ -12,7 +12,8 @@ import click
 from bankbook.cli.branches import branches
 from bankbook.cli.check import check
 from bankbook.cli.customers import customers
-from bankbook.cli.run import INTERRUPTED, run
+from bankbook.cli.ending import INTERRUPTED
+from bankbook.cli.run import run
 
 
 class Commands(click.Group):

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from bankbook.cli import options
-from bankbook.cli.run import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail
 from bankbook.core.types import Money
 from bankbook.scenario.branches import BankOptions, branch_configs, supervise
 from bankbook.scenario.json_text import BadFileError

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from bankbook.cli import options
+from bankbook.cli.ending import COULD_NOT_RUN, fail
 from bankbook.cli.report import print_json, tell_verdict, telling, verdict_as_json
-from bankbook.cli.run import COULD_NOT_RUN, fail
 from bankbook.core.types import Money
 from bankbook.scenario.checker import Kind, judge
 from bankbook.scenario.json_text import BadFileError

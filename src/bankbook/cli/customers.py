@@ -13,19 +13,8 @@ import grpc
 import grpc.aio
 
 from bankbook.cli import options
-from bankbook.cli.run import (
-    BAD_INPUT,
-    COULD_NOT_RUN,
-    INTERRUPTED,
-    CarriedOut,
-    Session,
-    carry_out,
-    fail,
-    finish,
-    judged,
-    session_for,
-    what_is_there,
-)
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, fail
+from bankbook.cli.run import CarriedOut, Plan, carry_out, finish, judged, plan_for, what_is_there
 from bankbook.client import BankbookError
 from bankbook.core.types import Money
 from bankbook.scenario.branches import BankOptions, original_addresses
@@ -65,15 +54,15 @@ def customers(input_path: Path, output_path: Path, host: str, port_base: int, as
     of `bankbook run`.
     """
     try:
-        scenario = read_scenario(input_path, opening_balance=Money(0))
         remove_stale(output_path, input_path=input_path)
+        scenario = read_scenario(input_path, opening_balance=Money(0))
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     try:
-        carried_out, session, is_new = asyncio.run(
+        carried_out, plan, is_new = asyncio.run(
             _carry_out(scenario, input_path, output_path, host, port_base)
         )
-        report = judged(carried_out, session, output_path)
+        report = judged(carried_out, plan, output_path)
     except (NoBankError, BankbookError, OutputError) as error:
         fail(str(error), COULD_NOT_RUN, as_json)
     except KeyboardInterrupt:
@@ -83,7 +72,7 @@ def customers(input_path: Path, output_path: Path, host: str, port_base: int, as
 
 async def _carry_out(
     scenario: Scenario, input_path: Path, output_path: Path, host: str, port_base: int
-) -> tuple[CarriedOut, Session, bool]:
+) -> tuple[CarriedOut, Plan, bool]:
     addresses = original_addresses(scenario, host, port_base)
     asked = [_status_of(address, input_path) for address in addresses.values()]
     status, *others = await asyncio.gather(*asked)
@@ -94,8 +83,8 @@ async def _carry_out(
     slowest_us = max(each.delay_us for each in (status, *others))
     delay = Delay(slowest_us, slowest_us)
     bank = BankOptions(AccountMode(status.accounts), delay=delay, hold_limit_us=status.hold_limit_us)
-    session = session_for(scenario, bank)
-    return await carry_out(session, addresses, output_path), session, is_new
+    plan = plan_for(scenario, bank)
+    return await carry_out(plan, addresses, output_path), plan, is_new
 
 
 async def _status_of(address: str, input_path: Path) -> admin_pb2.BranchStatus:

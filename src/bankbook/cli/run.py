@@ -5,7 +5,6 @@ whole once all is known. Proof: tests/cli/test_run.py.
 """
 
 import asyncio
-import signal
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bankbook.cli import options
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, VIOLATION, end_like_ctrl_c, fail
 from bankbook.cli.report import RunReport, print_json, progress_console, run_as_json, tell_run
 from bankbook.client import Bank, BankbookError
 from bankbook.core.types import BranchId, Money
@@ -31,12 +31,9 @@ from bankbook.server.config import AccountMode
 from bankbook.server.launcher import Launcher, LaunchError
 from bankbook.server.tasks import first_of
 
-VIOLATION, BAD_INPUT, COULD_NOT_RUN = 1, 2, 3
-INTERRUPTED = 130
-
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Plan:
     """What one command line asks of the customers."""
 
     scenario: Scenario
@@ -63,19 +60,20 @@ def run(
     3 the bank could not run.
     """
     try:
-        scenario = read_scenario(input_path, opening_balance=opening_balance)
+        # First: whatever comes of this, an earlier output must not be taken for its own.
         remove_stale(output_path, input_path=input_path)
+        scenario = read_scenario(input_path, opening_balance=opening_balance)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
-    session = session_for(scenario, bank)
+    plan = plan_for(scenario, bank)
     end_like_ctrl_c()
     try:
         with tempfile.TemporaryDirectory(prefix="bankbook-") as data:
             configs = branch_configs(scenario, bank, Path(data))
             with Launcher(configs) as launcher:
                 launcher.start()
-                carried_out = asyncio.run(_supervised(launcher, session, output_path))
-        report = judged(carried_out, session, output_path)
+                carried_out = asyncio.run(_supervised(launcher, plan, output_path))
+        report = judged(carried_out, plan, output_path)
     except (LaunchError, BankbookError, OutputError) as error:
         fail(str(error), COULD_NOT_RUN, as_json)
     except KeyboardInterrupt:
@@ -83,17 +81,11 @@ def run(
     finish(report, as_json)
 
 
-def end_like_ctrl_c() -> None:
-    """Let what `kill` and a closed terminal send end this process like Ctrl-C: its folder is removed, too."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-
-
-def session_for(scenario: Scenario, bank: BankOptions) -> Session:
+def plan_for(scenario: Scenario, bank: BankOptions) -> Plan:
     """Return what is asked of the customers, with timeouts that suit the bank's delays."""
     timeout_s = bank.hold_limit_us / 1e6 + TIMEOUT_EXTRA_S
     settle_s = 2 * bank.delay.high_us / 1e6 + timeout_s
-    return Session(scenario, bank.accounts, timeout_s, settle_s)
+    return Plan(scenario, bank.accounts, timeout_s, settle_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +98,25 @@ class CarriedOut:
     elapsed_s: float
 
 
-async def carry_out(session: Session, addresses: dict[BranchId, str], output_path: Path) -> CarriedOut:
+async def carry_out(plan: Plan, addresses: dict[BranchId, str], output_path: Path) -> CarriedOut:
     """Carry out a scenario at branches that run; write the output; ask whether all branches agree.
 
     Raises OutputError, BankbookError.
     """
     async with Bank(addresses) as bank:
         started = time.monotonic()
-        runs = await _with_progress(session, bank)
+        runs = await _with_progress(plan, bank)
         elapsed_s = time.monotonic() - started
         text = render(run.results() for run in runs)
         write_whole(output_path, text)
-        agreement = await ask_everywhere(session.scenario, bank, session.accounts, session.settle_s)
+        agreement = await ask_everywhere(plan.scenario, bank, plan.accounts, plan.settle_s)
     return CarriedOut(runs, text, agreement, elapsed_s)
 
 
-def judged(done: CarriedOut, session: Session, output_path: Path) -> RunReport:
+def judged(done: CarriedOut, plan: Plan, output_path: Path) -> RunReport:
     """Judge what came of the events. May take seconds: not for an event loop."""
-    verdict = judge(session.scenario, parse_output(done.text, source=str(output_path)), session.accounts)
-    branch_count = len(session.scenario.branches)
+    verdict = judge(plan.scenario, parse_output(done.text, source=str(output_path)), plan.accounts)
+    branch_count = len(plan.scenario.branches)
     return RunReport(done.runs, verdict, done.agreement, branch_count, output_path, done.elapsed_s)
 
 
@@ -138,29 +130,21 @@ def finish(report: RunReport, as_json: bool) -> NoReturn:
     sys.exit(VIOLATION if is_violated else 0)
 
 
-def fail(message: str, status: int, as_json: bool) -> NoReturn:
-    """Tell why a command cannot do what it was asked, and exit."""
-    if as_json:
-        print_json({"error": message, "exit_status": status})
-    click.echo(f"bankbook: {message}", err=True)
-    sys.exit(status)
-
-
 def what_is_there(output_path: Path) -> str:
     """Tell whether there is an output."""
     # An earlier output was removed when the run began.
     return f"the output is in {output_path}" if output_path.exists() else "no output written"
 
 
-async def _supervised(launcher: Launcher, session: Session, output_path: Path) -> CarriedOut:
+async def _supervised(launcher: Launcher, plan: Plan, output_path: Path) -> CarriedOut:
     return await first_of(
-        carry_out(session, launcher.addresses, output_path),
+        carry_out(plan, launcher.addresses, output_path),
         supervise(launcher, lambda message: click.echo(f"bankbook: {message}", err=True)),
     )
 
 
-async def _with_progress(session: Session, bank: Bank) -> tuple[CustomerRun, ...]:
-    total = sum(len(customer.events) for customer in session.scenario.customers)
+async def _with_progress(plan: Plan, bank: Bank) -> tuple[CustomerRun, ...]:
+    total = sum(len(customer.events) for customer in plan.scenario.customers)
     console = progress_console()
     progress = Progress(
         TextColumn("{task.description}"),
@@ -174,5 +158,5 @@ async def _with_progress(session: Session, bank: Bank) -> tuple[CustomerRun, ...
     with progress:
         bar = progress.add_task("events", total=total)
         return await execute(
-            session.scenario, bank, session.accounts, session.timeout_s, lambda _: progress.advance(bar)
+            plan.scenario, bank, plan.accounts, plan.timeout_s, lambda _: progress.advance(bar)
         )
