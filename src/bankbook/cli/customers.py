@@ -74,8 +74,7 @@ async def _carry_out(
     scenario: Scenario, input_path: Path, output_path: Path, host: str, port_base: int
 ) -> tuple[CarriedOut, Plan, bool]:
     addresses = original_addresses(scenario, host, port_base)
-    asked = [_status_of(address, input_path) for address in addresses.values()]
-    status, *others = await asyncio.gather(*asked)
+    status, *others = await _statuses_of(list(addresses.values()), input_path)
     if not status.HasField("opening_balance"):
         raise NoBankError(f"the bank at {addresses[scenario.branches[0]]} was not made from a scenario")
     is_new = not any(each.applied.components for each in (status, *others))
@@ -85,6 +84,16 @@ async def _carry_out(
     bank = BankOptions(AccountMode(status.accounts), delay=delay, hold_limit_us=status.hold_limit_us)
     plan = plan_for(scenario, bank)
     return await carry_out(plan, addresses, output_path), plan, is_new
+
+
+async def _statuses_of(addresses: list[str], input_path: Path) -> list[admin_pb2.BranchStatus]:
+    """Ask every branch; raise NoBankError for the first, by number, that is not there."""
+    asked = (_status_of(address, input_path) for address in addresses)
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    for each in told:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in told if not isinstance(each, BaseException)]
 
 
 async def _status_of(address: str, input_path: Path) -> admin_pb2.BranchStatus:
