@@ -259,6 +259,7 @@ def test_a_complaint_is_json_too_where_json_was_asked_for(tmp_path: Path) -> Non
         ("--propagation-delay", "fast"),
         ("--propagation-delay", "2s..1s"),
         ("--hold-limit", "-1s"),
+        ("--hold-limit", "0"),
         ("--opening-balance", "-1"),
         ("--opening-balance", "1.5"),
         ("--accounts", "mine"),

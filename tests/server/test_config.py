@@ -49,6 +49,16 @@ def test_what_is_on_its_way_over_the_slowest_link_is_not_asked_for_again(
     assert config.settings().resend_us == Settings().resend_us + max(common_us, single_us)
 
 
+def test_in_a_bank_of_fifty_no_branch_asks_more_questions_a_second_than_in_one_of_ten() -> None:
+    ten, fifty = (
+        BranchConfig(BranchId(1), Genesis("bank", tuple(BranchId(n + 1) for n in range(count)))).settings()
+        for count in (10, 50)
+    )
+    assert ten.heartbeat_us == Settings().heartbeat_us
+    assert fifty.heartbeat_us == 5 * ten.heartbeat_us
+    assert fifty.silence_us == 5 * ten.silence_us
+
+
 def test_no_request_is_held_longer_than_the_branch_was_told() -> None:
     assert BranchConfig(BranchId(1), GENESIS, hold_limit_us=7).settings().hold_limit_us == 7
 

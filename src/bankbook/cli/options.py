@@ -72,6 +72,12 @@ class DelayType(click.ParamType[Delay]):
         return delay
 
 
+def _above_zero(duration_us: int) -> int:
+    if duration_us == 0:
+        raise click.BadParameter("a branch that holds nothing can wait for no other one; write 1ms or more")
+    return duration_us
+
+
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for option in reversed(options):
@@ -113,6 +119,7 @@ _hold_limit_option = click.option(
     "--hold-limit",
     "hold_limit_us",
     type=DurationType(),
+    callback=lambda _ctx, _param, value: _above_zero(value),
     default="30s",
     show_default=True,
     metavar="30s",

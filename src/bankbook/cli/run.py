@@ -75,7 +75,7 @@ def run(
                 carried_out = asyncio.run(_supervised(launcher, plan, output_path))
         report = judged(carried_out, plan, output_path)
     except (LaunchError, BankbookError, OutputError) as error:
-        fail(str(error), COULD_NOT_RUN, as_json)
+        fail(f"{error} ({what_is_there(output_path)})", COULD_NOT_RUN, as_json)
     except KeyboardInterrupt:
         fail(f"interrupted; the bank was stopped and {what_is_there(output_path)}", INTERRUPTED, as_json)
     finish(report, as_json)

@@ -16,6 +16,11 @@ from bankbook.core.types import AccountId, BranchId, CustomerId
 # The port of the original system's branch 0; branch n listens at this plus n.
 ORIGINAL_PORT_BASE = 50050
 
+# Every branch asks every other one for its head, so heartbeats grow with the square of the branches: of
+# fifty, one a second each would keep two cores busy with nothing else. With more than these, each branch
+# asks less often, as many questions a second as one of ten asks.
+BRANCHES_AT_FULL_PULSE = 10
+
 SHARED_ACCOUNT = AccountId("shared")
 
 
@@ -83,8 +88,11 @@ class BranchConfig:
 
     def settings(self) -> Settings:
         """Return the bounds of this branch's replica."""
+        stretch = max(1.0, len(self.genesis.branches) / BRANCHES_AT_FULL_PULSE)
         return Settings(
             hold_limit_us=self.hold_limit_us,
+            heartbeat_us=int(stretch * Settings().heartbeat_us),
+            silence_us=int(stretch * Settings().silence_us),
             # What is on its way over a slow link is not lost.
             resend_us=Settings().resend_us + self.slowest_us(),
         )
