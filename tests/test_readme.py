@@ -197,6 +197,16 @@ def test_the_test_command_is_what_continuous_integration_runs() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith(block.text.strip())
 
 
+def test_every_test_that_a_module_names_as_its_proof_is_there() -> None:
+    missing = [
+        f"{module.relative_to(ROOT)}: {proof}"
+        for module in (ROOT / "src").rglob("*.py")
+        for proof in re.findall(r"tests/[\w/]+(?:\.py|/)", module.read_text(encoding="utf-8"))
+        if not (ROOT / proof).exists()
+    ]
+    assert missing == []
+
+
 def test_every_file_that_a_page_links_to_is_there() -> None:
     pages = [README, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
     missing = [

@@ -28,7 +28,8 @@ def main() -> int:
 def generate(target: Path) -> None:
     """Run protoc for every .proto file, into `target`."""
     protos = [str(path) for path in sorted(WIRE.rglob("*.proto"))]
-    outputs = [f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
+    outputs = [f"--{kind}_out={target}" for kind in ("python", "grpc_python")]
+    outputs += [f"--{kind}_out=quiet:{target}" for kind in ("mypy", "mypy_grpc")]
     environment = {"PATH": str(Path(sys.executable).parent) + ":/usr/bin:/bin"}
     command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={SOURCE}", *outputs, *protos]
     subprocess.run(command, check=True, env=environment)

@@ -7,5 +7,5 @@ branches     the processes of a scenario's bank
 execute      the customers, as sessions, all at the same time
 output       the results, written whole or not at all
 checker      whether an output can be right: PASS, FAIL or UNKNOWN
-history, search, witness    the checker's three steps
+history, search, chain, witness    the checker's steps: what was seen, all together, each alone, in words
 """
