@@ -35,14 +35,14 @@ test: check pytest  ## every check and every test
 
 check: lint types layers proto-check docs-check  ## the checks that run nothing
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev  ## the linter and the formatter's opinion
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev
+types: $(VENV)/.dev  ## the type checker
 	$(BIN)/mypy
 
-layers: $(VENV)/.dev
+layers: $(VENV)/.dev  ## whether imports point only downward
 	$(BIN)/lint-imports
 
 proto: $(VENV)/.dev  ## generate the code for src/bankbook/wire/*.proto
@@ -57,7 +57,7 @@ docs: $(VENV)/.dev  ## generate docs/reference.md
 docs-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_docs.py --check
 
-pytest: $(VENV)/.dev
+pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can

@@ -428,13 +428,20 @@ def end(terminal: "pexpect.spawn[str]") -> None:
 def test_kill_9_of_a_run_leaves_no_branch_and_no_output(tmp_path: Path) -> None:
     output, log = tmp_path / "output.json", tmp_path / "log"
     options = ("--propagation-delay", "60s", "--log-file", log, "--log-level", "info")
-    with started(BANKBOOK, "run", slow_scenario(tmp_path), "-o", output, *options) as program:
+    command = (BANKBOOK, "run", slow_scenario(tmp_path), "-o", output, *options)
+    with (
+        # Not in tmp_path: the name of a socket in there would be too long for the system.
+        tempfile.TemporaryDirectory() as folder,
+        started(*command, env={**os.environ, "TMPDIR": folder}) as program,
+    ):
         wait_until(lambda: log.exists() and '"Deposit"' in log.read_text(), "the first deposit is made")
         assert len(processes_of_session(program.pid)) >= 4
+        assert list(Path(folder).glob("bankbook-*"))
         program.kill()
         wait_for_end(program)
         wait_until(lambda: processes_of_session(program.pid) == [], "every process ends")
         assert not output.exists()
+        assert list(Path(folder).glob("bankbook-*")) == [], "the last branch to end clears up"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

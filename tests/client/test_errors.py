@@ -43,9 +43,15 @@ async def test_every_outcome_of_a_branch_reaches_the_customer_as_its_own_excepti
 
 @pytest.mark.parametrize("outcome", FAILURES)
 def test_every_exception_says_why_and_what_to_do(outcome: Outcome) -> None:
-    error = error_for(Failure(outcome, "account anna has 5"))
-    assert str(error) == f"account anna has 5. {outcome.in_words}"
-    assert (error.branch, error.balance, error.held_us, error.awaited) == (None, None, 0, ())
+    told = error_for(Failure(outcome, "account anna has 5", ReplyInfo(b"", 1)))
+    assert str(told) == f"account anna has 5. {outcome.in_words}"
+    found_out_here = error_for(Failure(outcome, "branch 1 could not be reached; is it running?"))
+    if outcome is Outcome.OUTCOME_UNKNOWN:
+        assert str(found_out_here).endswith(outcome.in_words), "what it means for the money is always told"
+    else:
+        assert str(found_out_here) == "branch 1 could not be reached; is it running?"
+    for error in (told, found_out_here):
+        assert (error.branch, error.balance, error.held_us, error.awaited) == (None, None, 0, ())
 
 
 def test_whoever_catches_a_family_catches_all_of_it_and_nothing_else() -> None:

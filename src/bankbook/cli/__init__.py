@@ -17,20 +17,24 @@ import signal
 import sys
 from collections.abc import Sequence
 
+# As in bankbook.cli.ending, which is not imported yet when these are needed; a test holds them together.
+_COULD_NOT_RUN, _INTERRUPTED = 3, 130
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit with its status."""
-    _open_standard_streams()
-    # What gRPC says on standard error about a taken port, a command says better.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from bankbook.cli.app import app  # noqa: PLC0415  (see above)
-    from bankbook.cli.ending import COULD_NOT_RUN  # noqa: PLC0415
-
     try:
+        _open_standard_streams()
+        # What gRPC says on standard error about a taken port, a command says better.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from bankbook.cli.app import app  # noqa: PLC0415  (see above)
+
         app.main(arguments, prog_name="bankbook")
     except OSError as error:  # a disk is full, or all file descriptors are in use
         sys.stderr.write(f"bankbook: {error.strerror or error}\n")
-        sys.exit(COULD_NOT_RUN)
+        sys.exit(_COULD_NOT_RUN)
+    except KeyboardInterrupt:  # before any command has begun: imports take a moment
+        sys.exit(_INTERRUPTED)
     finally:
         # All is tidied up: a late Ctrl-C ends the interpreter without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

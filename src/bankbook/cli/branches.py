@@ -56,7 +56,9 @@ def branches(
     try:
         with ExitStack() as stack:
             folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bankbook-")))
-            launcher = stack.enter_context(Launcher(branch_configs(scenario, placed, folder)))
+            launcher = stack.enter_context(
+                Launcher(branch_configs(scenario, placed, folder, is_temporary=data is None))
+            )
             launcher.start()
             asyncio.run(_until_stopped(launcher))
             click.echo("stopping the branches", err=True)

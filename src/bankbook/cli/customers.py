@@ -23,7 +23,7 @@ from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, remove_stale
 from bankbook.scenario.parse import read_scenario
-from bankbook.server.config import AccountMode, Delay
+from bankbook.server.config import DEFAULT_HOST, ORIGINAL_PORT_BASE, AccountMode, Delay
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
 # For the first branch to say what it is; it is either there or not.
@@ -74,7 +74,12 @@ async def _carry_out(
     scenario: Scenario, input_path: Path, output_path: Path, host: str, port_base: int
 ) -> tuple[CarriedOut, Plan, bool]:
     addresses = original_addresses(scenario, host, port_base)
-    status, *others = await _statuses_of(list(addresses.values()), input_path)
+    start = f"bankbook branches {input_path}"
+    if host != DEFAULT_HOST:
+        start += f" --host {host}"
+    if port_base != ORIGINAL_PORT_BASE:
+        start += f" --port-base {port_base}"
+    status, *others = await _statuses_of(list(addresses.values()), start)
     if not status.HasField("opening_balance"):
         raise NoBankError(f"the bank at {addresses[scenario.branches[0]]} was not made from a scenario")
     is_new = not any(each.applied.components for each in (status, *others))
@@ -86,9 +91,9 @@ async def _carry_out(
     return await carry_out(plan, addresses, output_path), plan, is_new
 
 
-async def _statuses_of(addresses: list[str], input_path: Path) -> list[admin_pb2.BranchStatus]:
+async def _statuses_of(addresses: list[str], start: str) -> list[admin_pb2.BranchStatus]:
     """Ask every branch; raise NoBankError for the first, by number, that is not there."""
-    asked = (_status_of(address, input_path) for address in addresses)
+    asked = (_status_of(address, start) for address in addresses)
     told = await asyncio.gather(*asked, return_exceptions=True)
     for each in told:
         if isinstance(each, BaseException):
@@ -96,7 +101,7 @@ async def _statuses_of(addresses: list[str], input_path: Path) -> list[admin_pb2
     return [each for each in told if not isinstance(each, BaseException)]
 
 
-async def _status_of(address: str, input_path: Path) -> admin_pb2.BranchStatus:
+async def _status_of(address: str, start: str) -> admin_pb2.BranchStatus:
     async with grpc.aio.insecure_channel(address) as channel:
         stub: admin_pb2_grpc.AdminAsyncStub = admin_pb2_grpc.AdminStub(channel)
         try:
@@ -104,5 +109,5 @@ async def _status_of(address: str, input_path: Path) -> admin_pb2.BranchStatus:
         except grpc.aio.AioRpcError as error:
             raise NoBankError(
                 f"there is no branch at {address} ({error.code().name}). "
-                f"Start the branches first, in another terminal: bankbook branches {input_path}"
+                f"Start all branches of this scenario first, in another terminal: {start}"
             ) from error

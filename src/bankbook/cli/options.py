@@ -14,7 +14,7 @@ import click
 
 from bankbook.core.types import MONEY_MAX
 from bankbook.scenario.branches import BankOptions
-from bankbook.server.config import NO_DELAY, ORIGINAL_PORT_BASE, AccountMode, Delay
+from bankbook.server.config import DEFAULT_HOST, NO_DELAY, ORIGINAL_PORT_BASE, AccountMode, Delay
 from bankbook.server.logs import LEVELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -158,7 +158,7 @@ def bank_options(*, log_level: str) -> Callable[[Callable[..., None]], Callable[
 
 
 place_options = _together(
-    click.option("--host", default="127.0.0.1", show_default=True, help="The branches' address."),
+    click.option("--host", default=DEFAULT_HOST, show_default=True, help="The branches' address."),
     click.option(
         "--port-base",
         type=click.IntRange(1, 65_000),

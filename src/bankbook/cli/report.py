@@ -209,12 +209,12 @@ def _table_of(run: CustomerRun, shown: Sequence[Done], left_out: int) -> Table:
 
 
 def _is_remarkable(done: Done) -> bool:
-    return done.result.reason is not None or done.held_us > 0
+    return done.result.reason is not None or done.was_held
 
 
 def _row_of(done: Done) -> tuple[str, ...]:
     event = done.result.event
-    held = f"{done.held_us / 1e6:.3f} s" if done.held_us else ""
+    held = _seconds(done.held_us) if done.was_held else ""
     return (
         str(event.number),
         escape(_event_in_words(event)),
@@ -244,13 +244,17 @@ def _gaps_in_words(gaps: tuple[Gap, ...]) -> str:
 
 def _holds_in_words(runs: tuple[CustomerRun, ...]) -> str:
     done = [each for run in runs for each in run.done]
-    held = [each.held_us for each in done if each.held_us]
+    held = [each.held_us for each in done if each.was_held]
     if not held:
         return f"none of {_count(len(done), 'request')}"
     return (
-        f"{len(held)} of {_count(len(done), 'request')}, {sum(held) / 1e6:.3f} s in all, "
-        f"the longest {max(held) / 1e6:.3f} s"
+        f"{len(held)} of {_count(len(done), 'request')}, {_seconds(sum(held))} in all, "
+        f"the longest {_seconds(max(held))}"
     )
+
+
+def _seconds(us: int) -> str:
+    return f"{us / 1e6:.3f} s" if us >= 1000 else "<0.001 s"  # noqa: PLR2004  (a millisecond)
 
 
 def _agreement_in_words(agreement: Agreement, branch_count: int) -> str:

@@ -69,7 +69,7 @@ def run(
     end_like_ctrl_c()
     try:
         with tempfile.TemporaryDirectory(prefix="bankbook-") as data:
-            configs = branch_configs(scenario, bank, Path(data))
+            configs = branch_configs(scenario, bank, Path(data), is_temporary=True)
             with Launcher(configs) as launcher:
                 launcher.start()
                 carried_out = asyncio.run(_supervised(launcher, plan, output_path))

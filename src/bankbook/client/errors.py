@@ -37,7 +37,10 @@ class BankbookError(Exception):
 
     def __init__(self, failure: Failure) -> None:
         end = "" if failure.detail.endswith((".", "?")) else "."
-        super().__init__(f"{failure.detail}{end} {failure.outcome.in_words}")
+        # What this library itself found out says what to do already; what the outcome means is for the rest.
+        is_ours = failure.info is None and failure.outcome is not Outcome.OUTCOME_UNKNOWN
+        advice = "" if is_ours else f" {failure.outcome.in_words}"
+        super().__init__(f"{failure.detail}{end}{advice}")
         self.failure = failure
 
     @property

@@ -14,7 +14,14 @@ from typing import NoReturn
 from bankbook.core.ports import Genesis
 from bankbook.core.types import BranchId
 from bankbook.scenario.model import Scenario
-from bankbook.server.config import NO_DELAY, ORIGINAL_PORT_BASE, AccountMode, BranchConfig, Delay
+from bankbook.server.config import (
+    DEFAULT_HOST,
+    NO_DELAY,
+    ORIGINAL_PORT_BASE,
+    AccountMode,
+    BranchConfig,
+    Delay,
+)
 from bankbook.server.launcher import Launcher, LaunchError
 
 # A branch that dies more often has a fault that starting it again does not mend.
@@ -30,14 +37,16 @@ class BankOptions:
     accounts: AccountMode = AccountMode.OWN
     delay: Delay = NO_DELAY
     hold_limit_us: int = 30_000_000
-    host: str = "127.0.0.1"
+    host: str = DEFAULT_HOST
     port_base: int | None = None
     """Branch n listens at this port plus n; None takes free ports."""
     log_level: str = "warning"
     log_file: Path | None = None
 
 
-def branch_configs(scenario: Scenario, options: BankOptions, data: Path) -> list[BranchConfig]:
+def branch_configs(
+    scenario: Scenario, options: BankOptions, data: Path, *, is_temporary: bool = False
+) -> list[BranchConfig]:
     """Return the configuration of every branch; each has its store in a folder of its own in `data`."""
     genesis = Genesis(CLUSTER, scenario.branches, scenario.opening_balance)
     return [
@@ -46,6 +55,7 @@ def branch_configs(scenario: Scenario, options: BankOptions, data: Path) -> list
             genesis=genesis,
             listen=f"{options.host}:{0 if options.port_base is None else options.port_base + branch}",
             data=data / f"branch-{branch}",
+            is_temporary=is_temporary,
             hold_limit_us=options.hold_limit_us,
             delay=options.delay,
             accounts=options.accounts,

@@ -41,6 +41,11 @@ class Done:
     awaited: tuple[Gap, ...] = field(default=())
     """What it was held for."""
 
+    @property
+    def was_held(self) -> bool:
+        """Whether it had to wait, if only for what arrived in the very same moment."""
+        return bool(self.awaited) or self.held_us > 0
+
 
 @dataclass(frozen=True, slots=True)
 class CustomerRun:

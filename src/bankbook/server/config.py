@@ -16,6 +16,8 @@ from bankbook.core.types import AccountId, BranchId, CustomerId
 # The port of the original system's branch 0; branch n listens at this plus n.
 ORIGINAL_PORT_BASE = 50050
 
+DEFAULT_HOST = "127.0.0.1"
+
 # Every branch asks every other one for its head, so heartbeats grow with the square of the branches: of
 # fifty, one a second each would keep two cores busy with nothing else. With more than these, each branch
 # asks less often, as many questions a second as one of ten asks.
@@ -62,6 +64,8 @@ class BranchConfig:
     """Host and port; port 0 is any free one."""
     data: Path | None = None
     """The folder of the branch's store; None keeps everything in memory."""
+    is_temporary: bool = False
+    """Whether nobody wants the store once the branch's launcher is gone."""
     hold_limit_us: int = 30_000_000
     """No request is held longer."""
     delay: Delay = NO_DELAY

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterable
@@ -269,16 +270,28 @@ async def _run_child(config: BranchConfig, pipe: Connection) -> None:
         pipe.send(Listening(await branch.start()))
         await first_of(stop.wait(), branch.ended(), _take_orders(branch, pipe, orphaned))
     finally:
-        asyncio.get_running_loop().add_reader(pipe.fileno(), _end_if_orphaned, pipe)
+        if not orphaned.is_set():
+            asyncio.get_running_loop().add_reader(pipe.fileno(), _end_if_orphaned, pipe, config)
         await branch.stop(0 if orphaned.is_set() else config.drain_us)
+        if orphaned.is_set():
+            _remove_temporary(config)
 
 
-def _end_if_orphaned(pipe: Connection) -> None:
+def _end_if_orphaned(pipe: Connection, config: BranchConfig) -> None:
     """End at once when the launcher is gone before a drain is over: all that was told is on the disk."""
     try:
         pipe.recv()
     except (EOFError, OSError):
+        _remove_temporary(config)
         os._exit(1)
+
+
+def _remove_temporary(config: BranchConfig) -> None:
+    """Remove the store, and with the last one the folder, that a killed launcher can no longer remove."""
+    if config.is_temporary and config.data is not None:
+        shutil.rmtree(config.data, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is not empty: other branches are still there
+            config.data.parent.rmdir()
 
 
 async def _take_orders(branch: Branch, pipe: Connection, orphaned: asyncio.Event) -> None:
