@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 # As in bankbook.cli.ending, which is not imported yet when these are needed; a test holds them together.
 _COULD_NOT_RUN, _INTERRUPTED = 3, 130
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         app.main(arguments, prog_name="bankbook")
     except OSError as error:  # a disk is full, or all file descriptors are in use
+        discard_standard_output()
         sys.stderr.write(f"bankbook: {error.strerror or error}\n")
         sys.exit(_COULD_NOT_RUN)
     except KeyboardInterrupt:  # before any command has begun: imports take a moment
@@ -38,6 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         # All is tidied up: a late Ctrl-C ends the interpreter without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def discard_standard_output() -> None:
+    """Let what is still in the buffer go nowhere; the interpreter would try, and complain, once more."""
+    with suppress(OSError):  # no file descriptor is left even for this: then it complains
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _open_standard_streams() -> None:

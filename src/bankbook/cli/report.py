@@ -4,7 +4,6 @@ Decides the words and the tables. Must not know how a run is made. Proof: tests/
 """
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bankbook.cli import discard_standard_output
 from bankbook.core.types import CustomerId
 from bankbook.core.vector import Gap
 from bankbook.scenario.checker import Kind, Verdict
@@ -70,9 +70,7 @@ def write(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         # They have read enough, as `head` does. Our exit status is still what came of the run.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        discard_standard_output()
 
 
 def progress_console() -> Console:
