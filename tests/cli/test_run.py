@@ -195,7 +195,7 @@ BRANCH = '{"id": 1, "type": "branch", "balance": 0}'
     [
         ("", "the file is empty"),
         ("[", "line 1, column 2: this is not JSON"),
-        ('[\n{"id": 1,}]', "line 2, column 10"),
+        ('[\n{"id": 1;}]', "line 2, column 9"),
         ("{}", "an array"),
         ("[]", "there is no branch"),
         (f"[{BRANCH}]", "there is no customer"),
