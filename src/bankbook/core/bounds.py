@@ -86,7 +86,7 @@ def _complaint_about_batch(batch: Batch) -> str | None:
     if not 1 <= len(batch.commands) <= BATCH_COMMANDS_MAX:
         return f"a batch has 1 to {BATCH_COMMANDS_MAX} commands; this one has {len(batch.commands)}"
     for number, command in enumerate(batch.commands, start=1):
-        if not isinstance(command, SingleWrite):
+        if type(command) not in _IN_BATCHES:
             return f"command {number} of the batch is a {type(command).__name__}, which must go by itself"
         complaint = complaint_about(command)
         if complaint is not None:
@@ -190,6 +190,9 @@ def _complaint_about_settling(command: Capture | Release) -> str | None:
         None if command.amount is None else _complaint_about_amount(command.amount)
     )
 
+
+# Whatever the caller's types promised.
+_IN_BATCHES = {Deposit, Withdraw, Transfer, Submit, Reserve}
 
 _COMPLAINTS: dict[type, Callable[..., str | None]] = {
     ReadBalance: _complaint_about_balance,
