@@ -10,8 +10,8 @@ Rights are kept for each log. In every causally closed state, and for every acco
 
 so branches that spend only their own rights can never take an account below its floor together.
 
-Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balegas et al., "Extending Eventually
-Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
+Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balegas et al., "Extending
+Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
 """
 
 from collections.abc import Mapping
