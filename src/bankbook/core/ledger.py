@@ -6,8 +6,8 @@ against a twin of a few lines in tests/core/test_replica_properties.py.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from bankbook.core.commands import (
@@ -56,6 +56,8 @@ class Short(NamedTuple):
 
     account: AccountId
     missing: Money
+    is_want_of_funds: bool
+    """Whether the account has too little, as far as is known here; else others have the rights."""
 
 
 class Decision(NamedTuple):
@@ -72,8 +74,7 @@ class Decision(NamedTuple):
     """Of a batch, how each of its commands ends."""
     statement: Statement | None = None
     shorts: tuple[Short, ...] = ()
-    """Where rights are lacking here, and what was refused for it. The refusal is a fact only if everything
-    acknowledged anywhere is known here."""
+    """Where rights are lacking here; with them it may end otherwise."""
     branch: BranchId | None = None
 
     @property
@@ -109,6 +110,9 @@ class Teller:
     """Where the entry for this command would stand."""
     balance_max: Money = BALANCE_MAX
     """The largest balance that the caller can be told."""
+    heard: Collection[AccountId] = ()
+    """The accounts of which everything is known here that was acknowledged anywhere before the command came:
+    only of these can be said that the funds are insufficient."""
 
     def decide(self, command: Command) -> Decision:
         """Decide a command; nothing is changed yet."""
@@ -123,7 +127,7 @@ class Teller:
             return Decision(Outcome.NOT_REPRESENTABLE, detail)
         return decision
 
-    def _decide_freely(self, command: Command) -> Decision:  # noqa: C901, PLR0911  (a table)
+    def _decide_freely(self, command: Command) -> Decision:
         match command:
             case ReadBalance():
                 return self._decide_read(command)
@@ -245,30 +249,35 @@ class Teller:
 
     def _decide_batch(self, batch: Batch) -> Decision:
         """Decide the commands in their order, each on top of what the ones before it did."""
-        draft = Teller(self.layer.draft(), self.branch, self.now_ms, self.next_entry, self.balance_max)
+        draft = replace(self, layer=self.layer.draft())
         decisions = []
         for index, command in enumerate(batch.commands):
-            decision = draft._decide_one(command)
+            decision = draft._decide_one(command)  # noqa: SLF001  (another teller, the same class)
             decisions.append(decision)
             for record in decision.records:
                 draft.layer.apply_record(self.next_entry, index, record)
-        shorts = _sum_of_shorts(decisions)
-        failed = [
-            (number, each) for number, each in enumerate(decisions, start=1) if each.outcome is not Outcome.OK
+        if batch.is_atomic and any(each.outcome is not Outcome.OK for each in decisions):
+            return self._abort(decisions)
+        records = tuple(each.records[0] if each.records else refusal_of(each) for each in decisions)
+        results = tuple(self._result(index, each) for index, each in enumerate(decisions))
+        return Decision(Outcome.OK, records=records, results=results, shorts=_sum_of_shorts(decisions))
+
+    def _abort(self, decisions: list[Decision]) -> Decision:
+        """Refuse a whole batch for its first refusal; want of rights here is the last of reasons."""
+        refused = [
+            (bool(each.shorts), number, each)
+            for number, each in enumerate(decisions, start=1)
+            if each.outcome is not Outcome.OK
         ]
-        if not batch.is_atomic or not failed:
-            records = tuple(each.records[0] if each.records else refusal_of(each) for each in decisions)
-            results = tuple(self._result(index, each) for index, each in enumerate(decisions))
-            return Decision(Outcome.OK, records=records, results=results, shorts=shorts)
-        number, first = failed[0]
+        is_short, number, first = min(refused, key=lambda each: each[:2])
         aborted = Decision(Outcome.BATCH_ABORTED, f"command {number} of the batch was refused")
-        all_refused = [each if each.outcome is not Outcome.OK else aborted for each in decisions]
+        ends = [each if each.outcome is not Outcome.OK else aborted for each in decisions]
         return Decision(
             first.outcome,
             f"command {number} of the batch: {first.detail}",
-            records=tuple(refusal_of(each) for each in all_refused),
-            results=tuple(self._result(index, each) for index, each in enumerate(all_refused)),
-            shorts=shorts,
+            records=tuple(refusal_of(each) for each in ends),
+            results=tuple(self._result(index, each) for index, each in enumerate(ends)),
+            shorts=_sum_of_shorts(decisions) if is_short else (),
         )
 
     def _result(self, index: int, decision: Decision) -> Result:
@@ -314,11 +323,12 @@ class Teller:
         return None
 
     def _why_short(self, postings: tuple[Posting, ...]) -> Decision | None:
-        """Return the first want of funds or rights, with all accounts whose rights are short."""
+        """Return a want of funds or else of rights; None where there is neither."""
         found = [refusal for posting in postings if (refusal := self._why_short_of(posting)) is not None]
         if not found:
             return None
-        return found[0]._replace(shorts=_sum_of_shorts(found))
+        facts = [refusal for refusal in found if not refusal.shorts]
+        return facts[0] if facts else found[0]._replace(shorts=_sum_of_shorts(found))
 
     def _why_short_of(self, posting: Posting) -> Decision | None:
         account, amount = posting
@@ -328,23 +338,21 @@ class Teller:
         rights = self.layer.rights(account)[self.branch]
         if rights + amount >= 0:
             return None
-        short = Short(account, Money(-amount - rights))
-        available = state.balance - state.floor - state.reserved
-        if available + amount < 0:
-            reserved = f" and {state.reserved} is reserved" if state.reserved else ""
+        funds = state.balance - state.floor - state.reserved
+        if funds + amount >= 0 or account not in self.heard:
             return Decision(
-                Outcome.INSUFFICIENT_FUNDS,
-                f"account {account} has {state.balance}, its floor is {state.floor}{reserved}: "
-                f"{-amount} is more than {available}",
-                state.balance,
-                state.available,
-                state.currency,
-                shorts=(short,),
+                Outcome.RIGHTS_UNREACHABLE,
+                f"branch {self.branch} may take only {rights} out of {account} by itself",
+                shorts=(Short(account, Money(-amount - rights), funds + amount < 0),),
             )
+        reserved = f" and {state.reserved} is reserved" if state.reserved else ""
         return Decision(
-            Outcome.RIGHTS_UNREACHABLE,
-            f"account {account} has enough, but branch {self.branch} alone may take out only {rights}",
-            shorts=(short,),
+            Outcome.INSUFFICIENT_FUNDS,
+            f"account {account} has {state.balance}, its floor is {state.floor}{reserved}: "
+            f"{-amount} is more than {funds}",
+            state.balance,
+            state.available,
+            state.currency,
         )
 
     def _why_beyond(self, posting: Posting) -> Decision | None:
@@ -433,8 +441,8 @@ def _first(refusals: Iterable[Decision | None]) -> Decision | None:
 
 
 def _sum_of_shorts(decisions: Iterable[Decision]) -> tuple[Short, ...]:
-    missing: Counter[AccountId] = Counter()
-    for decision in decisions:
-        for account, amount in decision.shorts:
-            missing[account] += amount
-    return tuple(Short(account, Money(amount)) for account, amount in missing.items())
+    sums: dict[AccountId, Short] = {}
+    for account, missing, is_want in (short for decision in decisions for short in decision.shorts):
+        known = sums.get(account, Short(account, Money(0), False))
+        sums[account] = Short(account, Money(known.missing + missing), known.is_want_of_funds or is_want)
+    return tuple(sums.values())

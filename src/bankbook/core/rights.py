@@ -4,10 +4,10 @@ Decides how much is asked of whom, how much is granted, and what is passed on un
 anything unsafe: a branch grants only rights it has, whatever the policy says, so another policy may be put in
 its place (Settings.policy). Must not know messages, logs or time. Proof: tests/core/test_rights.py.
 
-The idea: rights belong where they are used. `Usage` counts what each branch lately took out of an account, as
-every branch sees it in the logs. The share of an account's rights that a branch should have is its share of that
-use. A branch that has less than it should is filled up by those that have more, when it asks and also before
-it has to ask; so whoever is cut off later goes on with the share that it usually needs.
+The idea: rights belong where they are used. `Usage` counts what each branch lately took out of an account,
+as every branch sees it in the logs. The share of an account's rights that a branch should have is its share
+of that use. A branch that has less than it should is filled up by those that have more, when it asks and
+also before it has to ask; so whoever is cut off later goes on with the share that it usually needs.
 
 Sources: Balegas et al., "Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants"
 (SRDS 2015), section 4.3, asks the richest first and moves rights ahead of need; the shares by use are ours.
@@ -19,8 +19,8 @@ from typing import NamedTuple, Protocol
 
 from bankbook.core.types import AccountId, BranchId, Money
 
-# How many accounts' use is remembered: the busiest lately. About 500 bytes each; the others' rights stay where
-# they are until somebody asks.
+# How many accounts' use is remembered: the busiest lately. About 500 bytes each; the rights to the others
+# stay where they are until somebody asks.
 ACCOUNTS_MAX = 10_000
 
 # What was used before an account's funds turned over so often counts half, and so on: what happened lately
@@ -31,8 +31,8 @@ _TURNOVERS_REMEMBERED = 4
 # walk into a branch that nobody used before is served at once too.
 _EVEN_SHARE = 16
 
-# A branch is filled up once it has less than three quarters of its share. Closer to the whole, ordinary chance
-# would set off a grant at every withdrawal; farther from it, a branch that is cut off would have too little.
+# A branch is filled up once it has less than three quarters of its share. Closer to the whole, ordinary
+# chance would set off a grant at every withdrawal; farther from it, a branch cut off would have too little.
 _NEEDY_BELOW = (3, 4)
 
 
@@ -47,8 +47,10 @@ class Policy(Protocol):
     """Who is asked for rights, and who is given how many."""
 
     def to_ask(self, missing: Money, others: Mapping[BranchId, Holder]) -> dict[BranchId, Money]:
-        """Return how much to ask of whom, when this branch lacks `missing`. No reachable branch that could
-        help is left out as long as what is asked for does not cover it."""
+        """Return how much to ask of whom, when this branch lacks `missing`.
+
+        Where this does not cover what is missing, all branches are asked for all of it.
+        """
         ...
 
     def to_grant(

@@ -178,6 +178,11 @@ class State(Layer):
         self._reader = reader
 
     @property
+    def opening_balance(self) -> Money:
+        """What every account began with: the genesis' opening balance, or 0 where accounts are opened."""
+        return self._genesis.opening_balance or Money(0)
+
+    @property
     def has_changes(self) -> bool:
         """Whether this step has changed anything yet."""
         return bool(self._changes)
