@@ -19,6 +19,7 @@ from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import (
     BALANCE_MAX,
     AccountId,
+    BranchId,
     CustomerId,
     EntryId,
     Key,

@@ -4,7 +4,7 @@ Decides when an entry may be applied, and who waits for it. Must not know what e
 log ends for ever. Proof: tests/core/test_replication.py, tests/core/test_sessions.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003  (as every module imports it)
 
 from bankbook.core.commands import RequestId
 from bankbook.core.context import Context
