@@ -9,16 +9,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bankbook.core.clock import HybridTime
+from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.entry import Keyed, Posting, Record, RecordKind, make_entry
 from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord, Position
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
 from bankbook.core.vector import NOTHING
+from bankbook.store.base import KEYS_FORGOTTEN_MAX
 from bankbook.store.sqlite import SqliteStore
 
 ORIGIN = Origin(BranchId(1), Incarnation(1))
@@ -82,27 +82,34 @@ def sync_bare(path: Path) -> None:
 
 
 def main() -> None:
-    """Measure writes, then reads of what they wrote."""
+    """Measure writes, then reads of what they wrote; without keys, then the same with one for each entry."""
     sys.stdout.write(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, per second:\n")
     with TemporaryDirectory(dir=Path.cwd(), prefix="measure-") as name:
         folder = Path(name)
         report("bare appends of 4 KiB, each synced", SMALL_COMMITS, lambda: sync_bare(folder / "bare"))
-        path = folder / "store.db"
-        with closing(SqliteStore.create_or_open(path, GENESIS, ORIGIN.branch, ORIGIN.incarnation)) as store:
-            measure_commits(store)
+        with closing(new_store(folder / "store.db")) as store:
+            measure_commits(store, are_keyed=False)
             measure_reads(store)
+            measure_statement(store)
+        with closing(new_store(folder / "keyed.db")) as store:
+            measure_commits(store, are_keyed=True)
+            measure_keys(store)
 
 
-def measure_commits(store: SqliteStore) -> None:
-    """Commit without and with keys: small commits, then large ones."""
-    first = 1
-    for count, commits in ((1, SMALL_COMMITS), (LARGE_COMMIT_ENTRIES, LARGE_COMMITS)):
-        what = "commits of 1 entry" if count == 1 else f"entries in commits of {count:,}"
-        for are_keyed in (False, True):
-            end = first + count * commits
-            every = [deposits(number, count, are_keyed=are_keyed) for number in range(first, end, count)]
-            report(what + ", each with a key" * are_keyed, end - first, partial(commit, store, every))
-            first = end
+def new_store(path: Path) -> SqliteStore:
+    """Return an empty store."""
+    return SqliteStore.create_or_open(path, GENESIS, ORIGIN.branch, ORIGIN.incarnation)
+
+
+def measure_commits(store: SqliteStore, *, are_keyed: bool) -> None:
+    """Fill a new store by small commits, then by large ones."""
+    large = LARGE_COMMITS * LARGE_COMMIT_ENTRIES
+    firsts = range(SMALL_COMMITS + 1, SMALL_COMMITS + large, LARGE_COMMIT_ENTRIES)
+    small_ones = [deposits(number, 1, are_keyed=are_keyed) for number in range(1, SMALL_COMMITS + 1)]
+    large_ones = [deposits(first, LARGE_COMMIT_ENTRIES, are_keyed=are_keyed) for first in firsts]
+    keyed = ", each with a key" if are_keyed else ""
+    report(f"commits of 1 entry{keyed}", SMALL_COMMITS, lambda: commit(store, small_ones))
+    report(f"entries in commits of {LARGE_COMMIT_ENTRIES:,}{keyed}", large, lambda: commit(store, large_ones))
 
 
 def commit(store: SqliteStore, every: list[Changes]) -> None:
@@ -112,19 +119,30 @@ def commit(store: SqliteStore, every: list[Changes]) -> None:
 
 
 def measure_reads(store: SqliteStore) -> None:
-    """Read accounts and entries here and there, and all that the tables beside them keep."""
+    """Read accounts here and there, and the log from its beginning."""
     accounts = [account_number(number) for number in range(1, READS + 1)]
-    keys = [a_key(number) for number in range(SMALL_COMMITS + 1, SMALL_COMMITS + 1 + READS)]
     starts = range(0, READS, LARGE_COMMIT_ENTRIES)
     report("reads of an account", READS, lambda: [store.account(a) for a in accounts])
     report("reads of an account's holdings", READS, lambda: [store.holdings(a) for a in accounts])
-    report("reads of a key", READS, lambda: [store.key(key) for key in keys])
     report(
         f"entries read {LARGE_COMMIT_ENTRIES:,} at a time",
         READS,
         lambda: [len(store.entries(ORIGIN, Seq(after), LARGE_COMMIT_ENTRIES)) for after in starts],
     )
-    measure_statement(store)
+
+
+def measure_keys(store: SqliteStore) -> None:
+    """Read keys, and forget them all."""
+    keys = [a_key(number) for number in range(1, READS + 1)]
+    count = SMALL_COMMITS + LARGE_COMMITS * LARGE_COMMIT_ENTRIES
+    forgetting = Changes(forget_keys_before=HybridTime(HYBRID_TIME_MAX))
+    commits = -(-count // KEYS_FORGOTTEN_MAX)
+    report("reads of a key", READS, lambda: [store.key(key) for key in keys])
+    report(
+        f"keys forgotten in commits of {KEYS_FORGOTTEN_MAX:,}",
+        count,
+        lambda: commit(store, [forgetting] * commits),
+    )
 
 
 def measure_statement(store: SqliteStore) -> None:
