@@ -10,8 +10,8 @@ Rights are kept for each log. In every causally closed state, and for every acco
 
 so branches that spend only their own rights can never take an account below its floor together.
 
-Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balegas et al., "Extending Eventually
-Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
+Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balegas et al., "Extending
+Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
 """
 
 from collections.abc import Mapping
@@ -176,6 +176,11 @@ class State(Layer):
     def __init__(self, reader: Reader, genesis: Genesis) -> None:
         super().__init__(reader, genesis)
         self._reader = reader
+
+    @property
+    def opening_balance(self) -> Money:
+        """What every account began with: the genesis' opening balance, or 0 where accounts are opened."""
+        return self._genesis.opening_balance or Money(0)
 
     @property
     def has_changes(self) -> bool:
