@@ -14,6 +14,7 @@ from store.history import (
     GENESIS,
     ORIGINS,
     SILENT,
+    START,
     Twin,
     changes_by,
     entry_of,
@@ -28,7 +29,6 @@ from store.stores import STORES, NewStore
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, Record, RecordKind
-from bankbook.core.ports import START
 from bankbook.core.types import MONEY_MAX, AccountId, EntryId, Key, Money, Origin, Seq
 from bankbook.store.base import Store
 

@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from store.history import ALICE, BOB, FOR_EVER, GENESIS, HERE, THERE, changes_by, posting_entry
+from store.history import ALICE, BOB, FOR_EVER, GENESIS, HERE, START, THERE, changes_by, posting_entry
 
-from bankbook.core.ports import START, Account, Holding
+from bankbook.core.ports import Account, Holding
 from bankbook.core.types import Key, Money, Seq
 from bankbook.core.vector import VersionVector
 from bankbook.store.base import CommitRefusedError, CommitUnknownError

@@ -17,6 +17,7 @@ from store.history import (
     HERE,
     IDENTITY,
     SILENT,
+    START,
     THERE,
     THERE_REBORN,
     changes_by,
@@ -29,7 +30,7 @@ from store.history import (
 )
 
 from bankbook.core.entry import Record, RecordKind
-from bankbook.core.ports import START, Account, Genesis, Holding, KeyRecord
+from bankbook.core.ports import Account, Genesis, Holding, KeyRecord
 from bankbook.core.types import BranchId, EntryId, Incarnation, Key, Money, Seq, reservation_id
 from bankbook.core.vector import VersionVector
 from bankbook.store import sqlite, sqlite_file
