@@ -5,26 +5,20 @@ Proof: tests/server/test_services.py.
 """
 
 from functools import partial
-from typing import Any, NoReturn
 
 import grpc
-import grpc.aio
-from grpc_status import rpc_status
 
 from bankbook.core.outcome import Outcome
+from bankbook.server.calls import Context, abort, guarded, request_id_of
 from bankbook.server.handler import Call, Handler
 from bankbook.wire.basics import MessageDamagedError
 from bankbook.wire.commands import METHODS, AnyRequest, Method
 from bankbook.wire.replies import AnyReceipt, encode_answer
 from bankbook.wire.requests import decode_envelope
-from bankbook.wire.status import Failure, encode_failure
+from bankbook.wire.status import Failure
 from bankbook.wire.v1 import bank_pb2
 
-REQUEST_ID_KEY = "x-request-id"
-
 _SERVICE = bank_pb2.DESCRIPTOR.services_by_name["Bank"].full_name
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def bank_service(handler: Handler) -> grpc.GenericRpcHandler:
@@ -46,6 +40,7 @@ def _to_bytes(answer: AnyReceipt) -> bytes:
     return answer.SerializeToString()
 
 
+@guarded
 async def _serve(handler: Handler, method: Method, message: AnyRequest, context: Context) -> AnyReceipt:
     call = Call(method.name, context.time_remaining(), request_id_of(context))
     try:
@@ -56,18 +51,3 @@ async def _serve(handler: Handler, method: Method, message: AnyRequest, context:
     if isinstance(answer, Failure):
         await abort(context, answer)
     return encode_answer(answer.reply, answer.info)
-
-
-def request_id_of(context: Context) -> str | None:
-    """Return the caller's own name for a request, where it gave one."""
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and isinstance(value, str):
-            return value
-    return None
-
-
-async def abort(context: Context, failure: Failure) -> NoReturn:
-    """End a call with a rich status."""
-    status = rpc_status.to_status(encode_failure(failure))
-    await context.abort(status.code, status.details, status.trailing_metadata)
-    raise AssertionError("abort does not return")
