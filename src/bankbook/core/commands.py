@@ -19,6 +19,7 @@ from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import (
     BALANCE_MAX,
     AccountId,
+    BranchId,
     CustomerId,
     EntryId,
     Key,
@@ -314,8 +315,10 @@ class Reply:
     """How many other branches had to be asked."""
     awaited: tuple[Gap, ...] = field(default=())
     """What the request was held for; for HOLD_TIMEOUT, what is missing still."""
-    branch: int | None = None
+    branch: BranchId | None = None
     """For BRANCH_UNREACHABLE, HOLD_TIMEOUT, RIGHTS_UNREACHABLE and OUTCOME_UNKNOWN: the branch named."""
+    currency: str = ""
+    """What the balance counts; empty for plain units."""
     is_replayed: bool = False
     """Whether this is what the same key was told before."""
     reservation: ReservationId | None = None

@@ -53,6 +53,8 @@ class AskHead:
     """The rights to take out of `account` that I would like to have from you."""
     since: HybridTime = HybridTime(0)
     """Since when I lack them: where we both do, the one who asked first comes first."""
+    is_joining: bool = False
+    """Whether I ask because my store is new: answered also by a branch whose own is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Answer:
     outcome: Outcome = Outcome.OK
     """Where nothing was decided: why."""
     detail: str = ""
-    branch: int | None = None
+    branch: BranchId | None = None
 
 
 ToPublisher = Subscribe | Unsubscribe | Acknowledge | AskHead | AskKey | Forward

@@ -17,7 +17,6 @@ from bankbook.core.types import (
     AccountId,
     BranchId,
     EntryId,
-    Incarnation,
     Key,
     Money,
     Origin,
@@ -94,9 +93,10 @@ class Position(NamedTuple):
     leg: int
     """Its number, from 0, among all postings of its entry."""
 
-
-START = Position(HybridTime(-1), Origin(BranchId(0), Incarnation(0)), Seq(0), 0)
-"""Before every posting."""
+    @property
+    def entry(self) -> EntryId:
+        """The entry that it stands in."""
+        return EntryId(self.origin, self.seq)
 
 
 class StatedPosting(NamedTuple):
