@@ -24,8 +24,8 @@ ENTRIES_PER_MESSAGE_MAX = 256
 # subscriber's inbox too: about 1 MB for each origin.
 IN_FLIGHT_MAX = 4096
 
-# The same for large entries, such as batches: one message, and what is on its way. Measured by the mean of what
-# was sent last, so a log that suddenly has larger entries exceeds it once, by as much as it guessed wrongly.
+# The same for large entries, such as batches: one message, and what is on its way. Measured by the mean of
+# what was sent last, so a log that suddenly has larger entries exceeds it once, by as much as that was wrong.
 MESSAGE_BYTES = 512 * 1024
 IN_FLIGHT_BYTES = 16 * 1024 * 1024
 
