@@ -91,7 +91,7 @@ def test_a_branch_that_loses_its_disk_while_it_is_waited_for_counts_no_more() ->
     bank.crash(2)
     bank.create_store(2)
     bank.restart(2)
-    bank._held_back = [held for held in bank._held_back[1:]]
+    del bank._held_back[0]
     bank.deliver_all()
     assert bank.is_held(paid)
 

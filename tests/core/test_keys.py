@@ -5,7 +5,17 @@ import itertools
 import pytest
 from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
 
-from bankbook.core.commands import Batch, Command, Deposit, ReadBalance, Reserve, Transfer, Withdraw
+from bankbook.core.commands import (
+    Batch,
+    Command,
+    Deposit,
+    OpenAccount,
+    ReadBalance,
+    Reserve,
+    Transfer,
+    Withdraw,
+)
+from bankbook.core.entry import Opening
 from bankbook.core.messages import Answer, AskKey, Entries
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Settings
@@ -216,9 +226,6 @@ def test_a_refusal_is_told_again_though_the_money_has_come() -> None:
 
 def test_a_replay_tells_the_currency_also_of_what_was_refused() -> None:
     bank = settled_bank(1, opening_balance=None)
-    from bankbook.core.commands import OpenAccount
-    from bankbook.core.entry import Opening
-
     bank.do(1, OpenAccount(Opening(ANNA, Money(0), "EUR")))
     for command in (Deposit(ANNA, FIVE), Withdraw(ANNA, SEVEN)):
         first, again = (bank.do(1, command, key=f"1/{type(command).__name__}") for _ in range(2))
@@ -259,9 +266,6 @@ def test_a_batch_and_a_reservation_are_told_again_as_they_were(branch: int) -> N
 def test_an_atomic_batch_that_was_refused_is_told_again_with_the_same_reason() -> None:
     """The first command lacks rights here, which alone would be no reason: it could be had elsewhere."""
     bank = settled_bank(3, opening_balance=None)
-    from bankbook.core.commands import OpenAccount
-    from bankbook.core.entry import Opening
-
     opening = bank.ask(1, OpenAccount(Opening(ANNA, Money(0), "")), key="1/open")
     bank.deliver_all()
     bank.do(2, Deposit(ANNA, SEVEN))
