@@ -163,6 +163,7 @@ class Requests:
         """Go on with a request as far as it gets: answer it, or hold it for the first thing it lacks."""
         waits = (
             self._waits_for_disks(held)
+            or self._is_out_of_use(held)
             or self._waits_for_joining(held)
             or self._waits_for_entries(held)
             or self._waits_for_key(held)
@@ -176,6 +177,13 @@ class Requests:
             return False
         self._finish(held)
         return True
+
+    def _is_out_of_use(self, held: Held) -> bool:
+        """Refuse what came before this store learned that another one took its place."""
+        if self._context.is_retired:
+            self._end_hold(held)
+            self._answer(held, stopping(self._context.branch))
+        return self._context.is_retired
 
     def _waits_for_joining(self, held: Held) -> bool:
         return not self._context.has_joined and self._hold(held)
@@ -517,6 +525,7 @@ class Requests:
                 if origin == self._context.origin:
                     # Another store took this one's place; nothing is to be decided here any more.
                     self._context.is_retired = True
+                    self.wake_all()
                 for waiter in self._logs.watchers.still_watching(origin):
                     if isinstance(waiter, int):
                         self.wake(waiter)
