@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from bankbook.client import LOCAL, HoldTimeoutError
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry, EntryKind, Posting, make_entry
+from bankbook.core.entry import Entry, Posting, Record, RecordKind, make_entry
 from bankbook.core.messages import AskHead, Entries, Head, Message, Subscribe
 from bankbook.core.ports import Changes
 from bankbook.core.replication import IN_FLIGHT_MAX
@@ -90,7 +90,7 @@ class Subscriber:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda g: replace(g, version=2), "speaks version 2"),
+        (lambda g: replace(g, version=1), "speaks version 1"),
         (lambda g: replace(g, cluster="bank-of-others"), "is of bank 'bank-of-others'"),
         (lambda g: replace(g, genesis="other"), "other branches or another opening balance"),
         (lambda g: replace(g, origin=Origin(BranchId(1), Incarnation(7))), "calls itself branch 1"),
@@ -234,7 +234,7 @@ async def open_branch_1_of_2() -> AsyncIterator[BankInOneLoop]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda g: replace(g, version=2), "speaks version 2"),
+        (lambda g: replace(g, version=1), "speaks version 1"),
         (lambda g: replace(g, cluster="bank-of-others"), "is of bank 'bank-of-others'"),
         (lambda g: replace(g, genesis="other"), "other branches or another opening balance"),
         (lambda g: replace(g, origin=Origin(BranchId(1), Incarnation(7))), "calls itself branch 1"),
@@ -368,9 +368,8 @@ def long_entry(origin: Origin, seq: int) -> Entry:
         seq=Seq(seq),
         clock=HybridTime(seq << 16),
         dependencies=NOTHING,
-        kind=EntryKind.TRANSFER,
         customer=CustomerId("c" * 64),
-        postings=(Posting(AccountId("a" * 64), Money(-1)), Posting(AccountId("b" * 64), Money(1))),
+        records=(Record(RecordKind.DEPOSIT, (Posting(AccountId("a" * 64), Money(1)),), memo="m" * 140),),
     )
 
 
