@@ -22,7 +22,7 @@ async def bank_with_a_bug() -> AsyncIterator[BankInOneLoop]:
         raise ZeroDivisionError(INNERMOST)
 
     async with open_bank(1) as bank:
-        bank.branches[1]._driver.ask = fail  # type: ignore[method-assign]
+        bank.branches[1]._driver.ask = fail  # type: ignore[assignment, method-assign]
         yield bank
 
 

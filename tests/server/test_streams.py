@@ -349,13 +349,14 @@ async def test_a_branch_far_behind_in_several_logs_at_once_catches_up(
 
     def open_store_of_much(config: BranchConfig) -> Store:
         store = open_store(config)
+        store.commit(Changes(has_joined=True))
         if config.branch == 1:
             for origin in logs:
                 store.commit(Changes([long_entry(origin, seq) for seq in range(1, IN_FLIGHT_MAX + 1)]))
         return store
 
     monkeypatch.setattr(branch, "open_store", open_store_of_much)
-    async with open_bank(3, joined=False) as bank:
+    async with open_bank(3, joined=False, new=False) as bank:
         await bank.join(2, 1)
         await bank.until(
             2, lambda status: [c.seq for c in status.applied.components] == [IN_FLIGHT_MAX] * len(logs)
@@ -379,8 +380,8 @@ async def test_a_link_that_meets_a_bug_of_ours_ends_the_branch_and_does_not_fall
     async def run(_link: streams.Link) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(streams.Link, "run", run)
     async with open_bank(2, joined=False) as bank:
+        monkeypatch.setattr(streams.Link, "run", run)
         bank.branches[1].connect({BranchId(2): bank.addresses[2]})
         with pytest.raises(ZeroDivisionError):
             await bank.branches[1].ended()
