@@ -74,7 +74,7 @@ class BankFile:
         """Where each branch is reached."""
         return {place.branch: place.address for place in self.places}
 
-    def configs(self, data: Path) -> list[BranchConfig]:
+    def configs(self, data: Path, log_file: Path | None = None) -> list[BranchConfig]:
         """Return the configuration of every branch, each with a folder of its own in `data`.
 
         Raises BankFileError where the key of the tokens cannot be read.
@@ -91,6 +91,7 @@ class BankFile:
                 token_key=token_key,
                 drain_us=self.drain_us,
                 log_level=self.log_level,
+                log_file=log_file,
             )
             for place in self.places
         ]
@@ -115,7 +116,7 @@ class BankFile:
         if TOKEN_KEY_BYTES_MIN <= len(key) <= TOKEN_KEY_BYTES_MAX:
             return key
         raise BankFileError(
-            f"{self.path}: [defaults] token_key_file: {self.token_key_path} holds {len(key)} bytes; a key has "
+            f"{self.path}: [defaults] token_key_file: {self.token_key_path} has {len(key)} bytes; a key has "
             f"{TOKEN_KEY_BYTES_MIN} to {TOKEN_KEY_BYTES_MAX}. Make one with: openssl rand -hex 32"
         )
 
