@@ -112,11 +112,11 @@ def branch(config: Path, number: int, data: Path | None, log_file: Path | None) 
     """
     bank = _read(config)
     try:
-        mine = bank.config_of(number, _folder(data, config))
+        mine = bank.config_of(number, _folder(data, config), log_file)
     except BankFileError as error:
         fail(str(error), BAD_INPUT, as_json=False)
     try:
-        configure_logs(mine.log_level, log_file, mine.branch)
+        configure_logs(mine.log_level, mine.log_file, mine.branch)
     except OSError as error:
         fail(f"the log file {log_file} cannot be opened: {error.strerror}", COULD_NOT_RUN, as_json=False)
     try:

@@ -96,9 +96,9 @@ class BankFile:
             for place in self.places
         ]
 
-    def config_of(self, number: int, data: Path) -> BranchConfig:
+    def config_of(self, number: int, data: Path, log_file: Path | None = None) -> BranchConfig:
         """Return the configuration of one branch. Raises BankFileError."""
-        for config in self.configs(data):
+        for config in self.configs(data, log_file):
             if config.branch == number:
                 return config
         raise BankFileError(f"{self.path}: there is no branch {number}; there are {_listed(self.addresses)}")
