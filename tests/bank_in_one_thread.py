@@ -18,11 +18,19 @@ from typing import NamedTuple
 from bankbook.core.clock import Instant
 from bankbook.core.commands import SESSION, Command, Freshness, Reply, Request, RequestId
 from bankbook.core.guarantees import Guarantee
-from bankbook.core.messages import Connected, Disconnected, Entries, Head, Message, Received, SubscriberGone
+from bankbook.core.messages import (
+    Connected,
+    Disconnected,
+    Message,
+    Received,
+    SubscriberGone,
+    SubscriberHere,
+    ToSubscriber,
+)
 from bankbook.core.ports import Changes, Genesis, Identity
 from bankbook.core.replica import Effects, Input, Replica, Settings
 from bankbook.core.token import EMPTY, Token
-from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin
+from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin
 from bankbook.store.memory import MemoryStore
 
 ANNA, BERT = AccountId("anna"), AccountId("bert")
@@ -46,7 +54,7 @@ class Letter:
 
     @property
     def stream(self) -> Stream:
-        if isinstance(self.message, Entries | Head):
+        if isinstance(self.message, ToSubscriber):
             return Stream(subscriber=self.receiver, publisher=self.sender)
         return Stream(subscriber=self.sender, publisher=self.receiver)
 
@@ -96,7 +104,7 @@ class BankInOneThread:
         self._requests = 0
         self._lives = 0
         for branch in self.branches:
-            self.create_store(branch)
+            self.create_store(branch, has_joined=True)
             self.restart(branch)
 
     # What customers do.
@@ -112,6 +120,8 @@ class BankInOneThread:
         within_us: int = 10 * SECOND,
         customer: str = "anna",
         balance_max: int | None = None,
+        key: str | None = None,
+        durable: int = 0,
     ) -> RequestId:
         """Hand a request to a branch; return its number."""
         self._requests += 1
@@ -123,6 +133,8 @@ class BankInOneThread:
             token,
             guarantees,
             freshness,
+            key=None if key is None else Key(key),
+            durable=durable,
             **({} if balance_max is None else {"balance_max": Money(balance_max)}),
         )
         self.waiting[request.id] = branch
@@ -193,6 +205,7 @@ class BankInOneThread:
                 self.streams.add(stream)
                 store = self.stores[stream.publisher]
                 greeting = Connected(BranchId(stream.publisher), store.identity.origin, store.applied())
+                self.step(stream.publisher, SubscriberHere(self.stores[stream.subscriber].identity.origin))
                 self.step(stream.subscriber, greeting)
 
     def _break(self, stream: Stream) -> None:
@@ -231,11 +244,14 @@ class BankInOneThread:
             if other != branch:
                 self._connect(branch, other)
 
-    def create_store(self, branch: int) -> None:
-        """Give a branch an empty store, a new incarnation; what it had before is gone."""
+    def create_store(self, branch: int, *, has_joined: bool = False) -> None:
+        """Give a branch an empty store, a new incarnation; what it had before is gone.
+
+        With `has_joined` it does not ask the others first what they know.
+        """
         lives = 1 + (self.stores[branch].identity.origin.incarnation >> 8 if branch in self.stores else 0)
         origin = Origin(BranchId(branch), Incarnation((lives << 8) + branch))
-        self.stores[branch] = MemoryStore(Identity(origin, self._genesis))
+        self.stores[branch] = MemoryStore(Identity(origin, self._genesis), has_joined=has_joined)
 
     def clock(self, branch: int) -> Instant:
         """Return what the clocks of a branch say: far from those of the others, and of the truth."""

@@ -1,57 +1,69 @@
 """What bankbook.core.ports and bankbook.store.base promise, of every store there is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from store.history import (
+    ACCOUNTS,
     ALICE,
     BOB,
-    GENESIS,
+    FOR_EVER,
     HERE,
     IDENTITY,
+    ORIGINS,
+    SILENT,
     THERE,
     THERE_REBORN,
-    Twin,
     changes_by,
+    entry_of,
+    fence_entry,
+    granted,
+    moved,
     opening_entry,
     posting_entry,
+    reserved,
+    settled,
 )
+from store.stores import STORES, NewStore
 
-from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
-from bankbook.core.entry import Entry
-from bankbook.core.ports import Account, Changes
-from bankbook.core.types import ID_CHARACTERS_MAX, MONEY_MAX, AccountId, Money, Origin, Seq
+from bankbook.core.clock import HybridTime
+from bankbook.core.entry import Entry, Record, RecordKind
+from bankbook.core.ports import (
+    START,
+    Account,
+    Changes,
+    Holding,
+    KeyRecord,
+    Position,
+    ReservationRecord,
+    ReservationState,
+    StatedPosting,
+)
+from bankbook.core.types import (
+    MONEY_MAX,
+    SEQ_MAX,
+    AccountId,
+    BranchId,
+    EntryId,
+    Key,
+    Money,
+    ReservationId,
+    Seq,
+    reservation_id,
+)
 from bankbook.core.vector import NOTHING, VersionVector
-from bankbook.store.base import Store
+from bankbook.store.base import KEYS_FORGOTTEN_MAX, Store
 from bankbook.store.memory import MemoryStore
-from bankbook.store.sqlite import SqliteStore
 
-ORIGINS = (HERE, THERE, THERE_REBORN)
-# Every character that an id may have, and ids that only differ in case or length.
-ACCOUNTS = tuple(
-    AccountId(name) for name in ("alice", "ALICE", "a", "0", "a._:@+-9", "z" * ID_CHARACTERS_MAX)
-)
+ORDER = Key("2/order-17")
+END = Position(FOR_EVER, THERE_REBORN, Seq(SEQ_MAX), 0)
 
 
-def new_memory(_folder: Path) -> Store:
-    return MemoryStore(IDENTITY)
-
-
-def new_sqlite(folder: Path) -> Store:
-    return SqliteStore.create_or_open(folder / "store.db", GENESIS, HERE.branch, HERE.incarnation)
-
-
-STORES = pytest.mark.parametrize("new_store", [new_memory, new_sqlite])
-
-
-@pytest.fixture(params=[new_memory, new_sqlite])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    make: Callable[[Path], Store] = request.param
+    make: NewStore = request.param
     with closing(make(tmp_path)) as store:
         yield store
 
@@ -65,9 +77,15 @@ def test_a_new_store_knows_whose_it_is_and_nothing_else(store: Store) -> None:
     assert store.applied() == NOTHING
     assert store.clock() == 0
     assert store.account(ALICE) is None
-    assert store.write_set(ALICE) == NOTHING
-    assert store.last_write(ALICE, HERE) == 0
+    assert not store.has_joined()
+    assert store.ended() == {}
+    assert store.holdings(ALICE) == {}
+    assert store.key(ORDER) is None
+    assert store.reservation(reservation_id(EntryId(HERE, Seq(1)), 0)) is None
+    assert store.expiring(HERE.branch, 9) == []
     assert store.entries(HERE, Seq(0), 10) == []
+    assert store.postings(ALICE, START, FOR_EVER, 9) == []
+    assert store.moved_before(ALICE, END) == 0
 
 
 def test_one_commit_is_read_back_whole(store: Store) -> None:
@@ -77,8 +95,8 @@ def test_one_commit_is_read_back_whole(store: Store) -> None:
     assert store.clock() == entry.clock
     assert store.account(ALICE) == Account(Money(60))
     assert store.account(BOB) == Account(Money(140))
-    assert store.write_set(ALICE) == store.write_set(BOB) == VersionVector([(HERE, Seq(1))])
-    assert store.last_write(BOB, HERE) == 1
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(1), Money(-40))}
+    assert store.holdings(BOB) == {HERE: Holding(Seq(1), Money(40))}
     (read,) = store.entries(HERE, Seq(0), 10)
     assert read == entry
     assert read.encoded == entry.encoded
@@ -87,9 +105,8 @@ def test_one_commit_is_read_back_whole(store: Store) -> None:
 def test_an_account_no_entry_touched_stays_unknown_beside_one_that_was(store: Store) -> None:
     commit(store, posting_entry(HERE, 1, ("alice", 1)))
     assert store.account(BOB) is None
-    assert store.write_set(BOB) == NOTHING
-    assert store.last_write(BOB, HERE) == 0
-    assert store.last_write(ALICE, THERE) == 0
+    assert store.holdings(BOB) == {}
+    assert store.postings(BOB, START, FOR_EVER, 9) == []
 
 
 @pytest.mark.parametrize(
@@ -126,15 +143,17 @@ def test_a_branch_that_lost_its_disk_starts_its_second_log_at_1(store: Store) ->
     commit(store, posting_entry(THERE, 1, ("alice", 1)), posting_entry(THERE, 2, ("alice", 1)))
     commit(store, posting_entry(THERE_REBORN, 1, ("alice", 1)))
     assert store.applied() == VersionVector([(THERE, Seq(2)), (THERE_REBORN, Seq(1))])
-    assert store.write_set(ALICE) == store.applied()
-    assert store.last_write(ALICE, THERE_REBORN) == 1
+    assert store.holdings(ALICE) == {
+        THERE: Holding(Seq(2), Money(2)),
+        THERE_REBORN: Holding(Seq(1), Money(1)),
+    }
 
 
-def test_write_sets_merge_over_commits_and_forget_no_origin(store: Store) -> None:
+def test_holdings_add_up_over_commits_and_forget_no_origin(store: Store) -> None:
     commit(store, posting_entry(HERE, 1, ("alice", 1)), posting_entry(THERE, 1, ("alice", 1)))
     commit(store, posting_entry(HERE, 2, ("alice", 1)), posting_entry(THERE, 2, ("bob", 1)))
-    assert store.write_set(ALICE) == VersionVector([(HERE, Seq(2)), (THERE, Seq(1))])
-    assert store.write_set(BOB) == VersionVector([(THERE, Seq(2))])
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(2), Money(2)), THERE: Holding(Seq(1), Money(1))}
+    assert store.holdings(BOB) == {THERE: Holding(Seq(2), Money(1))}
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -145,13 +164,15 @@ def test_branches_that_decide_at_once_take_an_account_beyond_what_one_may(store:
         assert store.account(ALICE) == Account(Money(before.balance + sign * amount))
 
 
-@pytest.mark.parametrize("balance", [2**63 - 1, -(2**63), MONEY_MAX, -MONEY_MAX, 0])
-def test_a_balance_is_kept_to_the_last_unit_up_to_the_ends_of_int64(store: Store, balance: int) -> None:
-    state = Account(Money(balance), floor=Money(-MONEY_MAX))
+@pytest.mark.parametrize("amount", [2**63 - 1, -(2**63), MONEY_MAX, -MONEY_MAX, 0])
+def test_amounts_are_kept_to_the_last_unit_up_to_the_ends_of_int64(store: Store, amount: int) -> None:
+    state = Account(Money(amount), floor=Money(-MONEY_MAX), reserved=Money(max(amount, 0)))
+    held = Holding(Seq(1), Money(amount))
     entry = posting_entry(HERE, 1, ("alice", 1))
-    store.commit(Changes([entry], {ALICE: state}, {ALICE: {HERE: Seq(1)}}, HybridTime(HYBRID_TIME_MAX)))
+    store.commit(Changes([entry], {ALICE: state}, {ALICE: {HERE: held}}, clock=FOR_EVER))
     assert store.account(ALICE) == state
-    assert store.clock() == HYBRID_TIME_MAX
+    assert store.holdings(ALICE) == {HERE: held}
+    assert store.clock() == FOR_EVER
 
 
 def test_an_account_is_opened_on_its_own_terms(store: Store) -> None:
@@ -195,20 +216,48 @@ def test_the_same_entry_twice_is_refused(store: Store) -> None:
     assert store.account(ALICE) == Account(Money(101))
 
 
-def test_a_write_set_that_names_an_entry_nobody_has_is_refused(store: Store) -> None:
-    changes = changes_by(store, posting_entry(HERE, 1, ("alice", 1)))
-    changes.last_writes[ALICE][THERE] = Seq(1)
-    with pytest.raises(AssertionError, match="alice"):
-        store.commit(changes)
-    assert store.applied() == NOTHING
+LENT = reservation_id(EntryId(HERE, Seq(1)), 0)
+FOR_FIVE = reserved("alice", 5).reservation
+assert FOR_FIVE is not None
 
 
-def test_a_balance_that_no_database_can_hold_is_refused(store: Store) -> None:
-    changes = changes_by(store, posting_entry(HERE, 1, ("alice", 1)))
-    changes.accounts[ALICE] = Account(Money(2**63))
-    with pytest.raises(AssertionError, match="alice"):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Changes(holdings={ALICE: {THERE: Holding(Seq(1))}}),
+        Changes(keys={Key("order-17"): KeyRecord("f", EntryId(THERE, Seq(1)), HybridTime(1))}),
+        Changes(ended={THERE: Seq(1)}),
+        Changes(accounts={ALICE: Account(Money(2**63))}),
+        Changes(accounts={ALICE: Account(Money(0), reserved=Money(2**63))}),
+        Changes(accounts={ALICE: Account(Money(0), reserved=Money(-1))}),
+        Changes(holdings={ALICE: {HERE: Holding(Seq(1), Money(-(2**63) - 1))}}),
+        Changes(reservations={LENT: ReservationRecord(FOR_FIVE, Money(6), ReservationState.OPEN)}),
+        Changes(reservations={LENT: ReservationRecord(FOR_FIVE, Money(-1), ReservationState.OPEN)}),
+        Changes(reservations={LENT: ReservationRecord(FOR_FIVE, Money(5), ReservationState.EXPIRED)}),
+    ],
+    ids=[
+        "a holding beyond the log",
+        "a key of an entry nobody has",
+        "the end of a log nobody has",
+        "a balance that no database can hold",
+        "more reserved than any database can hold",
+        "less than nothing reserved",
+        "rights that no database can hold",
+        "more left than was reserved",
+        "less than nothing left",
+        "something left of what has expired",
+    ],
+)
+def test_changes_that_cannot_be_true_are_refused_before_anything_is_written(
+    store: Store, wrong: Changes
+) -> None:
+    changes = changes_by(store, entry_of(HERE, 1, reserved("alice", 5)))
+    for name in ("accounts", "holdings", "keys", "reservations", "ended"):
+        getattr(changes, name).update(getattr(wrong, name))
+    with pytest.raises(AssertionError, match=r"alice|order-17|not applied|-1-0"):
         store.commit(changes)
     assert store.applied() == NOTHING
+    assert store.account(ALICE) is None
 
 
 def test_what_was_committed_does_not_change_with_the_callers_object(store: Store) -> None:
@@ -216,10 +265,19 @@ def test_what_was_committed_does_not_change_with_the_callers_object(store: Store
     store.commit(changes)
     changes.entries.clear()
     changes.accounts[ALICE] = Account(Money(0))
-    changes.last_writes[ALICE].clear()
+    changes.holdings[ALICE].clear()
     assert len(store.entries(HERE, Seq(0), 9)) == 1
     assert store.account(ALICE) == Account(Money(101))
-    assert store.last_write(ALICE, HERE) == 1
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(1), Money(1))}
+
+
+def test_what_was_read_does_not_change_with_the_next_commit(store: Store) -> None:
+    commit(store, posting_entry(HERE, 1, ("alice", 1)))
+    holdings, ended = store.holdings(ALICE), store.ended()
+    commit(store, posting_entry(HERE, 2, ("alice", 1)), posting_entry(THERE, 1, ("alice", 1)))
+    commit(store, entry_of(THERE_REBORN, 1, Record(RecordKind.REJOINING, ended=(EntryId(THERE, Seq(1)),))))
+    assert holdings == {HERE: Holding(Seq(1), Money(1))}
+    assert ended == {}
 
 
 def test_a_step_without_entries_commits_its_clock(store: Store) -> None:
@@ -233,45 +291,196 @@ def test_closing_twice_is_harmless(store: Store) -> None:
     store.close()
 
 
-LEGS = st.lists(
-    st.tuples(st.sampled_from(ACCOUNTS), st.integers(-MONEY_MAX, MONEY_MAX)), min_size=1, max_size=2
-)
-OPENINGS = st.tuples(
-    st.sampled_from(ACCOUNTS), st.none() | st.integers(-MONEY_MAX, 0), st.sampled_from(["", "EUR"])
-)
-COMMITS = st.lists(
-    st.lists(st.tuples(st.sampled_from(ORIGINS), LEGS | OPENINGS), min_size=1, max_size=6), max_size=8
-)
+def test_a_branch_joins_once_and_for_all(store: Store) -> None:
+    store.commit(Changes(has_joined=True))
+    assert store.has_joined()
+    commit(store, posting_entry(HERE, 1, ("alice", 1)))
+    assert store.has_joined()
 
 
-def make(origin: Origin, seq: int, what: object) -> Entry:
-    if isinstance(what, list):
-        return posting_entry(origin, seq, *what)
-    assert isinstance(what, tuple)
-    return opening_entry(origin, seq, *what)
+def test_a_store_in_memory_can_begin_with_a_branch_that_has_joined() -> None:
+    assert MemoryStore(IDENTITY, has_joined=True).has_joined()
 
 
-@STORES
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(history=COMMITS, after=st.integers(0, 6), limit=st.integers(0, 6))
-def test_any_history_reads_as_a_list_of_its_entries_would(
-    new_store: Callable[[Path], Store], history: list[list[tuple[Origin, object]]], after: int, limit: int
-) -> None:
-    twin = Twin()
-    with TemporaryDirectory() as folder, closing(new_store(Path(folder))) as store:
-        for drafts in history:
-            fresh: list[Entry] = []
-            for origin, what in drafts:
-                seq = twin.applied()[origin] + 1
-                fresh.append(make(origin, seq, what))
-                twin.history.append(fresh[-1])
-            commit(store, *fresh)
-            assert store.applied() == twin.applied()
-            assert store.clock() == twin.clock()
-            for account in ACCOUNTS:
-                assert store.account(account) == twin.account(account)
-                assert store.write_set(account) == twin.write_set(account)
-            for origin in ORIGINS:
-                assert store.entries(origin, Seq(after), limit) == twin.entries(origin, Seq(after), limit)
-                for account in ACCOUNTS:
-                    assert store.last_write(account, origin) == twin.last_write(account, origin)
+def test_rights_are_granted_to_a_branch_that_has_not_decided_anything_yet(store: Store) -> None:
+    commit(store, entry_of(HERE, 1, granted("alice", SILENT, 30)))
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(1), Money(-30)), SILENT: Holding(Seq(0), Money(30))}
+    assert store.account(ALICE) == Account(Money(100)), "rights are not money"
+    assert store.applied() == VersionVector([(HERE, Seq(1))])
+    assert store.entries(SILENT, Seq(0), 9) == []
+    first = posting_entry(SILENT, 1, ("alice", -10))
+    commit(store, first)
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(1), Money(-30)), SILENT: Holding(Seq(1), Money(20))}
+    assert store.applied() == VersionVector([(HERE, Seq(1)), (SILENT, Seq(1))])
+    assert store.entries(SILENT, Seq(0), 9) == [first]
+
+
+def test_the_logs_of_a_lost_disk_end(store: Store) -> None:
+    commit(store, posting_entry(THERE, 1, ("alice", 1)), posting_entry(THERE, 2, ("alice", 1)))
+    rejoining = Record(RecordKind.REJOINING, ended=(EntryId(THERE, Seq(2)),))
+    commit(store, entry_of(THERE_REBORN, 1, rejoining))
+    assert store.ended() == {THERE: 2}
+    commit(store, posting_entry(THERE_REBORN, 2, ("alice", 1)))
+    assert store.ended() == {THERE: 2}
+
+
+def test_a_log_ends_in_the_commit_in_which_its_last_entries_arrive(store: Store) -> None:
+    rejoining = Record(RecordKind.REJOINING, ended=(EntryId(THERE, Seq(1)),))
+    commit(store, posting_entry(THERE, 1, ("alice", 1)), entry_of(THERE_REBORN, 1, rejoining))
+    assert store.ended() == {THERE: 1}
+
+
+def test_a_key_finds_the_entry_that_decided_it(store: Store) -> None:
+    entry = posting_entry(HERE, 1, ("alice", 1), key=ORDER)
+    commit(store, entry)
+    assert store.key(ORDER) == KeyRecord("f", entry.id, entry.clock)
+    assert store.key(Key("order-17")) is None
+
+
+def test_a_fenced_key_is_decided_elsewhere_after_all(store: Store) -> None:
+    fence = fence_entry(HERE, 1, ORDER, to=3)
+    commit(store, fence)
+    assert store.key(ORDER) == KeyRecord("", fence.id, fence.clock, BranchId(3))
+    decision = posting_entry(SILENT, 1, ("alice", 1), key=ORDER)
+    commit(store, decision)
+    assert store.key(ORDER) == KeyRecord("f", decision.id, decision.clock)
+
+
+def keyed_entries(*seqs: int) -> list[Entry]:
+    return [posting_entry(HERE, seq, ("alice", 1), key=f"order-{seq}") for seq in seqs]
+
+
+def known(store: Store, *seqs: int) -> list[int]:
+    return [seq for seq in seqs if store.key(Key(f"order-{seq}")) is not None]
+
+
+def test_old_keys_are_forgotten_and_their_entries_are_not(store: Store) -> None:
+    entries = keyed_entries(1, 2, 3)
+    commit(store, *entries)
+    store.commit(Changes(forget_keys_before=entries[1].clock, clock=entries[2].clock))
+    assert known(store, 1, 2, 3) == [2, 3]
+    assert store.entries(HERE, Seq(0), 9) == entries
+    commit(store, *keyed_entries(4))
+    assert known(store, 1, 2, 3, 4) == [2, 3, 4]
+
+
+def test_a_key_that_was_noted_anew_is_as_old_as_its_last_note(store: Store) -> None:
+    fences = [fence_entry(HERE, seq, ORDER, to=2) for seq in (1, 5)]
+    store.commit(changes_by(store, fences[0], *(posting_entry(HERE, seq, ("bob", 1)) for seq in (2, 3, 4))))
+    commit(store, fences[1])
+    store.commit(Changes(forget_keys_before=fences[1].clock, clock=fences[1].clock))
+    assert store.key(ORDER) == KeyRecord("", fences[1].id, fences[1].clock, BranchId(2))
+    store.commit(Changes(forget_keys_before=HybridTime(fences[1].clock + 1), clock=fences[1].clock))
+    assert store.key(ORDER) is None
+
+
+def test_very_many_old_keys_are_forgotten_bit_by_bit_the_oldest_first(store: Store) -> None:
+    last = KEYS_FORGOTTEN_MAX + 2
+    keys = {
+        Key(f"order-{seq}"): KeyRecord("f", EntryId(HERE, Seq(1)), HybridTime(seq))
+        for seq in range(last, 0, -1)
+    }
+    changes = changes_by(store, posting_entry(HERE, 1, ("alice", 1)))
+    changes.keys = keys
+    store.commit(changes)
+    seqs = (1, 2, last - 2, last - 1, last)
+    store.commit(Changes(forget_keys_before=HybridTime(last)))
+    assert known(store, *seqs) == [last - 1, last]
+    store.commit(Changes(forget_keys_before=HybridTime(last)))
+    assert known(store, *seqs) == [last]
+
+
+def reserve(store: Store, **terms: int | str) -> tuple[ReservationId, ReservationRecord]:
+    """Set 50 of alice's aside in the first entry, as its second record."""
+    commit(store, entry_of(HERE, 1, moved(("bob", 1)), reserved("alice", 50, **terms)))  # type: ignore[arg-type]
+    name = reservation_id(EntryId(HERE, Seq(1)), 1)
+    made = store.reservation(name)
+    assert made is not None
+    return name, made
+
+
+def test_what_is_set_aside_is_in_the_account_and_cannot_be_taken_out(store: Store) -> None:
+    _, made = reserve(store, destination="bob", expires_ms=2**47 - 1)
+    terms = reserved("alice", 50, "bob", 2**47 - 1).reservation
+    assert terms is not None
+    assert made == ReservationRecord(terms, Money(50), ReservationState.OPEN)
+    assert store.account(ALICE) == Account(Money(100), reserved=Money(50))
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(1), Money(-50))}
+
+
+def test_a_reservation_is_captured_in_part_and_the_rest_released(store: Store) -> None:
+    name, made = reserve(store, destination="bob")
+    captured = settled(RecordKind.CAPTURE, name, made, 20)
+    rest = made._replace(left=Money(30))
+    commit(store, entry_of(HERE, 2, captured, settled(RecordKind.RELEASE, name, rest, 30)))
+    assert store.reservation(name) == made._replace(left=Money(0), state=ReservationState.RELEASED)
+    assert store.account(ALICE) == Account(Money(80))
+    assert store.account(BOB) == Account(Money(121))
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(2), Money(-20))}
+
+
+def test_a_reservation_is_captured_bit_by_bit(store: Store) -> None:
+    name, made = reserve(store)
+    commit(store, entry_of(HERE, 2, settled(RecordKind.CAPTURE, name, made, 20)))
+    rest = made._replace(left=Money(30))
+    assert store.reservation(name) == rest
+    assert store.account(ALICE) == Account(Money(80), reserved=Money(30))
+    commit(store, entry_of(HERE, 3, settled(RecordKind.CAPTURE, name, rest, 30)))
+    assert store.reservation(name) == made._replace(left=Money(0), state=ReservationState.CAPTURED)
+    assert store.account(ALICE) == Account(Money(50))
+
+
+def test_only_open_reservations_of_this_branch_expire_and_the_soonest_comes_first(store: Store) -> None:
+    ends = (None, 700, 500, 600, 500)
+    commit(store, entry_of(HERE, 1, *(reserved("alice", 1, expires_ms=end) for end in ends)))
+    commit(store, entry_of(THERE, 1, reserved("alice", 1, expires_ms=400)))
+    names = [reservation_id(EntryId(HERE, Seq(1)), index) for index in range(5)]
+    assert store.expiring(HERE.branch, 9) == [
+        (500, names[2]),
+        (500, names[4]),
+        (600, names[3]),
+        (700, names[1]),
+    ]
+    assert store.expiring(HERE.branch, 2) == [(500, names[2]), (500, names[4])]
+    assert store.expiring(THERE.branch, 9) == [(400, reservation_id(EntryId(THERE, Seq(1)), 0))]
+    made = store.reservation(names[2])
+    assert made is not None
+    commit(store, entry_of(HERE, 2, settled(RecordKind.EXPIRY, names[2], made, 1)))
+    assert store.expiring(HERE.branch, 1) == [(500, names[4])]
+
+
+def test_a_reservation_in_the_log_of_a_lost_disk_expires_at_the_same_branch(store: Store) -> None:
+    commit(store, entry_of(THERE, 1, reserved("alice", 1, expires_ms=400)))
+    commit(store, entry_of(THERE_REBORN, 1, reserved("alice", 1, expires_ms=300)))
+    assert [end for end, _ in store.expiring(THERE.branch, 9)] == [300, 400]
+
+
+def test_a_statement_is_in_the_order_of_clocks_wherever_its_postings_arrived_first(store: Store) -> None:
+    late = entry_of(HERE, 1, moved(("bob", 9)), moved(("alice", 1), ("bob", -1)), moved(("alice", 2)))
+    commit(store, posting_entry(THERE_REBORN, 1, ("alice", 4)), posting_entry(THERE_REBORN, 2, ("alice", 5)))
+    commit(store, posting_entry(THERE, 1, ("alice", 3)))
+    commit(store, late)
+    one, two = HybridTime(1 << 16), HybridTime(2 << 16)
+    expected = [
+        StatedPosting(Position(one, HERE, Seq(1), 1), Money(1)),
+        StatedPosting(Position(one, HERE, Seq(1), 3), Money(2)),
+        StatedPosting(Position(one, THERE, Seq(1), 0), Money(3)),
+        StatedPosting(Position(one, THERE_REBORN, Seq(1), 0), Money(4)),
+        StatedPosting(Position(two, THERE_REBORN, Seq(2), 0), Money(5)),
+    ]
+    assert store.postings(ALICE, START, FOR_EVER, 9) == expected
+    assert store.postings(ALICE, START, two, 9) == expected[:4]
+    assert store.postings(ALICE, expected[0].position, FOR_EVER, 2) == expected[1:3]
+    assert store.postings(ALICE, expected[4].position, FOR_EVER, 9) == []
+    assert store.postings(ALICE, START, FOR_EVER, 0) == []
+    assert [store.moved_before(ALICE, posting.position) for posting in expected] == [0, 1, 3, 6, 10]
+    assert store.moved_before(ALICE, END) == 15
+    assert store.moved_before(ALICE, START) == 0
+
+
+def test_a_refused_request_is_kept_for_its_key_and_touches_nothing(store: Store) -> None:
+    refusal = entry_of(HERE, 1, Record(RecordKind.REFUSAL), key=ORDER)
+    commit(store, refusal)
+    assert store.key(ORDER) == KeyRecord("f", refusal.id, refusal.clock)
+    assert store.applied() == VersionVector([(HERE, Seq(1))])
+    assert store.account(ALICE) is None

@@ -6,7 +6,14 @@ Proof: tests/core/test_sessions.py, tests/core/test_replica.py.
 
 from typing import NamedTuple
 
-from bankbook.core.commands import Request, complaint_about, complaint_about_customer
+from bankbook.core.bounds import (
+    complaint_about,
+    complaint_about_customer,
+    complaint_about_freshness,
+    complaint_about_key,
+)
+from bankbook.core.commands import Request
+from bankbook.core.context import Context
 from bankbook.core.holds import Held
 from bankbook.core.ledger import Decision
 from bankbook.core.outcome import Outcome
@@ -28,7 +35,13 @@ class Desk(NamedTuple):
 
 def refusal_at_sight(request: Request, desk: Desk) -> Decision | None:
     """Return why a request is refused before anything is looked up; None where it is not."""
-    complaint = complaint_about(request.command) or complaint_about_customer(request.customer)
+    complaint = (
+        complaint_about(request.command)
+        or complaint_about_customer(request.customer)
+        or complaint_about_key(request.key)
+        or complaint_about_freshness(request.freshness)
+        or _complaint_about_durability(request.durable, len(desk.branches) - 1)
+    )
     if complaint is not None:
         return Decision(Outcome.INVALID_REQUEST, complaint)
     for vector in (request.token.read, request.token.write):
@@ -52,8 +65,42 @@ def never_decided(origin: Origin, needs: Seq, head: Seq) -> Decision:
     )
 
 
-def why_overdue(held: Held, desk: Desk) -> Decision:
+def writes_lost(vector: VersionVector, context: Context) -> Decision | None:
+    """Return the refusal of whoever has seen what a lost store took with it; None where nothing is lost."""
+    for origin, seq in vector:
+        end = context.state.ended(origin)
+        if end is None and origin.branch == context.branch and origin != context.origin:
+            # This branch has joined, so it knows all there is of its earlier lives.
+            end = context.applied[origin]
+        if end is not None and seq > end:
+            return Decision(
+                Outcome.WRITES_LOST,
+                f"the session token names entry {seq} of a store of branch {origin.branch} that was lost; "
+                f"{end} of its entries were saved",
+                branch=origin.branch,
+            )
+    return None
+
+
+def why_overdue(held: Held, context: Context) -> Decision:
     """Return why a request whose deadline has come could not be carried out, naming what was missing."""
+    if not context.has_joined:
+        detail = f"branch {context.branch} has a new store and does not yet know what the others know"
+        return Decision(Outcome.CATCHING_UP, detail)
+    if held.decided is not None:
+        known = context.peers.having(*held.decided.entry)
+        return Decision(
+            Outcome.DURABILITY_TIMEOUT,
+            f"{held.decided.entry} is on the disks of {known} other branches by now, and was to be on "
+            f"{held.request.durable}",
+        )
+    if held.owner is not None:
+        return Decision(
+            Outcome.OUTCOME_UNKNOWN,
+            f"branch {held.owner} may have carried this out, and gave no answer in time; "
+            "ask again with the same key",
+            branch=held.owner,
+        )
     if held.unanswered:
         names = ", ".join(str(branch) for branch in sorted(held.unanswered))
         return Decision(
@@ -62,7 +109,7 @@ def why_overdue(held: Held, desk: Desk) -> Decision:
             f"and there was none of branch {names}",
             branch=min(held.unanswered),
         )
-    gaps = list(desk.applied.behind(held.needs))
+    gaps = list(context.applied.behind(held.needs))
     missing = "; ".join(
         f"of branch {gap.origin.branch} it has {gap.has} and needs {gap.needs}"
         for gap in gaps[:_GAPS_IN_WORDS_MAX]
@@ -71,9 +118,15 @@ def why_overdue(held: Held, desk: Desk) -> Decision:
         missing += f"; and of {len(gaps) - _GAPS_IN_WORDS_MAX} more logs"
     return Decision(
         Outcome.HOLD_TIMEOUT,
-        f"branch {desk.origin.branch} still misses entries that this request depends on: {missing}",
+        f"branch {context.branch} still misses entries that this request depends on: {missing}",
         branch=gaps[0].origin.branch,
     )
+
+
+def _complaint_about_durability(durable: int, others: int) -> str | None:
+    if 0 <= durable <= others:
+        return None
+    return f"a write can be on the disks of 0 to {others} other branches before its answer; not {durable}"
 
 
 def _impossible(vector: VersionVector, desk: Desk) -> Decision | None:

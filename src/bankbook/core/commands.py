@@ -4,36 +4,63 @@ Decides which words a request has; every bound that needs no state is checked he
 malformed gets further. Must not know how a request travels. Proof: tests/core/test_commands.py.
 """
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import astuple, dataclass, field
 from enum import Enum
+from hashlib import sha256
+from itertools import chain
 from typing import NamedTuple, NewType
 
-from bankbook.core.entry import Opening
+from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting, RecordKind
 from bankbook.core.guarantees import Access, Guarantee
 from bankbook.core.outcome import Outcome
+from bankbook.core.ports import Position
 from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import (
     BALANCE_MAX,
-    ID_RULE,
-    MONEY_MAX,
     AccountId,
+    BranchId,
     CustomerId,
+    EntryId,
+    Key,
     Money,
-    Origin,
-    Seq,
-    is_id,
+    ReservationId,
 )
 from bankbook.core.vector import Gap
 
 RequestId = NewType("RequestId", int)
-"""The driver's number for a request under way; unique in one life of a process."""
+"""The driver's number for a request under way, above 0; unique in one life of a process. The core uses
+those below 0 for what other branches have it carry out."""
+
+# Of one page of a statement: about 500 kB. Of one line: enough to recognise a payment.
+LINES_MAX = 1000
+OTHERS_MAX = 8
+
+# 64 bits: two different requests with one key pass for the same once in 10^19 mistakes.
+_FINGERPRINT_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBalance:
-    """Tell the balance of `account`."""
+    """Tell the balance of `account`, now or as it was."""
 
     account: AccountId
+    at_ms: int | None = None
+    """Milliseconds since 1970: everything decided before that moment counts. None: everything does."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStatement:
+    """Tell what moved on `account` in a range of time, a page at a time."""
+
+    account: AccountId
+    from_ms: int = 0
+    """Milliseconds since 1970; what was decided then belongs to the statement."""
+    to_ms: int = EXPIRES_MS_MAX
+    """What was decided then belongs to the next one."""
+    after: Position | None = None
+    """The last line of the page before; None for the first page."""
+    lines_max: int = LINES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +69,7 @@ class Deposit:
 
     account: AccountId
     amount: Money
+    memo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +78,7 @@ class Withdraw:
 
     account: AccountId
     amount: Money
+    memo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,69 +88,104 @@ class Transfer:
     source: AccountId
     destination: AccountId
     amount: Money
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Carry out all postings or none; they sum to zero in each currency. Tell the first one's balance."""
+
+    postings: tuple[Posting, ...]
+    memo: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAccount:
-    """Open an account with a balance of 0 on these terms."""
+    """Open an account with a balance of 0 on these terms; its home branch decides."""
 
     opening: Opening
 
 
-Command = ReadBalance | Deposit | Withdraw | Transfer | OpenAccount
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Set `amount` of `account` aside, to be captured or released later."""
+
+    account: AccountId
+    amount: Money
+    destination: AccountId | None = None
+    """Who receives what is captured; None where it leaves the bank."""
+    lifetime_ms: int | None = None
+    """After so long it expires by itself; None: never."""
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Take out what was set aside; the branch that reserved it decides."""
+
+    reservation: ReservationId
+    amount: Money | None = None
+    """None: all that is left."""
+    is_final: bool = True
+    """Whether what is left then is released; otherwise it stays set aside."""
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Free what was set aside; the branch that reserved it decides."""
+
+    reservation: ReservationId
+    amount: Money | None = None
+    """None: all that is left."""
+
+
+SingleWrite = Deposit | Withdraw | Transfer | Submit | Reserve
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Carry out many commands in one entry, in their order, each with an outcome of its own."""
+
+    commands: tuple[SingleWrite, ...]
+    is_atomic: bool = False
+    """Whether all are refused where one is."""
+
+
+Command = ReadBalance | ReadStatement | SingleWrite | OpenAccount | Capture | Release | Batch
 
 
 def access_of(command: Command) -> Access:
     """Return what `command` does: every one is answered with a balance, so every one reads."""
-    return Access.READ if isinstance(command, ReadBalance) else Access.READ | Access.WRITE
-
-
-def account_of(command: Command) -> AccountId:
-    """Return the account whose balance the answer tells."""
-    match command:
-        case Transfer(source=source):
-            return source
-        case OpenAccount(opening=opening):
-            return opening.account
-        case _:
-            return command.account
+    return Access.READ if isinstance(command, ReadBalance | ReadStatement) else Access.READ | Access.WRITE
 
 
 def accounts_of(command: Command) -> tuple[AccountId, ...]:
-    """Return the accounts on whose state the answer depends."""
-    if isinstance(command, Transfer):
-        return command.source, command.destination
-    return (account_of(command),)
+    """Return the accounts that `command` names, each once; the first is the one whose balance is told.
+
+    A capture or release names none, only its reservation.
+    """
+    match command:
+        case Transfer(source, destination):
+            return (source, destination)
+        case Submit(postings):
+            return tuple(dict.fromkeys(posting.account for posting in postings))
+        case OpenAccount(opening):
+            return (opening.account,)
+        case Reserve(account, _, destination):
+            return (account,) if destination is None else (account, destination)
+        case Capture() | Release():
+            return ()
+        case Batch(commands):
+            return tuple(dict.fromkeys(chain.from_iterable(accounts_of(each) for each in commands)))
+        case _:
+            return (command.account,)
 
 
-def complaint_about(command: Command) -> str | None:
-    """Return what is malformed in `command`, in words; None where nothing is."""
-    for account in accounts_of(command):
-        if not is_id(account):
-            return f"an account id has {ID_RULE}; this one is {account[:80]!r}"
-    if isinstance(command, OpenAccount):
-        return _complaint_about_terms(command.opening)
-    if isinstance(command, ReadBalance) or _is_money(command.amount, 0, MONEY_MAX):
-        return None
-    return f"an amount is an integer from 0 to {MONEY_MAX} minor units; this one is {command.amount!r}"
-
-
-def _is_money(value: int, low: int, high: int) -> bool:
-    """A bool or a float is none, whatever the caller's types promised."""
-    return type(value) is int and low <= value <= high
-
-
-def complaint_about_customer(customer: CustomerId) -> str | None:
-    """Return what is malformed in a customer's name, in words; None where nothing is."""
-    return None if is_id(customer) else f"a customer id has {ID_RULE}; this one is {customer[:80]!r}"
-
-
-def _complaint_about_terms(opening: Opening) -> str | None:
-    if opening.floor is not None and not _is_money(opening.floor, -MONEY_MAX, 0):
-        return f"a floor is 0, or a credit line down to {-MONEY_MAX}, or none; this one is {opening.floor!r}"
-    if opening.currency and not is_id(opening.currency):
-        return f"a currency has {ID_RULE}; this one is {opening.currency[:80]!r}"
-    return None
+def fingerprint_of(customer: CustomerId, command: Command) -> str:
+    """Return a short text that is the same exactly where customer and command are."""
+    whole = json.dumps([customer, type(command).__name__, astuple(command)], separators=(",", ":"))
+    return sha256(whole.encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 
 class Level(Enum):
@@ -143,17 +207,6 @@ class Freshness(NamedTuple):
     level: Level = Level.SESSION
     bound_us: int = 0
     """For BOUNDED: microseconds."""
-
-
-# What the wire can carry: 32 bits of milliseconds, 49 days.
-BOUND_US_MAX = (2**32 - 1) * 1000
-
-
-def complaint_about_freshness(freshness: Freshness) -> str | None:
-    """Return what is malformed in a freshness, in words; None where nothing is."""
-    if 0 <= freshness.bound_us <= BOUND_US_MAX:
-        return None
-    return f"a bound of freshness is 0 to {BOUND_US_MAX} microseconds; this one is {freshness.bound_us}"
 
 
 LOCAL = Freshness(Level.LOCAL)
@@ -185,6 +238,10 @@ class Request:
     freshness: Freshness = SESSION
     balance_max: Money = BALANCE_MAX
     """The largest balance that the caller's protocol can be told."""
+    key: Key | None = None
+    """The request's idempotency key; None where it may take effect as often as it is sent."""
+    durable: int = 0
+    """On how many other branches' disks it must be before it is acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +258,40 @@ class Drain:
     deadline_us: int
 
 
-class EntryId(NamedTuple):
-    """The place of one entry in the bank."""
+class Line(NamedTuple):
+    """One line of a statement."""
 
-    origin: Origin
-    seq: Seq
+    position: Position
+    kind: RecordKind
+    amount: Money
+    balance: Money
+    """After this line."""
+    customer: CustomerId | None
+    memo: str
+    others: tuple[AccountId, ...]
+    """The other accounts of the same transaction, at most OTHERS_MAX of them."""
 
-    def __str__(self) -> str:
-        return f"{self.origin}#{self.seq}"
+
+class Statement(NamedTuple):
+    """One page of a statement."""
+
+    opening: Money
+    """The balance before the first line of this page."""
+    lines: tuple[Line, ...]
+    closing: Money
+    """The balance after its last line."""
+    has_more: bool
+    """Whether another page follows; ask for it `after` the last line's position."""
+
+
+class Result(NamedTuple):
+    """How one command of a batch ended."""
+
+    outcome: Outcome
+    detail: str = ""
+    balance: Money | None = None
+    available: Money | None = None
+    reservation: ReservationId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +306,8 @@ class Reply:
     """One sentence for a person where the outcome is not OK."""
     balance: Money | None = None
     """The account's balance where the outcome is OK or the funds were insufficient."""
+    available: Money | None = None
+    """What can be taken out, where the balance is told; None where there is no floor."""
     entry: EntryId | None = None
     """What was written."""
     held_us: int = 0
@@ -230,5 +315,14 @@ class Reply:
     """How many other branches had to be asked."""
     awaited: tuple[Gap, ...] = field(default=())
     """What the request was held for; for HOLD_TIMEOUT, what is missing still."""
-    branch: int | None = None
-    """For BRANCH_UNREACHABLE, HOLD_TIMEOUT and NOT_HOME: the branch named."""
+    branch: BranchId | None = None
+    """For BRANCH_UNREACHABLE, HOLD_TIMEOUT, RIGHTS_UNREACHABLE and OUTCOME_UNKNOWN: the branch named."""
+    currency: str = ""
+    """What the balance counts; empty for plain units."""
+    is_replayed: bool = False
+    """Whether this is what the same key was told before."""
+    reservation: ReservationId | None = None
+    """What was set aside."""
+    results: tuple[Result, ...] = ()
+    """Of a batch: how each of its commands ended."""
+    statement: Statement | None = None

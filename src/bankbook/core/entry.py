@@ -3,6 +3,9 @@
 Decides the encoding, which is the same on the disk and on its way between branches, made once and
 forwarded as it is. Must not know why the decision was made. Proof: tests/core/test_entry.py.
 
+One request makes at most one entry, with a record for each of its commands; so a batch is applied
+everywhere in one step, and its idempotency key finds all its outcomes in one place.
+
 The encoding is one compact JSON object, because a person who opens the store can then read the log,
 and because the standard library encodes JSON in C, faster than a denser format in pure Python
 (docs/decisions/0002-entries-are-json.md).
@@ -11,10 +14,13 @@ and because the standard library encodes JSON in C, faster than a denser format 
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, NamedTuple
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
+from bankbook.core.outcome import Outcome
 from bankbook.core.types import (
+    BALANCE_MAX,
     BRANCHES_MAX,
     INCARNATION_MAX,
     MONEY_MAX,
@@ -22,31 +28,56 @@ from bankbook.core.types import (
     AccountId,
     BranchId,
     CustomerId,
+    EntryId,
     Incarnation,
+    Key,
     Money,
     Origin,
+    ReservationId,
     Seq,
     is_id,
+    is_key,
+    is_memo,
+    reserving_branch,
 )
 from bankbook.core.vector import VersionVector
 
-# A limit on what a peer may send as one entry. A transfer is about 400 bytes; the first entry after a restart
-# declares every log there is, at most 38 bytes for each: under 10 kB in the largest bank, and as much again
-# for earlier lives of its branches.
-ENTRY_BYTES_MAX = 24 * 1024
+# A limit on what a peer may send as one entry. A transfer is about 400 bytes; a batch of 8,192 commands
+# with the longest names is bounded to this (see bankbook.core.commands). Below gRPC's own limit for a
+# message, 4 MB, with some room for what goes around it.
+ENTRY_BYTES_MAX = 3 * 1024 * 1024
+
+# Of a refusal's sentence, as it is kept for the day when its key is sent again.
+DETAIL_CHARACTERS_MAX = 240
+
+# A reservation's end, by the wall clock: as far as the hybrid clock counts.
+EXPIRES_MS_MAX = HYBRID_TIME_MAX >> 16
 
 
-class EntryKind(StrEnum):
+class RecordKind(StrEnum):
     """What was decided."""
 
     DEPOSIT = "deposit"
     WITHDRAWAL = "withdrawal"
     TRANSFER = "transfer"
     OPENING = "opening"
+    RESERVATION = "reservation"
+    CAPTURE = "capture"
+    RELEASE = "release"
+    EXPIRY = "expiry"
+    """The branch that made a reservation found it expired."""
+    REFUSAL = "refusal"
+    """Nothing happened; kept so that the request's key tells the same whenever it is sent again."""
+    GRANT = "grant"
+    """One branch passed to another the right to take money out."""
+    FENCE = "fence"
+    """A key was sent elsewhere; from now on that branch decides its request, and this one never will."""
+    REJOINING = "rejoining"
+    """A branch whose store was lost is back; its earlier logs end where the others know them to end."""
 
 
 class Posting(NamedTuple):
-    """One leg of an entry."""
+    """One leg of a record."""
 
     account: AccountId
     amount: Money
@@ -63,6 +94,79 @@ class Opening(NamedTuple):
     """Empty where the account counts plain units."""
 
 
+class Reservation(NamedTuple):
+    """The terms on which money is set aside."""
+
+    account: AccountId
+    amount: Money
+    destination: AccountId | None
+    """Who receives what is captured; None where it leaves the bank."""
+    expires_ms: int | None
+    """Milliseconds since 1970, by the clock of the branch that made it; None where it never expires."""
+
+
+class Settlement(NamedTuple):
+    """What is no longer set aside."""
+
+    reservation: ReservationId
+    account: AccountId
+    amount: Money
+    left: Money
+    """What stays set aside; 0 where the reservation has ended."""
+
+
+class Grant(NamedTuple):
+    """Rights that one branch passed to another."""
+
+    account: AccountId
+    to: Origin
+    amount: Money
+
+
+class Verdict(NamedTuple):
+    """How a command ended, as its caller was told."""
+
+    outcome: Outcome
+    balance: Money | None = None
+    available: Money | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One command's part of an entry."""
+
+    kind: RecordKind
+    postings: tuple[Posting, ...] = ()
+    memo: str = ""
+    opening: Opening | None = None
+    reservation: Reservation | None = None
+    settlement: Settlement | None = None
+    grant: Grant | None = None
+    fence: BranchId | None = None
+    """The branch that decides the entry's key from now on."""
+    ended: tuple[EntryId, ...] = ()
+    """The last entries of earlier logs of this branch."""
+    verdict: Verdict | None = None
+    """None in what a branch decided by itself."""
+
+    @property
+    def accounts(self) -> tuple[AccountId, ...]:
+        """Every account that this record touches."""
+        found = [posting.account for posting in self.postings]
+        parts = (self.opening, self.reservation, self.settlement, self.grant)
+        found += [part.account for part in parts if part]
+        return tuple(dict.fromkeys(found))
+
+
+class Keyed(NamedTuple):
+    """An idempotency key, and what it stands for."""
+
+    key: Key
+    fingerprint: str
+    """Of the request; empty in a fence, which knows only the key."""
+
+
 class EntryDamagedError(ValueError):
     """These bytes are not an entry; the message says why."""
 
@@ -76,30 +180,38 @@ class Entry:
     clock: HybridTime
     dependencies: VersionVector
     """What the deciding branch had gained, of other origins, since its previous entry."""
-    kind: EntryKind
-    customer: CustomerId
-    postings: tuple[Posting, ...]
-    opening: Opening | None
+    customer: CustomerId | None
+    """None in what a branch decided by itself."""
+    keyed: Keyed | None
+    records: tuple[Record, ...]
     encoded: bytes
     """The entry as it is stored and sent."""
 
     @property
+    def id(self) -> EntryId:
+        """Its place in the bank."""
+        return EntryId(self.origin, self.seq)
+
+    @property
+    def postings(self) -> tuple[Posting, ...]:
+        """Every leg of every record."""
+        return tuple(chain.from_iterable(record.postings for record in self.records))
+
+    @property
     def accounts(self) -> tuple[AccountId, ...]:
         """Every account this entry touches."""
-        opened = (self.opening.account,) if self.opening else ()
-        return opened + tuple(posting.account for posting in self.postings)
+        return tuple(dict.fromkeys(chain.from_iterable(record.accounts for record in self.records)))
 
 
-def make_entry(  # noqa: PLR0913  (an entry has that many parts, and each is needed)
+def make_entry(
     *,
     origin: Origin,
     seq: Seq,
     clock: HybridTime,
     dependencies: VersionVector,
-    kind: EntryKind,
-    customer: CustomerId,
-    postings: tuple[Posting, ...] = (),
-    opening: Opening | None = None,
+    records: tuple[Record, ...],
+    customer: CustomerId | None = None,
+    keyed: Keyed | None = None,
 ) -> Entry:
     """Return a new entry, encoded."""
     fields: dict[str, object] = {
@@ -107,15 +219,29 @@ def make_entry(  # noqa: PLR0913  (an entry has that many parts, and each is nee
         "seq": seq,
         "clock": clock,
         "after": [(o.branch, o.incarnation, s) for o, s in dependencies],
-        "kind": kind,
-        "customer": customer,
-        "postings": postings,
     }
-    if opening is not None:
-        fields["opening"] = opening
-    encoded = json.dumps(fields, separators=(",", ":")).encode()
-    assert len(encoded) <= ENTRY_BYTES_MAX, "a command's bounds keep its entry below ENTRY_BYTES_MAX"
-    return Entry(origin, seq, clock, dependencies, kind, customer, postings, opening, encoded)
+    if customer is not None:
+        fields["customer"] = customer
+    if keyed is not None:
+        fields["key"] = keyed
+    fields["records"] = [_encode_record(record) for record in records]
+    encoded = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(encoded) <= ENTRY_BYTES_MAX, "a request's bounds keep its entry below ENTRY_BYTES_MAX"
+    return Entry(origin, seq, clock, dependencies, customer, keyed, records, encoded)
+
+
+def _encode_record(record: Record) -> dict[str, object]:
+    fields: dict[str, object] = {"kind": record.kind}
+    for name in ("postings", "memo", "opening", "reservation", "settlement", "grant", "fence"):
+        value = getattr(record, name)
+        if value:
+            fields[name] = value
+    if record.ended:
+        fields["ended"] = [(o.branch, o.incarnation, s) for o, s in record.ended]
+    if record.verdict is not None:
+        outcome, balance, available, detail = record.verdict
+        fields["verdict"] = (outcome.name, balance, available, detail)
+    return fields
 
 
 def decode_entry(encoded: bytes) -> Entry:
@@ -129,30 +255,58 @@ def decode_entry(encoded: bytes) -> Entry:
         # UTF-8 only: json.loads would take UTF-16 from a peer, which no store could keep as text.
         fields = json.loads(encoded.decode())
         entry = Entry(
-            origin=_origin(fields["origin"]),
-            seq=Seq(_integer(fields["seq"], 1, SEQ_MAX)),
+            origin=_origin(*fields["origin"]),
+            seq=_seq(fields["seq"]),
             clock=HybridTime(_integer(fields["clock"], 0, HYBRID_TIME_MAX)),
-            dependencies=VersionVector(
-                (_origin((branch, incarnation)), Seq(_integer(seq, 1, SEQ_MAX)))
-                for branch, incarnation, seq in _list(fields["after"])
-            ),
-            kind=EntryKind(fields["kind"]),
-            customer=CustomerId(_text(fields["customer"])),
-            postings=tuple(_posting(*leg) for leg in _list(fields["postings"])),
-            opening=_opening(*fields["opening"]) if "opening" in fields else None,
+            dependencies=VersionVector(_entry_id(*component) for component in _list(fields["after"])),
+            customer=CustomerId(_id(fields["customer"])) if "customer" in fields else None,
+            keyed=_keyed(*fields["key"]) if "key" in fields else None,
+            records=tuple(_decode_record(record) for record in _list(fields["records"])),
             encoded=encoded,
         )
     except EntryDamagedError:
         raise
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise EntryDamagedError(f"not an entry: {error!r}") from error
-    if (
-        not entry.accounts
-        or entry.dependencies[entry.origin]
-        or (entry.kind == "opening") != bool(entry.opening)
-    ):
-        raise EntryDamagedError("an entry touches an account, and does not depend on its own log")
+    if not entry.records or entry.dependencies[entry.origin]:
+        raise EntryDamagedError("an entry has a record, and does not depend on its own log")
     return entry
+
+
+_PARTS = {
+    # What a record of each kind must have, and of these parts may have no other.
+    RecordKind.DEPOSIT: {"postings"},
+    RecordKind.WITHDRAWAL: {"postings"},
+    RecordKind.TRANSFER: {"postings"},
+    RecordKind.OPENING: {"opening"},
+    RecordKind.RESERVATION: {"reservation"},
+    RecordKind.CAPTURE: {"postings", "settlement"},
+    RecordKind.RELEASE: {"settlement"},
+    RecordKind.EXPIRY: {"settlement"},
+    RecordKind.REFUSAL: set[str](),
+    RecordKind.GRANT: {"grant"},
+    RecordKind.FENCE: {"fence"},
+    RecordKind.REJOINING: {"ended"},
+}
+_ALL_PARTS = {"postings", "opening", "reservation", "settlement", "grant", "fence", "ended"}
+
+
+def _decode_record(fields: dict[str, Any]) -> Record:
+    kind = RecordKind(fields["kind"])
+    if _ALL_PARTS.intersection(fields) != _PARTS[kind]:
+        raise EntryDamagedError(f"a record of kind {kind} has {sorted(_PARTS[kind])}, not {sorted(fields)}")
+    return Record(
+        kind=kind,
+        postings=tuple(_posting(*leg) for leg in _list(fields.get("postings", []))),
+        memo=_memo(fields.get("memo", "")),
+        opening=_opening(*fields["opening"]) if "opening" in fields else None,
+        reservation=_reservation(*fields["reservation"]) if "reservation" in fields else None,
+        settlement=_settlement(*fields["settlement"]) if "settlement" in fields else None,
+        grant=_grant(*fields["grant"]) if "grant" in fields else None,
+        fence=_branch(fields["fence"]) if "fence" in fields else None,
+        ended=tuple(_entry_id(*component) for component in _list(fields.get("ended", []))),
+        verdict=_verdict(*fields["verdict"]) if "verdict" in fields else None,
+    )
 
 
 def _integer(value: Any, low: int, high: int) -> int:
@@ -167,25 +321,80 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _text(value: Any) -> str:
+def _id(value: Any) -> str:
     if not isinstance(value, str) or not is_id(value):
         raise EntryDamagedError(f"expected an id, found {value!r}")
     return value
 
 
-def _origin(value: Any) -> Origin:
-    branch, incarnation = value
-    return Origin(
-        BranchId(_integer(branch, 1, BRANCHES_MAX)), Incarnation(_integer(incarnation, 1, INCARNATION_MAX))
-    )
+def _memo(value: Any) -> str:
+    if not isinstance(value, str) or not is_memo(value):
+        raise EntryDamagedError(f"expected a memo, found {value!r}")
+    return value
+
+
+def _branch(value: Any) -> BranchId:
+    return BranchId(_integer(value, 1, BRANCHES_MAX))
+
+
+def _seq(value: Any) -> Seq:
+    return Seq(_integer(value, 1, SEQ_MAX))
+
+
+def _origin(branch: Any, incarnation: Any) -> Origin:
+    return Origin(_branch(branch), Incarnation(_integer(incarnation, 1, INCARNATION_MAX)))
+
+
+def _entry_id(branch: Any, incarnation: Any, seq: Any) -> EntryId:
+    return EntryId(_origin(branch, incarnation), _seq(seq))
+
+
+def _account(value: Any) -> AccountId:
+    return AccountId(_id(value))
+
+
+def _money(value: Any, low: int = 0) -> Money:
+    return Money(_integer(value, low, MONEY_MAX))
+
+
+def _balance(value: Any) -> Money | None:
+    return None if value is None else Money(_integer(value, -BALANCE_MAX, BALANCE_MAX))
+
+
+def _keyed(key: Any, fingerprint: Any) -> Keyed:
+    if not isinstance(key, str) or not is_key(key):
+        raise EntryDamagedError(f"expected a key, found {key!r}")
+    return Keyed(Key(key), fingerprint and _id(fingerprint))
 
 
 def _posting(account: Any, amount: Any) -> Posting:
-    return Posting(AccountId(_text(account)), Money(_integer(amount, -MONEY_MAX, MONEY_MAX)))
+    return Posting(_account(account), _money(amount, -MONEY_MAX))
 
 
 def _opening(account: Any, floor: Any, currency: Any) -> Opening:
     if not isinstance(currency, str) or (currency and not is_id(currency)):
         raise EntryDamagedError(f"expected a currency, found {currency!r}")
     lowest = None if floor is None else Money(_integer(floor, -MONEY_MAX, 0))
-    return Opening(AccountId(_text(account)), lowest, currency)
+    return Opening(_account(account), lowest, currency)
+
+
+def _reservation(account: Any, amount: Any, destination: Any, expires_ms: Any) -> Reservation:
+    to = None if destination is None else _account(destination)
+    end = None if expires_ms is None else _integer(expires_ms, 0, EXPIRES_MS_MAX)
+    return Reservation(_account(account), _money(amount), to, end)
+
+
+def _settlement(reservation: Any, account: Any, amount: Any, left: Any) -> Settlement:
+    if not isinstance(reservation, str) or reserving_branch(ReservationId(reservation)) is None:
+        raise EntryDamagedError(f"expected a reservation, found {reservation!r}")
+    return Settlement(ReservationId(reservation), _account(account), _money(amount), _money(left))
+
+
+def _grant(account: Any, to: Any, amount: Any) -> Grant:
+    return Grant(_account(account), _origin(*to), _money(amount, 1))
+
+
+def _verdict(outcome: Any, balance: Any, available: Any, detail: Any) -> Verdict:
+    if not isinstance(detail, str) or len(detail) > DETAIL_CHARACTERS_MAX:
+        raise EntryDamagedError(f"expected a sentence, found {detail!r}")
+    return Verdict(Outcome[outcome], _balance(balance), _balance(available), detail)

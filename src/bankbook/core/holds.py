@@ -8,11 +8,12 @@ request asks for. Proof: tests/core/test_holds.py.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from bankbook.core.commands import Request, RequestId
-from bankbook.core.types import BranchId, Origin, Seq
-from bankbook.core.vector import Gap, VersionVector
+from bankbook.core.clock import HybridTime
+from bankbook.core.commands import Reply, Request, RequestId
+from bankbook.core.types import AccountId, BranchId, EntryId, Origin, Seq
+from bankbook.core.vector import NOTHING, Gap, VersionVector
 
 Waiter = TypeVar("Waiter")
 
@@ -66,6 +67,13 @@ class Watchers(Generic[Waiter]):
         self._clear_at = max(2 * self._size, _CLEAR_AT_LEAST)
 
 
+class Decided(NamedTuple):
+    """An answer, and the entry that has to be on other branches' disks before it is given."""
+
+    reply: Reply
+    entry: EntryId
+
+
 @dataclass(slots=True, eq=False)
 class Held:
     """One request that is held."""
@@ -73,16 +81,32 @@ class Held:
     request: Request
     since_us: int
     deadline_us: int
-    needs: VersionVector
-    """What the branch must dominate; grows as other branches answer."""
-    first_question: int = 0
+    first_question: int
     """The number of the first question to another branch that was asked after this request came."""
+    needs: VersionVector = NOTHING
+    """What the branch must dominate; grows as other branches answer."""
+    is_admitted: bool = False
+    """Whether `needs` has what the session and the freshness ask for."""
     unanswered: set[BranchId] = field(default_factory=set)
     """The branches whose answer is awaited still."""
     asked: int = 0
     """How many branches were asked."""
     question: int | None = None
     """The number of the question they were asked."""
+    owner: BranchId | None = None
+    """The branch that was asked what became of the key, or to decide instead of this one."""
+    is_forwarded: bool = False
+    """Whether another branch decides instead of this one."""
+    heard: set[AccountId] = field(default_factory=set)
+    """The accounts of which everything is known here that was acknowledged before the request came."""
+    short_of: set[AccountId] = field(default_factory=set)
+    """The accounts to which it lacks rights."""
+    short_since: HybridTime | None = None
+    """Since when it lacks rights; None where it never did."""
+    is_final: bool = False
+    """Whether its time is over, and it is to be decided as things stand."""
+    decided: "Decided | None" = None
+    """How it ended, where only other branches' disks are waited for."""
     awaited: dict[Origin, Gap] = field(default_factory=dict)
     """Every gap this request was held for, as it was when first seen."""
 

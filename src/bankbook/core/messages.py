@@ -1,14 +1,18 @@
 """What branches say to each other.
 
 Decides nothing. Every message may be lost, doubled or overtaken; the machine is right all the same.
-A subscriber opens a stream to a publisher; the first four messages travel up that stream, the other two
-come down it. Proof: tests/core/test_replication.py.
+A subscriber opens a stream to a publisher; `ToPublisher` travels up that stream, `ToSubscriber`
+comes down it. Proof: tests/core/test_replication.py.
 """
 
 from dataclasses import dataclass, field
 
+from bankbook.core.clock import HybridTime
+from bankbook.core.commands import Command
 from bankbook.core.entry import Entry
-from bankbook.core.types import AccountId, BranchId, Origin, Seq
+from bankbook.core.outcome import Outcome
+from bankbook.core.token import Token
+from bankbook.core.types import AccountId, BranchId, CustomerId, EntryId, Key, Money, Origin, Seq
 from bankbook.core.vector import VersionVector
 
 
@@ -31,15 +35,53 @@ class Unsubscribe:
 class Acknowledge:
     """I have these on my disk: they survive my crash."""
 
+    origin: Origin
+    """Whose disk: a new life of a branch must not be credited with what an earlier one had."""
     applied: VersionVector
 
 
 @dataclass(frozen=True, slots=True)
 class AskHead:
-    """Tell me your own log's last seq, and your own last entry for `account` if one is named."""
+    """Tell me your own log's last seq, and your own last entry for `account` if one is named.
+
+    Answered with a Head, after a grant where rights are wanted and there are any to give.
+    """
 
     question: int
     account: AccountId | None = None
+    wanted: Money = Money(0)
+    """The rights to take out of `account` that I would like to have from you."""
+    since: HybridTime = HybridTime(0)
+    """Since when I lack them: where we both do, the one who asked first comes first."""
+    is_joining: bool = False
+    """Whether I ask because my store is new: answered also by a branch whose own is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskKey:
+    """What became of this idempotency key? If nothing, never let it take effect at your branch: I will.
+
+    Answered with an Answer that names the entry which decided or fenced it.
+    """
+
+    question: int
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Carry this out for me: you alone decide it. It has a key, so it may be sent again.
+
+    Answered with an Answer.
+    """
+
+    question: int
+    customer: CustomerId
+    command: Command
+    key: Key
+    token: Token
+    wait_us: int
+    """How long I wait for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +107,26 @@ class Head:
     """All that the answering branch has on its disk."""
 
 
-Message = Subscribe | Unsubscribe | Acknowledge | AskHead | Entries | Head
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to an AskKey or a Forward."""
+
+    question: int
+    entry: EntryId | None
+    """Once you have this entry, you know of the key what I know; None where nothing was decided."""
+    outcome: Outcome = Outcome.OK
+    """Where nothing was decided: why."""
+    detail: str = ""
+    branch: BranchId | None = None
+
+
+ToPublisher = Subscribe | Unsubscribe | Acknowledge | AskHead | AskKey | Forward
+"""What goes up a stream, from the subscriber to the publisher."""
+
+ToSubscriber = Entries | Head | Answer
+"""What comes down a stream."""
+
+Message = ToPublisher | ToSubscriber
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +151,13 @@ class Disconnected:
     """Input: my stream to another branch is down."""
 
     branch: BranchId
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriberHere:
+    """Input: another branch's stream to me is up; who greeted there."""
+
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)

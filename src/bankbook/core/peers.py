@@ -21,6 +21,8 @@ class Peer:
     """When anything last came down the stream from there, or when it came up."""
     origin: Origin | None = None
     """Its present incarnation; None until it has greeted once."""
+    link: Origin | None = None
+    """Who greeted at the other end of the stream from there; None where it is down."""
     applied: VersionVector = NOTHING
     """What it is known to have on its disk. Never ahead of the truth."""
     head: Seq = Seq(0)
@@ -58,7 +60,12 @@ class Peers:
     def connect(self, branch: BranchId, origin: Origin, now_us: int) -> None:
         """Note that the stream from `branch` is up, and who greeted there."""
         peer = self._peers[branch]
-        peer.is_connected, peer.heard_us = True, now_us
+        peer.is_connected, peer.heard_us, peer.link = True, now_us, origin
+        self.greet(branch, origin)
+
+    def greet(self, branch: BranchId, origin: Origin) -> None:
+        """Note which life of its store `branch` is in."""
+        peer = self._peers[branch]
         if peer.origin != origin:
             peer.begin_life(origin)
             self._everywhere = None
@@ -69,6 +76,10 @@ class Peers:
         if not peer.applied.dominates(applied):
             peer.applied = peer.applied.merge(applied)
             self._everywhere = None
+
+    def having(self, origin: Origin, seq: Seq) -> int:
+        """Return how many other branches are known to have an entry on their disk."""
+        return sum(peer.applied[origin] >= seq for peer in self)
 
     def connected(self) -> list[BranchId]:
         """Return the branches whose stream is up."""

@@ -4,14 +4,25 @@ Decides the shapes. Must not know how anything is stored. Proof: tests/store/tes
 holds every store to this page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry
-from bankbook.core.types import AccountId, BranchId, Money, Origin, Seq
+from bankbook.core.entry import Entry, Reservation
+from bankbook.core.types import (
+    BALANCE_MAX,
+    AccountId,
+    BranchId,
+    EntryId,
+    Key,
+    Money,
+    Origin,
+    ReservationId,
+    Seq,
+)
 from bankbook.core.vector import VersionVector
 
 
@@ -22,6 +33,77 @@ class Account(NamedTuple):
     floor: Money | None = Money(0)
     """None where there is no floor."""
     currency: str = ""
+    reserved: Money = Money(0)
+    """What is set aside for reservations that are open."""
+
+    @property
+    def available(self) -> Money | None:
+        """What can still be taken out, the credit line included; None where there is no floor."""
+        if self.floor is None:
+            return None
+        return min(Money(self.balance - self.floor - self.reserved), BALANCE_MAX)
+
+
+class Holding(NamedTuple):
+    """What one log did to one account."""
+
+    last_seq: Seq = Seq(0)
+    """Its last entry that touched the account."""
+    rights: Money = Money(0)
+    """By how much it changed the rights of its branch: below 0 where it used up more than it brought."""
+
+
+class KeyRecord(NamedTuple):
+    """What is known of one idempotency key."""
+
+    fingerprint: str
+    """Of the request it stands for; empty where only a fence is known."""
+    entry: EntryId
+    """The entry that decided it, or fenced it."""
+    clock: HybridTime
+    """That entry's clock: old keys are forgotten by it."""
+    moved_to: BranchId | None = None
+    """The branch that decides it, where it is fenced; None where it is decided."""
+
+
+class ReservationState(StrEnum):
+    """How far a reservation is."""
+
+    OPEN = "open"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class ReservationRecord(NamedTuple):
+    """One reservation."""
+
+    terms: Reservation
+    left: Money
+    """What is set aside still; 0 unless it is open."""
+    state: ReservationState
+
+
+class Position(NamedTuple):
+    """The place of one posting in an account's statement: the same order at every branch."""
+
+    clock: HybridTime
+    origin: Origin
+    seq: Seq
+    leg: int
+    """Its number, from 0, among all postings of its entry."""
+
+    @property
+    def entry(self) -> EntryId:
+        """The entry that it stands in."""
+        return EntryId(self.origin, self.seq)
+
+
+class StatedPosting(NamedTuple):
+    """One posting, as a statement lists it."""
+
+    position: Position
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +136,27 @@ class Changes:
     """What one step persists, all or nothing, in one transaction."""
 
     entries: list[Entry] = field(default_factory=list)
-    """In the order in which they were applied; each at its origin's next seq."""
+    """In the order in which they were applied; each at its origin's next seq. The store also keeps their
+    postings, for statements."""
     accounts: dict[AccountId, Account] = field(default_factory=dict)
     """The new state of every account that an entry touched."""
-    last_writes: dict[AccountId, dict[Origin, Seq]] = field(default_factory=dict)
-    """The new components of the write set of every account that an entry touched."""
+    holdings: dict[AccountId, dict[Origin, Holding]] = field(default_factory=dict)
+    """The new holdings of every account that an entry touched, of the logs that touched it."""
+    keys: dict[Key, KeyRecord] = field(default_factory=dict)
+    """The keys that entries decided or fenced."""
+    reservations: dict[ReservationId, ReservationRecord] = field(default_factory=dict)
+    """The new state of every reservation that an entry touched."""
+    ended: dict[Origin, Seq] = field(default_factory=dict)
+    """Logs that end for ever, and where."""
+    has_joined: bool = False
+    """Whether this branch knows from now on all that the others knew when its store was new."""
+    forget_keys_before: HybridTime | None = None
+    """Where given, keys of an older clock are forgotten."""
     clock: HybridTime = HybridTime(0)
     """The hybrid clock's last reading."""
 
     def __bool__(self) -> bool:
-        return bool(self.entries)
+        return bool(self.entries) or self.has_joined or self.forget_keys_before is not None
 
 
 class Reader(Protocol):
@@ -77,18 +170,44 @@ class Reader(Protocol):
         """Return the hybrid clock's last reading; 0 in a new store."""
         ...
 
+    def has_joined(self) -> bool:
+        """Return whether this branch ever knew all that the others knew; False in a new store."""
+        ...
+
+    def ended(self) -> Mapping[Origin, Seq]:
+        """Return the logs that end for ever, and where."""
+        ...
+
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
         ...
 
-    def write_set(self, account: AccountId) -> VersionVector:
-        """Return the last entry of each origin that touched the account."""
+    def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
+        """Return what each log did to the account; of every log that touched it, and of no other."""
         ...
 
-    def last_write(self, account: AccountId, origin: Origin) -> Seq:
-        """Return the component of the write set for one origin; 0 where there is none."""
+    def key(self, key: Key) -> KeyRecord | None:
+        """Return what is known of a key; None where nothing is."""
+        ...
+
+    def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
+        """Return a reservation's state; None where no entry made it."""
+        ...
+
+    def expiring(self, branch: BranchId, limit: int) -> Sequence[tuple[int, ReservationId]]:
+        """Return the open reservations that `branch` made and that expire (when, which), soonest first."""
         ...
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> Sequence[Entry]:
         """Return at most `limit` entries of one log, in order, from the one behind `after`."""
+        ...
+
+    def moved_before(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings before `position`."""
+        ...
+
+    def postings(
+        self, account: AccountId, after: Position, until: HybridTime, limit: int
+    ) -> Sequence[StatedPosting]:
+        """Return at most `limit` postings behind `after` and with a clock below `until`, in their order."""
         ...

@@ -12,69 +12,60 @@ The caller's duties, in this order:
 
 Because replies wait for the commit of their own step, a read never shows what a crash could take back.
 
-Decides everything that happens at one branch. Must not know asyncio, gRPC, SQL, clocks, randomness or
-threads. Proof: tests/core/test_replica.py (single branch), tests/core/test_sessions.py (several
-branches under every order of messages), tests/core/test_replica_properties.py.
+Decides which part of the machine takes which input, and in which order a step goes. Must not know asyncio,
+gRPC, SQL, clocks, randomness or threads. Proof: tests/core/test_replica.py (single branch),
+tests/core/test_sessions.py (several branches under every order of messages),
+tests/core/test_replica_properties.py.
+
+    requests    admitted, held, carried out, answered
+    logs        entries, written and applied
+    gathering   rights, asked for and given
+    keys        what became of a request
+    joining     a new store catches up
+    expiry      reservations that ended by themselves
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bankbook.core.admission import Desk, never_decided, refusal_at_sight, stopping, why_overdue
-from bankbook.core.clock import HybridClock, Instant
-from bankbook.core.commands import (
-    Cancel,
-    Drain,
-    EntryId,
-    Level,
-    Reply,
-    Request,
-    RequestId,
-    access_of,
-    account_of,
-    accounts_of,
-)
-from bankbook.core.entry import Entry, make_entry
-from bankbook.core.freshness import Question, Questions, branches_to_ask, heads_known
-from bankbook.core.guarantees import Access, awaited_vector
-from bankbook.core.holds import Held, Holds, Watchers
-from bankbook.core.ledger import Decision, Draft, Ledger
+from bankbook.core.clock import HybridTime, Instant
+from bankbook.core.commands import Cancel, Drain, Request
+from bankbook.core.context import Context, Effects, Settings
+from bankbook.core.expiry import Expiry
+from bankbook.core.holds import Held
+from bankbook.core.joining import Joining
+from bankbook.core.keys import answer_key
+from bankbook.core.logs import Logs
 from bankbook.core.messages import (
     Acknowledge,
+    Answer,
     AskHead,
+    AskKey,
     Connected,
     Disconnected,
     Entries,
+    Forward,
     Head,
-    Message,
     Received,
     Subscribe,
     SubscriberGone,
+    SubscriberHere,
     Unsubscribe,
 )
-from bankbook.core.outcome import Outcome
-from bankbook.core.peers import Peer, Peers
+from bankbook.core.peers import Peer
 from bankbook.core.ports import Changes, Identity, Reader
-from bankbook.core.replication import Inbox, Outbox, Subscriptions
-from bankbook.core.token import Token
-from bankbook.core.types import BranchId, Origin, Seq
+from bankbook.core.replication import Outbox, Subscriptions
+from bankbook.core.requests import Requests
+from bankbook.core.types import BranchId, Origin
 from bankbook.core.vector import VersionVector
 
+__all__ = ["Effects", "Input", "Replica", "Settings", "Status"]
 
-class Settings(NamedTuple):
-    """The bounds of one replica. Times are in microseconds."""
+# Old keys are forgotten every hour, some thousands at a time.
+_FORGET_EVERY_US = 3600 * 1_000_000
 
-    hold_limit_us: int = 30_000_000
-    """No request is held longer, whatever its deadline."""
-    held_max: int = 100_000
-    """About 200 MB of requests; beyond it a request that would have to wait is refused."""
-    heartbeat_us: int = 1_000_000
-    """How often the others are asked for their head. BOUNDED requests ask on their own if need be."""
-    silence_us: int = 3_500_000
-    """A branch that said nothing for so long counts as unreachable: three heartbeats and some slack."""
-    resend_us: int = 5_000_000
-    """A log that should have moved and has not for so long is asked for again. Above any link's delay."""
+# While a store is new, of the questions of each other branch. They come again.
+_POSTPONED_QUESTIONS_MAX = 10_000
 
 
 class Status(NamedTuple):
@@ -87,105 +78,112 @@ class Status(NamedTuple):
     inbox: int
     peers: tuple[Peer, ...]
     sources: dict[Origin, BranchId]
+    catching_up_on: tuple[BranchId, ...] | None
+    """Where the store is new: which branches have not said yet what they have. None where it has joined."""
 
 
-@dataclass(slots=True)
-class Effects:
-    """What the caller has to do; the order matters (see the module)."""
-
-    changes: Changes
-    """To be durable before anything else happens."""
-    replies: list[Reply] = field(default_factory=list)
-    """To be released once `changes` are durable."""
-    messages: list[tuple[BranchId, Message]] = field(default_factory=list)
-    """To be sent once `changes` are durable; each may be lost."""
-    wake_at_us: int = 0
-    """When to call `step` again if nothing comes in before."""
-
-
-Input = Request | Cancel | Drain | Received | Connected | Disconnected | SubscriberGone
-
-_Waiter = Origin | RequestId
-"""What waits for an entry: a log whose next entry depends on it, or a held request."""
+Input = Request | Cancel | Drain | Received | Connected | Disconnected | SubscriberHere | SubscriberGone
 
 
 class Replica:
     """One branch. Everything durable is in the store behind `reader`; the rest is rebuilt from it."""
 
     def __init__(
-        self, identity: Identity, reader: Reader, settings: Settings, now: Instant, first_question: int
+        self,
+        identity: Identity,
+        reader: Reader,
+        settings: Settings,
+        now: Instant,
+        first_question: int,
+        quiet_until_us: int = 0,
     ) -> None:
         """Start from the store's last commit.
 
         `first_question` numbers this life's questions to other branches: any number that no earlier
-        life of this branch came near, such as a random one of 48 bits.
+        life of this branch came near, such as a random one of 48 bits. Until `quiet_until_us` the branch
+        writes nothing that no customer asked for.
         """
-        self._origin = identity.origin
-        self._branches = identity.genesis.branches
-        self._settings = settings
-        self._now = now
-        self._applied = reader.applied()
-        self._clock = HybridClock(reader.clock())
-        self._ledger = Ledger(reader, identity.genesis, identity.origin.branch)
-        self._declared = VersionVector([(self._origin, self._applied[self._origin])])
-        """What the own log is known to have declared: the base of the next entry's dependencies. After a
-        start nothing is, so the first entry declares all there is."""
-        self._peers = Peers(branch for branch in self._branches if branch != identity.origin.branch)
-        self._questions = Questions(first_question)
-        self._holds = Holds()
-        self._watchers: Watchers[_Waiter] = Watchers(self._is_waiting)
-        self._blocked: set[Origin] = set()
-        """The logs whose next entry is here and watches for one that it depends on."""
-        self._inbox = Inbox()
+        context = Context(identity, reader, settings, now, first_question, quiet_until_us)
+        self._context = context
+        self._logs = Logs(context)
+        self._requests = Requests(context, self._logs)
+        self._gatherings = self._requests.gatherings
+        self._expiry = Expiry(context, self._logs)
+        self._joining = Joining(context, self._logs, self._on_joined)
         self._outbox = Outbox()
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
-        self._heartbeat_at_us = now.monotonic_us
-        self._drain_deadline_us: int | None = None
+        self._postponed: list[tuple[BranchId, AskHead | AskKey | Forward]] = []
+        """Questions that can be answered only once this branch has joined."""
+        self._heartbeat_at_us = self._forget_at_us = now.monotonic_us
         self._drain_since_us = now.monotonic_us
-        self._effects = Effects(Changes())
+        self._has_begun = False
+        self._logs.on_applied = [
+            self._gatherings.on_applied,
+            self._expiry.on_applied,
+            self._requests.on_applied,
+        ]
+        self._logs.wake = {
+            int: self._requests.wake,
+            str: self._gatherings.wake,
+            type(None): self._joining.wake,
+        }
+        self._logs.is_waiting = {
+            int: self._requests.is_waiting,
+            str: self._gatherings.is_waiting,
+            type(None): self._joining.is_waiting,
+        }
         self._handlers: dict[type, Callable[..., None]] = {
-            Request: self._on_request,
-            Cancel: self._on_cancel,
+            Request: self._requests.on_request,
+            Cancel: self._requests.on_cancel,
             Drain: self._on_drain,
             Received: self._on_received,
             Connected: self._on_connected,
             Disconnected: self._on_disconnected,
-            SubscriberGone: lambda gone: self._outbox.drop(gone.branch),
+            SubscriberHere: self._on_subscriber_here,
+            SubscriberGone: self._on_subscriber_gone,
             Subscribe: self._outbox.subscribe,
             Unsubscribe: lambda sender, message: self._outbox.unsubscribe(sender, message.origin),
             Acknowledge: self._on_acknowledge,
             AskHead: self._on_ask_head,
-            Entries: self._on_entries,
+            AskKey: self._on_ask_key,
+            Forward: self._on_forward,
+            Entries: lambda _, message: self._logs.offer(message),
             Head: self._on_head,
+            Answer: self._on_answer,
         }
 
     def step(self, inputs: Iterable[Input], now: Instant) -> Effects:
         """Take in `inputs`, in order, and return what is to be done about them."""
-        assert now.monotonic_us >= self._now.monotonic_us, "a monotonic clock does not run backwards"
-        self._now = now
-        self._effects = Effects(Changes())
-        before = self._applied
+        context = self._context
+        assert now.monotonic_us >= context.now_us, "a monotonic clock does not run backwards"
+        context.now = now
+        context.effects = Effects(Changes())
+        before = context.applied
+        self._begin_step()
         for each in inputs:
             self._handlers[type(each)](each)
-        self._expire()
+        self._requests.expire()
         if now.monotonic_us >= self._heartbeat_at_us:
             self._heartbeat()
+        self._gatherings.settle()
         self._acknowledge(before)
-        self._effects.messages.extend(self._outbox.due(self._ledger, self._applied))
-        self._effects.changes = self._ledger.take_changes(self._clock.last)
-        self._effects.wake_at_us = self._next_wake_us()
-        return self._effects
+        context.effects.messages.extend(self._outbox.due(context.state, context.applied))
+        context.effects.changes = context.state.take_changes(context.clock.last)
+        context.effects.wake_at_us = self._next_wake_us()
+        return context.effects
 
     def status(self) -> Status:
         """Return what this branch knows, as of the last step."""
+        context = self._context
         return Status(
-            self._origin,
-            self._applied,
-            self._peers.stable(self._applied),
-            tuple(self._holds),
-            len(self._inbox),
-            tuple(self._peers),
+            context.origin,
+            context.applied,
+            context.peers.stable(context.applied),
+            tuple(self._requests.holds),
+            len(self._logs),
+            tuple(context.peers),
             self._subscriptions.sources(),
+            None if context.has_joined else tuple(sorted(self._joining.unanswered)),
         )
 
     def is_drained(self) -> bool:
@@ -194,312 +192,166 @@ class Replica:
         So that a whole bank can stop at once: if whoever decided nothing left first, nobody would be there
         to take what the others did decide.
         """
-        return not self._holds and all(self._is_even_with(peer) for peer in self._reachable())
+        is_idle = not self._requests.holds
+        return is_idle and all(self._is_even_with(peer) for peer in self._context.reachable())
 
     def _is_even_with(self, peer: Peer) -> bool:
+        context = self._context
         was_asked = peer.head_asked_us is not None and peer.head_asked_us >= self._drain_since_us
-        has_ours = peer.applied[self._origin] >= self._applied[self._origin]
-        return was_asked and has_ours and self._applied.dominates(peer.applied)
+        has_ours = peer.applied[context.origin] >= context.applied[context.origin]
+        return was_asked and has_ours and context.applied.dominates(peer.applied)
 
-    # Requests: admitted, held or carried out, answered.
+    def _begin_step(self) -> None:
+        """Do what needs the store as it is committed, before anything of this step is on top of it."""
+        self._requests.begin_step()
+        self._expiry.begin_step()
+        self._gatherings.end_pauses()
+        if not self._has_begun:
+            self._has_begun = True
+            self._joining.begin()
 
-    def _on_request(self, request: Request) -> None:
-        refusal = refusal_at_sight(request, self._desk())
-        if refusal is not None:
-            self._answer(request, refusal)
-            return
-        held = Held(
-            request,
-            since_us=self._now.monotonic_us,
-            deadline_us=min(request.deadline_us, self._now.monotonic_us + self._settings.hold_limit_us),
-            needs=self._needs(request),
-            first_question=self._questions.next,
-            unanswered=branches_to_ask(request.freshness, self._peers, self._now.monotonic_us),
-        )
-        if held.unanswered or not self._applied.dominates(held.needs):
-            self._hold(held)
-        else:
-            self._carry_out(held)
-
-    def _desk(self) -> Desk:
-        is_draining = self._drain_deadline_us is not None
-        return Desk(self._origin, self._branches, self._applied, is_draining)
-
-    def _needs(self, request: Request) -> VersionVector:
-        access = access_of(request.command)
-        if request.freshness.level is Level.LOCAL:
-            # LOCAL says what may be read. What is written stays in its order, or every branch would
-            # show it before what its session wrote or read first.
-            access &= Access.WRITE
-        session = awaited_vector(request.token, request.guarantees, access)
-        return session.merge(heads_known(request.freshness, self._peers, self._now.monotonic_us))
-
-    def _hold(self, held: Held) -> None:
-        if len(self._holds) >= self._settings.held_max:
-            detail = f"branch {self._origin.branch} holds {len(self._holds)} requests, which is all it may"
-            self._answer(held.request, Decision(Outcome.TOO_MANY_HELD, detail))
-            return
-        held.note(self._applied)
-        self._holds.add(held)
-        if held.unanswered:
-            self._ask(held)
-        else:
-            self._wait_or_carry_out(held)
-
-    def _ask(self, held: Held) -> None:
-        account = account_of(held.request.command) if held.request.freshness.level is Level.LATEST else None
-        question = Question(account, self._now.monotonic_us, held.request.id, set(held.unanswered))
-        message = self._questions.ask(question)
-        held.question = message.question
-        held.asked = len(held.unanswered)
-        for branch in sorted(held.unanswered):
-            self._send(branch, message)
-
-    def _wait_or_carry_out(self, held: Held) -> None:
-        if held.unanswered:
-            return
-        gap = self._applied.first_gap(held.needs)
-        if gap is not None:
-            held.note(self._applied)
-            self._watchers.watch(gap, held.request.id)
-        else:
-            self._end_hold(held)
-            self._carry_out(held)
-
-    def _carry_out(self, held: Held) -> None:
-        request = held.request
-        decision = self._ledger.decide(request.command, request.balance_max)
-        entry = self._write(request, decision.draft) if decision.draft is not None else None
-        self._answer(request, decision, held, entry, self._token_after(request, entry))
-
-    def _token_after(self, request: Request, entry: Entry | None) -> Token:
-        # A refusal is a read too: "the account is open already" must not be followed by "no such account".
-        read, write = request.token.read, request.token.write
-        for account in accounts_of(request.command):
-            read = read.merge(self._ledger.write_set(account))
-        return Token(read, write if entry is None else write.raised(entry.origin, entry.seq))
-
-    def _write(self, request: Request, draft: Draft) -> Entry:
-        entry = make_entry(
-            origin=self._origin,
-            seq=Seq(self._applied[self._origin] + 1),
-            clock=self._clock.tick(self._now.wall_us),
-            dependencies=self._applied.beyond(self._declared),
-            kind=draft.kind,
-            customer=request.customer,
-            postings=draft.postings,
-            opening=draft.opening,
-        )
-        for freed in self._apply(entry):
-            self._advance(freed)
-        self._declared = self._declared.merge(entry.dependencies).raised(entry.origin, entry.seq)
-        return entry
-
-    def _answer(
-        self,
-        request: Request,
-        decision: Decision,
-        held: Held | None = None,
-        entry: Entry | None = None,
-        token: Token | None = None,
-    ) -> None:
-        self._effects.replies.append(
-            Reply(
-                request=request.id,
-                outcome=decision.outcome,
-                token=(token or request.token).beyond(self._peers.stable(self._applied)),
-                detail=decision.detail,
-                balance=decision.balance,
-                entry=EntryId(entry.origin, entry.seq) if entry is not None else None,
-                held_us=self._now.monotonic_us - held.since_us if held is not None else 0,
-                asked=held.asked if held is not None else 0,
-                awaited=tuple(held.awaited[origin] for origin in sorted(held.awaited)) if held else (),
-                branch=decision.branch,
-            )
-        )
-
-    def _end_hold(self, held: Held) -> None:
-        self._holds.end(held.request.id)
-        if held.question is not None:
-            self._questions.forget(held.question)
-
-    def _on_cancel(self, cancel: Cancel) -> None:
-        held = self._holds.get(cancel.request)
-        if held is not None:
-            self._end_hold(held)
+    def _on_joined(self) -> None:
+        postponed, self._postponed = self._postponed, []
+        for sender, question in postponed:
+            self._handlers[type(question)](sender, question)
+        self._requests.wake_all()
 
     def _on_drain(self, drain: Drain) -> None:
-        self._drain_deadline_us = drain.deadline_us
-        self._drain_since_us = self._heartbeat_at_us = self._now.monotonic_us
-        self._holds.shorten(drain.deadline_us)
+        self._drain_since_us = self._heartbeat_at_us = self._context.now_us
+        self._requests.on_drain(drain)
 
-    def _expire(self) -> None:
-        for held in self._holds.overdue(self._now.monotonic_us):
-            self._end_hold(held)
-            self._answer(held.request, self._why_overdue(held), held)
-
-    def _why_overdue(self, held: Held) -> Decision:
-        if self._drain_deadline_us is not None and self._now.monotonic_us >= self._drain_deadline_us:
-            return stopping(self._origin.branch)
-        if not held.unanswered:
-            held.awaited = {gap.origin: gap for gap in self._applied.behind(held.needs)}
-        return why_overdue(held, self._desk())
-
-    # Entries: in from the other branches, applied once what they depend on is here.
+    # Messages of the other branches.
 
     def _on_received(self, received: Received) -> None:
-        assert received.sender in self._peers, f"this bank has no branch {received.sender}"
-        if isinstance(received.message, Entries | Head):
+        context, message = self._context, received.message
+        assert received.sender in context.peers, f"this bank has no branch {received.sender}"
+        if isinstance(message, Entries | Head | Answer):
+            peer = context.peers[received.sender]
+            if peer.link != peer.origin:
+                return  # an earlier life of its store had sent it, which is known to be over
             # What comes up the other stream says nothing of whether this one still carries entries.
-            self._peers[received.sender].heard_us = self._now.monotonic_us
-        self._handlers[type(received.message)](received.sender, received.message)
-
-    def _on_entries(self, _sender: BranchId, message: Entries) -> None:
-        for entry in message.entries:
-            self._inbox.offer(entry, self._applied)
-        self._advance(message.origin)
-
-    def _advance(self, origin: Origin) -> None:
-        """Apply what has become applicable of this log, and all that follows from it."""
-        ready = [origin]
-        while ready:
-            current = ready.pop()
-            if current in self._blocked:
-                continue
-            while (entry := self._inbox.next(current, self._applied)) is not None:
-                gap = self._applied.first_gap(entry.dependencies)
-                if gap is not None:
-                    self._blocked.add(current)
-                    self._watchers.watch(gap, current)
-                    break
-                self._inbox.remove(entry)
-                ready.extend(self._apply(entry))
-
-    def _apply(self, entry: Entry) -> list[Origin]:
-        """Apply one entry; return the logs that waited for it, and wake the requests that did."""
-        assert self._applied[entry.origin] == entry.seq - 1, "a log is applied without gaps"
-        self._ledger.apply(entry)
-        self._clock.observe(entry.clock)
-        self._applied = self._applied.raised(entry.origin, entry.seq)
-        freed: list[Origin] = []
-        for waiter in self._watchers.reached(entry.origin, entry.seq):
-            if isinstance(waiter, Origin):
-                self._blocked.discard(waiter)
-                freed.append(waiter)
-            else:
-                self._wake(waiter)
-        return freed
-
-    def _wake(self, request: RequestId) -> None:
-        held = self._holds.get(request)
-        if held is not None:
-            self._wait_or_carry_out(held)
-
-    def _is_waiting(self, waiter: _Waiter) -> bool:
-        return isinstance(waiter, Origin) or self._holds.get(waiter) is not None
-
-    def _acknowledge(self, before: VersionVector) -> None:
-        gained = self._applied.beyond(before)
-        if not gained:
-            return
-        sources = set(self._subscriptions.sources().values())
-        for branch in sorted(sources):
-            self._send(branch, Acknowledge(gained))
-
-    # The other branches: who is there, what they have, from whom to fetch which log.
-
-    def _on_connected(self, connected: Connected) -> None:
-        self._peers.connect(connected.branch, connected.origin, self._now.monotonic_us)
-        self._peers.learn(connected.branch, connected.applied)
-        self._subscriptions.lost(connected.branch)
-        self._plan_subscriptions()
-        self._send(connected.branch, Acknowledge(self._applied))
-        for message in self._questions.unanswered_by(connected.branch, self._now.monotonic_us):
-            self._send(connected.branch, message)
-
-    def _on_disconnected(self, disconnected: Disconnected) -> None:
-        self._peers[disconnected.branch].is_connected = False
-        self._subscriptions.lost(disconnected.branch)
-        self._plan_subscriptions()
-
-    def _on_acknowledge(self, sender: BranchId, message: Acknowledge) -> None:
-        self._outbox.acknowledge(sender, message.applied)
-        self._peers.learn(sender, message.applied)
+            peer.heard_us = context.now_us
+        self._handlers[type(message)](received.sender, message)
 
     def _on_ask_head(self, sender: BranchId, message: AskHead) -> None:
-        head = self._applied[self._origin]
-        account = message.account
-        last_write = head if account is None else self._ledger.last_write(account, self._origin)
-        self._send(sender, Head(message.question, self._origin, head, last_write, self._applied))
+        if self._context.has_joined or message.is_joining:
+            self._gatherings.answer_ask(sender, message)
+        elif message.account is not None:
+            self._postpone(sender, message)
+
+    def _on_ask_key(self, sender: BranchId, message: AskKey) -> None:
+        if self._context.has_joined:
+            answer_key(self._context, self._logs, sender, message)
+        else:
+            self._postpone(sender, message)
+
+    def _on_forward(self, sender: BranchId, message: Forward) -> None:
+        self._requests.on_forward(sender, message)
+
+    def _postpone(self, sender: BranchId, question: AskHead | AskKey) -> None:
+        if len(self._postponed) < _POSTPONED_QUESTIONS_MAX:
+            self._postponed.append((sender, question))
 
     def _on_head(self, sender: BranchId, head: Head) -> None:
-        peer = self._peers[sender]
+        context = self._context
+        peer = context.peers[sender]
         if head.origin != peer.origin:
             return  # late, from an earlier life of its store; the present one was asked anew on connecting
-        self._peers.learn(sender, head.applied)
-        question = self._questions.answer(sender, head)
+        self._learn(sender, head.applied)
+        question = context.questions.answer(sender, head)
         if question is None:
             return
         if peer.head_asked_us is None or question.asked_us >= peer.head_asked_us:
             peer.head, peer.head_asked_us = head.head, question.asked_us
-        if question.request is not None:
-            self._on_answer(question.request, sender, head)
+        if question.on_answer is not None:
+            question.on_answer(sender, head)
         else:
             # Only at heartbeats: it looks at everybody held for this log, and LATEST asks often.
-            self._refuse_what_was_never_decided(head)
+            self._requests.on_head(head)
 
-    def _on_answer(self, request: RequestId, sender: BranchId, head: Head) -> None:
-        held = self._holds.get(request)
-        if held is None:
+    def _on_answer(self, sender: BranchId, answer: Answer) -> None:
+        question = self._context.questions.answer(sender, answer)
+        if question is not None and question.on_answer is not None:
+            question.on_answer(sender, answer)
+
+    def _on_acknowledge(self, sender: BranchId, message: Acknowledge) -> None:
+        self._outbox.acknowledge(sender, message.applied)
+        if message.origin == self._context.peers[sender].origin:
+            self._learn(sender, message.applied)
+
+    def _learn(self, sender: BranchId, applied: VersionVector) -> None:
+        self._context.peers.learn(sender, applied)
+        self._requests.on_disks()
+
+    # The other branches: who is there, what they have, from whom to fetch which log.
+
+    def _on_connected(self, connected: Connected) -> None:
+        context = self._context
+        if context.state.ended(connected.origin) is not None:
+            return  # a store that was replaced by a newer one is nobody any more
+        context.peers.connect(connected.branch, connected.origin, context.now_us)
+        self._learn(connected.branch, connected.applied)
+        self._subscriptions.lost(connected.branch)
+        self._plan_subscriptions()
+        context.send(connected.branch, Acknowledge(context.origin, context.applied))
+        for message in context.questions.unanswered_by(connected.branch, context.now_us):
+            context.send(connected.branch, message)
+
+    def _on_disconnected(self, disconnected: Disconnected) -> None:
+        peer = self._context.peers[disconnected.branch]
+        peer.is_connected, peer.link = False, None
+        self._subscriptions.lost(disconnected.branch)
+        self._plan_subscriptions()
+        self._gatherings.look_for_stalls()
+
+    def _on_subscriber_here(self, here: SubscriberHere) -> None:
+        if self._context.state.ended(here.origin) is None:
+            self._context.peers.greet(here.origin.branch, here.origin)
+
+    def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
+        self._outbox.drop(gone.branch)
+        self._gatherings.forget_subscriber(gone.branch)
+
+    def _acknowledge(self, before: VersionVector) -> None:
+        gained = self._context.applied.beyond(before)
+        if not gained:
             return
-        held.unanswered.discard(sender)
-        held.needs = held.needs.raised(head.origin, head.last_write)
-        self._wait_or_carry_out(held)
-
-    def _refuse_what_was_never_decided(self, head: Head) -> None:
-        """Refuse the requests whose token names more than its origin had ever issued.
-
-        Only the token's own components count, and only tokens that were here before the question was
-        asked: a token may well name what its origin decided after it answered. The questions' numbers
-        tell which came first; a clock does not, where both came in the same microsecond.
-        """
-        for waiter in self._watchers.still_watching(head.origin):
-            held = None if isinstance(waiter, Origin) else self._holds.get(waiter)
-            if held is None or held.first_question > head.question:
-                continue
-            token = held.request.token
-            named = max(token.read[head.origin], token.write[head.origin])
-            if named > head.head:
-                self._end_hold(held)
-                self._answer(held.request, never_decided(head.origin, named, head.head), held)
+        for branch in sorted(set(self._subscriptions.sources().values())):
+            self._context.send(branch, Acknowledge(self._context.origin, gained))
 
     def _heartbeat(self) -> None:
-        now_us = self._now.monotonic_us
-        self._heartbeat_at_us = now_us + self._settings.heartbeat_us
-        connected = self._peers.connected()
+        context = self._context
+        now_us, settings = context.now_us, context.settings
+        self._heartbeat_at_us = now_us + settings.heartbeat_us
+        connected = context.peers.connected()
         if connected:
-            message = self._questions.ask(Question(None, now_us, None, set(connected)))
             for branch in connected:
-                self._send(branch, Acknowledge(self._applied))
-                self._send(branch, message)
-                for overdue in self._questions.unanswered_by(branch, now_us - self._settings.resend_us):
-                    self._send(branch, overdue)
+                context.send(branch, Acknowledge(context.origin, context.applied))
+            context.ask(connected, lambda number, _: AskHead(number), None)
+            for branch in connected:
+                for overdue in context.questions.unanswered_by(branch, now_us - settings.resend_us):
+                    context.send(branch, overdue)
         self._plan_subscriptions()
+        self._gatherings.look_for_stalls()
+        if now_us >= self._forget_at_us and not context.is_quiet:
+            self._forget_at_us = now_us + _FORGET_EVERY_US
+            before_ms = context.now_ms - settings.key_retention_us // 1000
+            context.state.forget_keys(HybridTime(max(before_ms, 0) << 16))
 
     def _plan_subscriptions(self) -> None:
-        reachable = self._reachable()
+        context = self._context
+        reachable = context.reachable()
         if reachable:
-            plan = self._subscriptions.plan(reachable, self._applied, self._blocked, self._now.monotonic_us)
+            blocked = self._logs.blocked
+            plan = self._subscriptions.plan(reachable, context.applied, blocked, context.now_us)
             for branch, message in plan:
-                self._send(branch, message)
-
-    def _reachable(self) -> list[Peer]:
-        now_us, silence_us = self._now.monotonic_us, self._settings.silence_us
-        return self._peers.reachable(now_us, silence_us)
-
-    def _send(self, branch: BranchId, message: Message) -> None:
-        self._effects.messages.append((branch, message))
+                context.send(branch, message)
 
     def _next_wake_us(self) -> int:
-        deadline = self._holds.next_deadline_us()
-        return self._heartbeat_at_us if deadline is None else min(deadline, self._heartbeat_at_us)
+        due = (
+            self._requests.next_wake_us(),
+            self._gatherings.next_wake_us(),
+            self._expiry.next_wake_us(),
+            self._heartbeat_at_us,
+        )
+        return min(each for each in due if each is not None)

@@ -6,6 +6,7 @@ Proof: tests/core/test_types.py.
 
 import re
 from typing import NamedTuple, NewType
+from zlib import crc32
 
 BranchId = NewType("BranchId", int)
 """The number of a branch, from 1."""
@@ -31,6 +32,23 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.branch}.{self.incarnation:08x}"
+
+
+class EntryId(NamedTuple):
+    """The place of one entry in the bank."""
+
+    origin: Origin
+    seq: Seq
+
+    def __str__(self) -> str:
+        return f"{self.origin}#{self.seq}"
+
+
+Key = NewType("Key", str)
+"""An idempotency key: the client's name for one request, kept before it is sent (see KEY_RULE)."""
+
+ReservationId = NewType("ReservationId", str)
+"""The name of a reservation; its branch can be read from it (see `reservation_id`)."""
 
 
 # The largest integer that every JSON reader keeps exact (RFC 8259, section 6). One branch never takes
@@ -65,6 +83,69 @@ ID_RULE = (
 def is_id(text: str) -> bool:
     """Whether `text` can name an account or a customer (see ID_RULE)."""
     return len(text) <= ID_CHARACTERS_MAX and _ID.fullmatch(text) is not None
+
+
+# A key is an id, behind the number of the branch where it was born if whoever made it knew one.
+KEY_CHARACTERS_MAX = ID_CHARACTERS_MAX + len(f"{BRANCHES_MAX}/")
+
+KEY_RULE = f"an id ({ID_RULE}), with or without the number of a branch and / before it, such as 2/order-17"
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` can be an idempotency key (see KEY_RULE)."""
+    before, slash, name = text.rpartition("/")
+    return is_id(name) and (not slash or (_is_number(before) and is_branch_number(int(before))))
+
+
+def birth_branch(key: Key, branches: tuple[BranchId, ...]) -> BranchId:
+    """Return the branch where `key` was born: the one it names, or else the one its checksum falls on.
+
+    So a caller who makes up a key and names no branch comes to the same one from every process.
+    """
+    before, slash, _ = key.rpartition("/")
+    if slash and BranchId(int(before)) in branches:
+        return BranchId(int(before))
+    return chosen_branch(key, branches)
+
+
+def chosen_branch(text: str, branches: tuple[BranchId, ...]) -> BranchId:
+    """Return the branch that a text falls on.
+
+    By a checksum, not Python's hash: every branch must come to the same answer in every process.
+    """
+    return branches[crc32(text.encode()) % len(branches)]
+
+
+_RESERVATION = re.compile(r"([0-9]{1,3})\.([0-9a-f]{8})-([0-9]{1,19})-([0-9]{1,5})")
+
+
+def reservation_id(entry: EntryId, index: int) -> ReservationId:
+    """Return the name of the reservation that record `index` (from 0) of an entry made."""
+    return ReservationId(f"{entry.origin}-{entry.seq}-{index}")
+
+
+def reserving_branch(reservation: ReservationId) -> BranchId | None:
+    """Return the branch that made a reservation, and alone decides on it; None where it is no such name."""
+    found = _RESERVATION.fullmatch(reservation)
+    if found is None or not is_branch_number(int(found[1])):
+        return None
+    return BranchId(int(found[1]))
+
+
+# As long as a bank transfer's purpose may be (SEPA: 140 characters).
+MEMO_CHARACTERS_MAX = 140
+
+
+def is_memo(text: str) -> bool:
+    """Whether `text` can be noted with a posting: one short line that a terminal can show."""
+    return len(text) <= MEMO_CHARACTERS_MAX and (not text or text.isprintable())
+
+
+def _is_number(text: str) -> bool:
+    """Whether `text` is a number as we write them: ASCII digits, no leading zero."""
+    return (
+        text.isascii() and text.isdigit() and not text.startswith("0") and len(text) <= len(str(BRANCHES_MAX))
+    )
 
 
 def is_branch_number(number: int) -> bool:

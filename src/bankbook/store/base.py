@@ -1,13 +1,17 @@
 """What every store does: the core's reading port, and commit.
 
-Decides the Protocol and the errors. Must not know any particular store.
-Proof: tests/store/test_contract.py.
+Decides the Protocol, the errors, and what must be true of changes before they are written. Must not know
+any particular store. Proof: tests/store/test_contract.py.
 """
 
 from typing import Protocol
 
-from bankbook.core.ports import Changes, Identity, Reader
+from bankbook.core.ports import Changes, Identity, Reader, ReservationState
 from bankbook.core.vector import VersionVector
+
+# As many as are forgotten in a few ten milliseconds, so that no commit of a branch that was idle for long,
+# or has just been told to keep keys for a shorter time, keeps its customers waiting.
+KEYS_FORGOTTEN_MAX = 10_000
 
 # What a balance can be: PostgreSQL's and SQLite's largest integer.
 _INT64 = range(-(2**63), 2**63)
@@ -40,6 +44,9 @@ class Store(Reader, Protocol):
     def commit(self, changes: Changes) -> None:
         """Persist `changes`, all or nothing; on return they are durable.
 
+        Of keys that are to be forgotten, it forgets at most KEYS_FORGOTTEN_MAX, the oldest; the rest goes
+        with later commits that ask for it.
+
         Raises CommitRefusedError or CommitUnknownError; afterwards the store may be read, and shows
         what the disk has.
         """
@@ -60,8 +67,21 @@ def applied_after(applied: VersionVector, changes: Changes) -> VersionVector:
         after = applied[entry.origin]
         assert entry.seq == after + 1, f"{entry.origin}#{entry.seq} does not follow #{after}"
         applied = applied.raised(entry.origin, entry.seq)
+    _check_amounts(changes)
+    for account, holdings in changes.holdings.items():
+        for origin, held in holdings.items():
+            assert held.last_seq <= applied[origin], f"{account}: {origin}#{held.last_seq} is not applied"
+            assert held.rights in _INT64, f"{account}: {origin} has rights {held.rights}"
+    for key, known in changes.keys.items():
+        assert known.entry.seq <= applied[known.entry.origin], f"{key}: {known.entry} is not applied"
+    assert applied.dominates(VersionVector(changes.ended.items())), f"not applied: {changes.ended}"
+    return applied
+
+
+def _check_amounts(changes: Changes) -> None:
     for account, state in changes.accounts.items():
         assert state.balance in _INT64, f"{account} at {state.balance}"
-    for account, last_writes in changes.last_writes.items():
-        assert applied.dominates(VersionVector(last_writes.items())), f"{account}: {last_writes}"
-    return applied
+        assert 0 <= state.reserved <= _INT64[-1], f"{account} reserves {state.reserved}"
+    for reservation, record in changes.reservations.items():
+        assert 0 <= record.left <= record.terms.amount, f"{reservation}: {record}"
+        assert record.left == 0 or record.state is ReservationState.OPEN, f"{reservation}: {record}"

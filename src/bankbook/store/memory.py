@@ -3,22 +3,56 @@
 Decides nothing. Proof: tests/store/test_contract.py.
 """
 
+import heapq
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping
+from itertools import islice
+
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry
-from bankbook.core.ports import Account, Changes, Identity
-from bankbook.core.types import AccountId, Origin, Seq
+from bankbook.core.ports import (
+    Account,
+    Changes,
+    Holding,
+    Identity,
+    KeyRecord,
+    Position,
+    ReservationRecord,
+    ReservationState,
+    StatedPosting,
+)
+from bankbook.core.types import (
+    AccountId,
+    BranchId,
+    Key,
+    Money,
+    Origin,
+    ReservationId,
+    Seq,
+    reserving_branch,
+)
 from bankbook.core.vector import NOTHING, VersionVector
-from bankbook.store.base import applied_after
+from bankbook.store.base import KEYS_FORGOTTEN_MAX, applied_after
 
 
 class MemoryStore:
     """See bankbook.store.base.Store."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, *, has_joined: bool = False) -> None:
         self._identity = identity
+        self._has_joined = has_joined
         self._logs: dict[Origin, list[Entry]] = {}
         self._accounts: dict[AccountId, Account] = {}
-        self._write_sets: dict[AccountId, VersionVector] = {}
+        self._holdings: dict[AccountId, Mapping[Origin, Holding]] = {}
+        # Of each account in the order of its statement.
+        self._postings: dict[AccountId, list[StatedPosting]] = {}
+        self._keys: dict[Key, KeyRecord] = {}
+        # A heap with the oldest on top, where a key stands once more for each time it was noted anew.
+        self._keys_by_clock: list[tuple[HybridTime, Key]] = []
+        self._reservations: dict[ReservationId, ReservationRecord] = {}
+        # Of each branch the open ones that expire, soonest first.
+        self._expiring: dict[BranchId | None, list[tuple[int, ReservationId]]] = {}
+        self._ended: Mapping[Origin, Seq] = {}
         self._applied = NOTHING
         self._clock = HybridTime(0)
 
@@ -35,31 +69,111 @@ class MemoryStore:
         """Return the hybrid clock's last reading."""
         return self._clock
 
+    def has_joined(self) -> bool:
+        """Return whether this branch ever knew all that the others knew."""
+        return self._has_joined
+
+    def ended(self) -> Mapping[Origin, Seq]:
+        """Return the logs that end for ever, and where."""
+        return self._ended
+
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
         return self._accounts.get(account)
 
-    def write_set(self, account: AccountId) -> VersionVector:
-        """Return the last entry of each origin that touched the account."""
-        return self._write_sets.get(account, NOTHING)
+    def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
+        """Return what each log did to the account."""
+        return self._holdings.get(account, {})
 
-    def last_write(self, account: AccountId, origin: Origin) -> Seq:
-        """Return one component of the write set."""
-        return self.write_set(account)[origin]
+    def key(self, key: Key) -> KeyRecord | None:
+        """Return what is known of a key; None where nothing is."""
+        return self._keys.get(key)
+
+    def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
+        """Return a reservation's state; None where no entry made it."""
+        return self._reservations.get(reservation)
+
+    def expiring(self, branch: BranchId, limit: int) -> list[tuple[int, ReservationId]]:
+        """Return the open reservations that `branch` made and that expire, soonest first."""
+        return self._expiring.get(branch, [])[:limit]
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         """Return at most `limit` entries of one log from behind `after`."""
         return self._logs.get(origin, [])[after : after + limit]
 
+    def moved_before(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings before `position`."""
+        stated = self._postings.get(account, [])
+        end = bisect_left(stated, position, key=_position)
+        return Money(sum(posting.amount for posting in islice(stated, end)))
+
+    def postings(
+        self, account: AccountId, after: Position, until: HybridTime, limit: int
+    ) -> list[StatedPosting]:
+        """Return at most `limit` postings behind `after` and with a clock below `until`."""
+        stated = self._postings.get(account, [])
+        start = bisect_right(stated, after, key=_position)
+        end = bisect_left(stated, until, key=_clock)
+        return stated[start : min(end, start + limit)]
+
     def commit(self, changes: Changes) -> None:
         """Keep the changes; this cannot fail."""
         self._applied = applied_after(self._applied, changes)
         for entry in changes.entries:
-            self._logs.setdefault(entry.origin, []).append(entry)
+            self._keep_entry(entry)
         self._accounts.update(changes.accounts)
-        for account, last_writes in changes.last_writes.items():
-            self._write_sets[account] = self.write_set(account).merge(VersionVector(last_writes.items()))
+        # A new mapping instead of the old one changed: whoever has read that goes on having it as it was.
+        for account, holdings in changes.holdings.items():
+            self._holdings[account] = {**self.holdings(account), **holdings}
+        self._ended = {**self._ended, **changes.ended}
+        for reservation, record in changes.reservations.items():
+            self._keep_reservation(reservation, record)
+        self._keep_keys(changes.keys)
+        if changes.forget_keys_before is not None:
+            self._forget_keys(changes.forget_keys_before)
+        self._has_joined |= changes.has_joined
         self._clock = changes.clock
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
+
+    def _keep_entry(self, entry: Entry) -> None:
+        self._logs.setdefault(entry.origin, []).append(entry)
+        for leg, (account, amount) in enumerate(entry.postings):
+            position = Position(entry.clock, entry.origin, entry.seq, leg)
+            insort(self._postings.setdefault(account, []), StatedPosting(position, amount))
+
+    def _keep_keys(self, keys: Mapping[Key, KeyRecord]) -> None:
+        self._keys.update(keys)
+        for key, record in keys.items():
+            heapq.heappush(self._keys_by_clock, (record.clock, key))
+
+    def _forget_keys(self, before: HybridTime) -> None:
+        forgotten = 0
+        by_clock = self._keys_by_clock
+        while by_clock and by_clock[0][0] < before and forgotten < KEYS_FORGOTTEN_MAX:
+            clock, key = heapq.heappop(by_clock)
+            known = self._keys.get(key)
+            if known is not None and known.clock == clock:
+                del self._keys[key]
+                forgotten += 1
+
+    def _keep_reservation(self, reservation: ReservationId, record: ReservationRecord) -> None:
+        before = self._reservations.get(reservation)
+        self._reservations[reservation] = record
+        if record.terms.expires_ms is None:
+            return
+        expiring = self._expiring.setdefault(reserving_branch(reservation), [])
+        place = record.terms.expires_ms, reservation
+        if before is not None and before.state is ReservationState.OPEN:
+            del expiring[bisect_left(expiring, place)]
+        if record.state is ReservationState.OPEN:
+            insort(expiring, place)
+
+
+def _position(posting: StatedPosting) -> Position:
+    return posting.position
+
+
+def _clock(posting: StatedPosting) -> HybridTime:
+    return posting.position.clock

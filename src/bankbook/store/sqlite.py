@@ -8,41 +8,117 @@ and reads only while no commit is under way.
 """
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry, EntryDamagedError, decode_entry
-from bankbook.core.ports import Account, Changes, Genesis, Identity
-from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
+from bankbook.core.entry import Entry, EntryDamagedError, Reservation, decode_entry
+from bankbook.core.ports import (
+    Account,
+    Changes,
+    Genesis,
+    Holding,
+    Identity,
+    KeyRecord,
+    Position,
+    ReservationRecord,
+    ReservationState,
+    StatedPosting,
+)
+from bankbook.core.types import (
+    AccountId,
+    BranchId,
+    EntryId,
+    Incarnation,
+    Key,
+    Money,
+    Origin,
+    ReservationId,
+    Seq,
+    reserving_branch,
+)
 from bankbook.core.vector import VersionVector
-from bankbook.store.base import CommitRefusedError, CommitUnknownError, StoreError, applied_after
+from bankbook.store.base import (
+    KEYS_FORGOTTEN_MAX,
+    CommitRefusedError,
+    CommitUnknownError,
+    StoreError,
+    applied_after,
+)
 from bankbook.store.sqlite_file import OpenFile, explain, open_file
 
 _INSERT_ORIGIN = "INSERT INTO origin (number, branch, incarnation, applied) VALUES (?, ?, ?, ?)"
 _UPDATE_ORIGIN = "UPDATE origin SET applied = ? WHERE number = ?"
+_END_ORIGIN = "UPDATE origin SET ended = ? WHERE number = ?"
 _INSERT_ENTRY = "INSERT INTO log (origin, seq, entry) VALUES (?, ?, ?)"
 _UPSERT_ACCOUNT = """
-    INSERT INTO account (id, balance, floor, currency) VALUES (?, ?, ?, ?)
+    INSERT INTO account (id, balance, floor, currency, reserved) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
-    SET balance = excluded.balance, floor = excluded.floor, currency = excluded.currency
+    SET balance = excluded.balance, floor = excluded.floor, currency = excluded.currency,
+        reserved = excluded.reserved
 """
 _UPSERT_HOLDING = """
-    INSERT INTO holding (account, origin, last_seq) VALUES (?, ?, ?)
-    ON CONFLICT (account, origin) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)
+    INSERT INTO holding (account, origin, last_seq, rights) VALUES (?, ?, ?, ?)
+    ON CONFLICT (account, origin) DO UPDATE SET last_seq = excluded.last_seq, rights = excluded.rights
+"""
+_INSERT_POSTING = """
+    INSERT INTO posting (account, clock, writer, seq, leg, amount) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_REPLACE_KEY = """
+    REPLACE INTO key (key, fingerprint, origin, seq, clock, moved_to) VALUES (?, ?, ?, ?, ?, ?)
+"""
+_FORGET_KEYS = """
+    DELETE FROM key WHERE key IN (SELECT key FROM key WHERE clock < ? ORDER BY clock LIMIT ?)
+"""
+_UPSERT_RESERVATION = """
+    INSERT INTO reservation (id, account, amount, destination, expires_ms, left, state, branch)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET left = excluded.left, state = excluded.state
 """
 _UPDATE_CLOCK = "UPDATE meta SET value = ? WHERE name = 'clock'"
+_JOIN = "UPDATE meta SET value = 1 WHERE name = 'has joined'"
 _COUNT_FAILURE = "UPDATE meta SET value = value + 1 WHERE name = 'failed commits'"
 
-_SELECT_ORIGINS = "SELECT number, branch, incarnation, applied FROM origin ORDER BY number"
-_SELECT_CLOCK = "SELECT value FROM meta WHERE name = 'clock'"
-_SELECT_ACCOUNT = "SELECT balance, floor, currency FROM account WHERE id = ?"
-_SELECT_WRITE_SET = "SELECT origin, last_seq FROM holding WHERE account = ?"
-_SELECT_LAST_WRITE = "SELECT last_seq FROM holding WHERE account = ? AND origin = ?"
+_SELECT_ORIGINS = "SELECT number, branch, incarnation, applied, ended FROM origin ORDER BY number"
+_SELECT_META = """
+    SELECT (SELECT value FROM meta WHERE name = 'clock'),
+           (SELECT value FROM meta WHERE name = 'has joined')
+"""
+_SELECT_ACCOUNT = "SELECT balance, floor, currency, reserved FROM account WHERE id = ?"
+_SELECT_HOLDINGS = "SELECT origin, last_seq, rights FROM holding WHERE account = ?"
+_SELECT_KEY = "SELECT fingerprint, origin, seq, clock, moved_to FROM key WHERE key = ?"
+_SELECT_RESERVATION = """
+    SELECT account, amount, destination, expires_ms, left, state FROM reservation WHERE id = ?
+"""
+_SELECT_EXPIRING = """
+    SELECT expires_ms, id FROM reservation
+    WHERE branch = ? AND state = 'open' AND expires_ms IS NOT NULL ORDER BY expires_ms, id LIMIT ?
+"""
 # As bytes, the way an entry is compared and sent on.
 _SELECT_ENTRIES = """
     SELECT CAST(entry AS BLOB) FROM log WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?
 """
+_SUM_POSTINGS = """
+    SELECT coalesce(sum(amount), 0) FROM posting
+    WHERE account = ? AND (clock, writer, seq, leg) < (?, ?, ?, ?)
+"""
+_SELECT_POSTINGS = """
+    SELECT clock, writer, seq, leg, amount FROM posting
+    WHERE account = ? AND (clock, writer, seq, leg) > (?, ?, ?, ?) AND clock < ?
+    ORDER BY clock, writer, seq, leg LIMIT ?
+"""
+
+
+class _Kept(NamedTuple):
+    """What is held in memory besides the file, because every step reads it."""
+
+    numbers: dict[Origin, int]
+    """What the file calls each origin."""
+    applied: VersionVector
+    ended: Mapping[Origin, Seq]
+    clock: HybridTime
+    has_joined: bool
 
 
 class SqliteStore:
@@ -74,43 +150,79 @@ class SqliteStore:
 
     def applied(self) -> VersionVector:
         """Return the last seq of every origin's log."""
-        return self._applied
+        return self._kept.applied
 
     def clock(self) -> HybridTime:
         """Return the hybrid clock's last reading."""
-        return self._clock
+        return self._kept.clock
+
+    def has_joined(self) -> bool:
+        """Return whether this branch ever knew all that the others knew."""
+        return self._kept.has_joined
+
+    def ended(self) -> Mapping[Origin, Seq]:
+        """Return the logs that end for ever, and where."""
+        return self._kept.ended
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
-        for balance, floor, currency in self._select(_SELECT_ACCOUNT, account):
-            return Account(Money(balance), None if floor is None else Money(floor), currency)
+        for balance, floor, currency, reserved in self._select(_SELECT_ACCOUNT, account):
+            lowest = None if floor is None else Money(floor)
+            return Account(Money(balance), lowest, currency, Money(reserved))
         return None
 
-    def write_set(self, account: AccountId) -> VersionVector:
-        """Return the last entry of each origin that touched the account."""
-        rows = self._select(_SELECT_WRITE_SET, account)
-        return VersionVector((self._origin(number), Seq(last_seq)) for number, last_seq in rows)
+    def holdings(self, account: AccountId) -> dict[Origin, Holding]:
+        """Return what each log did to the account."""
+        rows = self._select(_SELECT_HOLDINGS, account)
+        return {self._origin(number): Holding(Seq(seq), Money(rights)) for number, seq, rights in rows}
 
-    def last_write(self, account: AccountId, origin: Origin) -> Seq:
-        """Return one component of the write set."""
-        for (last_seq,) in self._select(_SELECT_LAST_WRITE, account, self._numbers.get(origin)):
-            return Seq(last_seq)
-        return Seq(0)
+    def key(self, key: Key) -> KeyRecord | None:
+        """Return what is known of a key; None where nothing is."""
+        for fingerprint, number, seq, clock, moved_to in self._select(_SELECT_KEY, key):
+            entry = EntryId(self._origin(number), Seq(seq))
+            branch = None if moved_to is None else BranchId(moved_to)
+            return KeyRecord(fingerprint, entry, HybridTime(clock), branch)
+        return None
+
+    def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
+        """Return a reservation's state; None where no entry made it."""
+        for *terms, left, state in self._select(_SELECT_RESERVATION, reservation):
+            return ReservationRecord(Reservation(*terms), Money(left), ReservationState(state))
+        return None
+
+    def expiring(self, branch: BranchId, limit: int) -> list[tuple[int, ReservationId]]:
+        """Return the open reservations that `branch` made and that expire, soonest first."""
+        return self._select(_SELECT_EXPIRING, branch, limit)
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         """Return at most `limit` entries of one log from behind `after`."""
-        rows = self._select(_SELECT_ENTRIES, self._numbers.get(origin), after, limit)
+        rows = self._select(_SELECT_ENTRIES, self._kept.numbers.get(origin), after, limit)
         entries = [self._decode(encoded) for (encoded,) in rows]
         found = [(entry.origin, entry.seq) for entry in entries]
-        last = min(self._applied[origin], after + limit)
+        last = min(self._kept.applied[origin], after + limit)
         expected = [(origin, seq) for seq in range(after + 1, last + 1)]
         if found != expected:
             raise self._damaged(f"the entries {after + 1} to {last} of {origin} are not all in their places")
         return entries
 
+    def moved_before(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings before `position`."""
+        ((moved,),) = self._select(_SUM_POSTINGS, account, *_place(position))
+        return Money(moved)
+
+    def postings(
+        self, account: AccountId, after: Position, until: HybridTime, limit: int
+    ) -> list[StatedPosting]:
+        """Return at most `limit` postings behind `after` and with a clock below `until`."""
+        rows = self._select(_SELECT_POSTINGS, account, *_place(after), until, limit)
+        return [
+            StatedPosting(Position(HybridTime(clock), _origin_of(writer), Seq(seq), leg), Money(amount))
+            for clock, writer, seq, leg, amount in rows
+        ]
+
     def commit(self, changes: Changes) -> None:
         """Persist `changes` in one transaction; on return they are durable."""
-        applied = applied_after(self._applied, changes)
+        applied = applied_after(self._kept.applied, changes)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             numbers = self._write(changes, applied)
@@ -124,7 +236,9 @@ class SqliteStore:
             self._back_out(error)
             self._overwrite_remains(error)
             raise CommitRefusedError(explain(self._path, error)) from error
-        self._remember(numbers, applied, changes.clock)
+        ended = {**self._kept.ended, **changes.ended}
+        has_joined = self._kept.has_joined or changes.has_joined
+        self._keep(_Kept(numbers, applied, ended, changes.clock, has_joined))
 
     def close(self) -> None:
         """Let go of the file. Closing twice is harmless."""
@@ -132,25 +246,69 @@ class SqliteStore:
 
     def _write(self, changes: Changes, applied: VersionVector) -> dict[Origin, int]:
         """Write everything inside the open transaction; return the numbers of all origins."""
-        numbers = dict(self._numbers)
-        fresh = [origin for origin, _ in applied if origin not in numbers]
-        numbers.update(zip(fresh, range(len(numbers) + 1, len(numbers) + len(fresh) + 1), strict=True))
+        numbers = self._write_origins(changes, applied)
+        self._write_accounts(changes, numbers)
+        self._write_entries(changes, numbers)
+        self._write_keys(changes, numbers)
+        if changes.has_joined:
+            self._connection.execute(_JOIN)
+        self._connection.execute(_UPDATE_CLOCK, (changes.clock,))
+        return numbers
+
+    def _write_origins(self, changes: Changes, applied: VersionVector) -> dict[Origin, int]:
+        numbers = dict(self._kept.numbers)
         written = {entry.origin for entry in changes.entries}
+        # Who is granted rights may not have written anything yet.
+        named = written.union(*changes.holdings.values())
+        fresh = sorted(named.difference(numbers))
+        numbers.update(zip(fresh, range(len(numbers) + 1, len(numbers) + len(fresh) + 1), strict=True))
         execute_many = self._connection.executemany
         execute_many(_INSERT_ORIGIN, [(numbers[o], *o, applied[o]) for o in fresh])
         execute_many(_UPDATE_ORIGIN, [(applied[o], numbers[o]) for o in written.difference(fresh)])
-        execute_many(_INSERT_ENTRY, [(numbers[e.origin], e.seq, e.encoded.decode()) for e in changes.entries])
+        execute_many(_END_ORIGIN, [(seq, numbers[o]) for o, seq in changes.ended.items()])
+        return numbers
+
+    def _write_accounts(self, changes: Changes, numbers: dict[Origin, int]) -> None:
+        execute_many = self._connection.executemany
         execute_many(_UPSERT_ACCOUNT, [(account, *state) for account, state in changes.accounts.items()])
         execute_many(
             _UPSERT_HOLDING,
             [
-                (account, numbers[origin], seq)
-                for account, last_writes in changes.last_writes.items()
-                for origin, seq in last_writes.items()
+                (account, numbers[origin], *held)
+                for account, holdings in changes.holdings.items()
+                for origin, held in holdings.items()
             ],
         )
-        self._connection.execute(_UPDATE_CLOCK, (changes.clock,))
-        return numbers
+        execute_many(
+            _UPSERT_RESERVATION,
+            [
+                (reservation, *record.terms, record.left, record.state.value, reserving_branch(reservation))
+                for reservation, record in changes.reservations.items()
+            ],
+        )
+
+    def _write_entries(self, changes: Changes, numbers: dict[Origin, int]) -> None:
+        execute_many = self._connection.executemany
+        execute_many(_INSERT_ENTRY, [(numbers[e.origin], e.seq, e.encoded.decode()) for e in changes.entries])
+        execute_many(
+            _INSERT_POSTING,
+            [
+                (account, entry.clock, _writer(entry.origin), entry.seq, leg, amount)
+                for entry in changes.entries
+                for leg, (account, amount) in enumerate(entry.postings)
+            ],
+        )
+
+    def _write_keys(self, changes: Changes, numbers: dict[Origin, int]) -> None:
+        self._connection.executemany(
+            _REPLACE_KEY,
+            [
+                (key, known.fingerprint, numbers[known.entry.origin], known.entry.seq, *known[2:])
+                for key, known in changes.keys.items()
+            ],
+        )
+        if changes.forget_keys_before is not None:
+            self._connection.execute(_FORGET_KEYS, (changes.forget_keys_before, KEYS_FORGOTTEN_MAX))
 
     def _back_out(self, error: sqlite3.Error) -> None:
         """Give up the transaction, and read the disk's state again."""
@@ -181,18 +339,21 @@ class SqliteStore:
             raise CommitUnknownError(explain(self._path, error)) from error
 
     def _load(self) -> None:
-        """Take what every read needs into memory: the origins and the clock."""
+        """Take what every step reads into memory."""
         rows = self._select(_SELECT_ORIGINS)
-        clocks = [clock for (clock,) in self._select(_SELECT_CLOCK) if isinstance(clock, int)]
-        if len(clocks) != 1 or [number for number, *_ in rows] != list(range(1, len(rows) + 1)):
-            raise self._damaged("the clock or an origin is missing")
-        numbers = {Origin(BranchId(branch), Incarnation(life)): number for number, branch, life, _ in rows}
-        applied = zip(numbers, (Seq(seq) for *_, seq in rows), strict=True)
-        self._remember(numbers, VersionVector(applied), HybridTime(clocks[0]))
+        ((clock, has_joined),) = self._select(_SELECT_META)
+        is_whole = isinstance(clock, int) and isinstance(has_joined, int)
+        if not is_whole or [number for number, *_ in rows] != list(range(1, len(rows) + 1)):
+            raise self._damaged("its clock, whether it has joined, or an origin is missing")
+        numbers = {Origin(BranchId(branch), Incarnation(life)): number for number, branch, life, *_ in rows}
+        logs = [(origin, *row[3:]) for origin, row in zip(numbers, rows, strict=True)]
+        applied = VersionVector((origin, Seq(seq)) for origin, seq, _ in logs)
+        ended = {origin: Seq(end) for origin, _, end in logs if end is not None}
+        self._keep(_Kept(numbers, applied, ended, HybridTime(clock), bool(has_joined)))
 
-    def _remember(self, numbers: dict[Origin, int], applied: VersionVector, clock: HybridTime) -> None:
-        self._numbers, self._applied, self._clock = numbers, applied, clock
-        self._origins = {number: origin for origin, number in numbers.items()}
+    def _keep(self, kept: _Kept) -> None:
+        self._kept = kept
+        self._origins = {number: origin for origin, number in kept.numbers.items()}
 
     def _select(self, statement: str, *parameters: str | int | None) -> list[Any]:
         try:
@@ -215,3 +376,16 @@ class SqliteStore:
         return StoreError(
             f"{self._path} is damaged, {what}: restore the file, or start again as a new incarnation"
         )
+
+
+def _writer(origin: Origin) -> int:
+    """Return an origin as one int64 that is ordered as it is."""
+    return origin.branch << 32 | origin.incarnation
+
+
+def _origin_of(writer: int) -> Origin:
+    return Origin(BranchId(writer >> 32), Incarnation(writer & 0xFFFFFFFF))
+
+
+def _place(position: Position) -> tuple[int, int, int, int]:
+    return position.clock, _writer(position.origin), position.seq, position.leg

@@ -1,7 +1,7 @@
 """The file behind a SQLite store: created or opened, locked, and known to be the right one.
 
-Decides the schema, the settings and the sentences that a person reads when a file cannot be used. Must
-not know what is committed or read later. Proof: tests/store/test_sqlite_file.py.
+Decides the settings and the sentences that a person reads when a file cannot be used. Must not know the
+tables (sqlite_schema does), or what is committed or read later. Proof: tests/store/test_sqlite_file.py.
 """
 
 import json
@@ -13,12 +13,7 @@ from typing import NamedTuple
 from bankbook.core.ports import Genesis, Identity
 from bankbook.core.types import BranchId, Incarnation, Money, Origin
 from bankbook.store.base import StoreError, StoreMismatchError
-
-SCHEMA_VERSION = 1
-
-# "bank" in ASCII. SQLite keeps this number in the file's header, where `file` shows it too, so another
-# program's database is never mistaken for an empty or a damaged store.
-APPLICATION_ID = 0x62616E6B
+from bankbook.store.sqlite_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
 
 # The first with STRICT tables and with the JSON functions built in; every Python 3.11 we know of has it.
 SQLITE_VERSION_MIN = (3, 38, 0)
@@ -29,70 +24,6 @@ CACHE_KIB_MAX = 32 * 1024
 
 # What the write-ahead log keeps of the disk after one commit that was much larger than the usual ones.
 WAL_BYTES_KEPT_MAX = 16 * 1024 * 1024
-
-# `origin` gives every log a small number, because `log` and `holding` repeat it in each of their rows.
-# WITHOUT ROWID makes a table one tree, in the order of its key: a log is read and a write set is found as
-# one range, and no second index has to be kept.
-SCHEMA = (
-    """
-    CREATE TABLE meta (  -- whose store this is, and the numbers that are kept beside its logs
-        name  TEXT PRIMARY KEY,
-        value ANY
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE origin (  -- the writers of logs: a branch in one of its incarnations
-        number      INTEGER PRIMARY KEY,
-        branch      INTEGER NOT NULL,
-        incarnation INTEGER NOT NULL,
-        applied     INTEGER NOT NULL CHECK (applied >= 1),  -- the last seq of its log
-        UNIQUE (branch, incarnation)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE log (  -- every committed decision, as it travels between branches
-        origin INTEGER NOT NULL REFERENCES origin (number),
-        seq    INTEGER NOT NULL CHECK (seq >= 1),
-        entry  TEXT NOT NULL,
-        PRIMARY KEY (origin, seq)
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE account (  -- the sum of the log, account by account
-        id       TEXT PRIMARY KEY,
-        balance  INTEGER NOT NULL,  -- minor units
-        floor    INTEGER,           -- NULL: none
-        currency TEXT NOT NULL      -- empty: plain units
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE holding (  -- an account's write set: the last entry of each log that touched it
-        account  TEXT NOT NULL REFERENCES account (id),
-        origin   INTEGER NOT NULL REFERENCES origin (number),
-        last_seq INTEGER NOT NULL CHECK (last_seq >= 1),
-        PRIMARY KEY (account, origin)
-    ) STRICT, WITHOUT ROWID
-    """,
-    # For people. A hybrid clock reading is milliseconds of wall time × 2^16, plus a counter.
-    """
-    CREATE VIEW readable_log AS
-    SELECT branch, printf('%08x', incarnation) AS incarnation, seq,
-           strftime('%Y-%m-%dT%H:%M:%fZ', (json_extract(entry, '$.clock') >> 16) / 1000.0, 'unixepoch')
-               AS time,
-           json_extract(entry, '$.kind') AS kind,
-           json_extract(entry, '$.customer') AS customer,
-           (SELECT group_concat(
-                       printf('%s %+lld', json_extract(value, '$[0]'), json_extract(value, '$[1]')), ', ')
-            FROM json_each(entry, '$.postings')) AS postings,
-           json_extract(entry, '$.opening[0]') AS opened
-    FROM log JOIN origin ON number = origin
-    """,
-    """
-    CREATE VIEW readable_write_set AS
-    SELECT account, branch, printf('%08x', incarnation) AS incarnation, last_seq
-    FROM holding JOIN origin ON number = origin
-    """,
-)
 
 
 class OpenFile(NamedTuple):
@@ -233,6 +164,7 @@ def _create(connection: sqlite3.Connection, identity: Identity) -> None:
             ("branches", json.dumps(genesis.branches)),
             ("opening balance", genesis.opening_balance),
             ("clock", 0),
+            ("has joined", 0),
             ("failed commits", 0),
         ],
     )
@@ -288,15 +220,21 @@ def _facts(identity: Identity) -> tuple[str, ...]:
 
 def _check_logs(connection: sqlite3.Connection, path: Path) -> None:
     """Compare each origin's `applied` with the two ends of its log: two lookups each, however long it is."""
-    for branch, applied, first, last in connection.execute(
+    for branch, applied, *found in connection.execute(
         """
-        SELECT branch, applied, (SELECT min(seq) FROM log WHERE origin = number),
-               (SELECT max(seq) FROM log WHERE origin = number)
+        SELECT branch, applied, (SELECT coalesce(min(seq), 0) FROM log WHERE origin = number),
+               (SELECT coalesce(max(seq), 0) FROM log WHERE origin = number)
         FROM origin
         """
     ):
-        if (first, last) != (1, applied):
+        # An origin that was only granted rights so far has an empty log.
+        expected = [min(applied, 1), applied]
+        if found != expected:
             raise StoreError(
-                f"{path} is damaged, a log of branch {branch} should have the entries 1 to {applied} "
-                f"and has {first} to {last}: restore the file, or start again as a new incarnation"
+                f"{path} is damaged, a log of branch {branch} should have {_entries(*expected)} "
+                f"and has {_entries(*found)}: restore the file, or start again as a new incarnation"
             )
+
+
+def _entries(first: int, last: int) -> str:
+    return f"the entries {first} to {last}" if last else "no entry"

@@ -1,0 +1,354 @@
+"""Rights on their way: a branch that lacks them asks the others, and gives to those that ask.
+
+Decides when which branch is asked, who comes first where several lack the same rights, and when a want of
+funds is a fact. How much is asked and given is the policy's (bankbook.core.rights). Must not know what the
+waiting requests want the rights for. Proof: tests/core/test_gathering.py.
+
+A round asks some branches, or all of them. Each grants what it will in its own log before it answers, and its
+answer names its last entry for the account; the round is over once all of these are applied here. After a
+round that asked all branches since a request came, everything that was acknowledged before it came is known:
+if there is too little money now, that is a fact.
+
+Where two branches gather the same rights, the one whose request came first is first: it answers the other
+only once it has what it needs or has given up, while the other gives away even what it needs itself. Which
+came first is told by the hybrid clocks, then by the branches' numbers. A clock that is wrong is only
+unfair: whoever is asked has observed the asker's time, so whatever comes to it later comes after.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bankbook.core.clock import HybridTime
+from bankbook.core.commands import RequestId
+from bankbook.core.context import Context
+from bankbook.core.entry import Entry, Grant, Record, RecordKind
+from bankbook.core.holds import Held, Holds
+from bankbook.core.ledger import Decision, Short
+from bankbook.core.logs import Logs
+from bankbook.core.messages import Answer, AskHead, Head
+from bankbook.core.outcome import Outcome
+from bankbook.core.rights import Holder, Usage
+from bankbook.core.types import AccountId, BranchId, Money, Seq
+from bankbook.core.vector import NOTHING, VersionVector
+
+# The first entry of a log.
+_FIRST = Seq(1)
+
+# Of one step's accounts, how many are looked at for rights to be passed on; the others have their turn when
+# they are used again.
+_PASSED_ON_MAX = 16
+
+# After a round that brought no rights, such as from a branch whose disk is full, before the next one.
+_PAUSE_US = 100_000
+
+
+@dataclass(slots=True)
+class Gathering:
+    """The requests that lack rights to one account, and the round that is under way for them."""
+
+    account: AccountId
+    waiting: dict[RequestId, Short] = field(default_factory=dict)
+    question: int | None = None
+    """The round's question; None between two rounds."""
+    unanswered: set[BranchId] = field(default_factory=set)
+    needs: VersionVector = NOTHING
+    """What must be applied before the round is over."""
+    participants: frozenset[RequestId] = frozenset()
+    """Who waited when the round began, if it asked all branches."""
+    asks_all: bool = False
+    began_us: int = 0
+    deferred: dict[BranchId, AskHead] = field(default_factory=dict)
+    """Who asked for these rights meanwhile and has to wait."""
+    had: Money = Money(0)
+    """The rights that were here when the round began."""
+    pause_until_us: int = 0
+    """No round begins earlier: the last one brought nothing."""
+
+
+class Gatherings:
+    """All gatherings of one branch, and what it gives to the others."""
+
+    def __init__(self, context: Context, logs: Logs, holds: Holds, proceed: Callable[[Held], None]) -> None:
+        """`proceed` goes on with a held request."""
+        self._context = context
+        self._logs = logs
+        self._holds = holds
+        self._proceed = proceed
+        self._gatherings: dict[AccountId, Gathering] = {}
+        self._enriched: set[AccountId] = set()
+        """Accounts whose rights here have grown in this step."""
+        self._usage = Usage()
+        self._used: dict[AccountId, None] = {}
+        """Accounts that something was taken out of in this step."""
+
+    def join(self, held: Held, short: Short) -> None:
+        """Let a request wait for rights that it lacks."""
+        gathering = self._gatherings.setdefault(short.account, Gathering(short.account))
+        if held.short_since is None:
+            held.short_since = self._context.clock.tick(self._context.now.wall_us)
+        gathering.waiting[held.request.id] = short
+        held.short_of.add(short.account)
+        if gathering.question is None:
+            self._enriched.add(short.account)  # the round begins when all of this step have joined
+
+    def leave(self, held: Held) -> None:
+        """Let a request wait no longer."""
+        for account in held.short_of:
+            gathering = self._gatherings[account]
+            gathering.waiting.pop(held.request.id, None)
+            self._enriched.add(account)
+        held.short_of.clear()
+
+    def settle(self) -> None:
+        """Go on with whoever has what it needs now, begin the rounds that are due, and pass rights on.
+
+        To be called at the end of each step.
+        """
+        while self._enriched:
+            account = min(self._enriched)
+            self._enriched.discard(account)
+            gathering = self._gatherings.get(account)
+            if gathering is not None:
+                self._retry(gathering)
+        self._pass_on()
+
+    def end_pauses(self) -> None:
+        """Go on where a pause is over."""
+        for gathering in self._gatherings.values():
+            if gathering.question is None and gathering.pause_until_us <= self._context.now_us:
+                self._enriched.add(gathering.account)
+
+    def next_wake_us(self) -> int | None:
+        """Return when the first pause is over; None where there is none."""
+        pauses = (each.pause_until_us for each in self._gatherings.values() if each.question is None)
+        return min(pauses, default=None)
+
+    def is_waiting(self, account: AccountId) -> bool:
+        """Whether anybody here waits for rights to this account."""
+        return account in self._gatherings
+
+    def wake(self, account: AccountId) -> None:
+        """Look whether the round of this account is over."""
+        gathering = self._gatherings.get(account)
+        if gathering is not None:
+            self._end_round_if_over(gathering)
+
+    def on_applied(self, entry: Entry) -> None:
+        """Take note of an entry: of what was used, and of rights that came here."""
+        for record in entry.records:
+            if record.kind is RecordKind.CAPTURE:
+                continue  # it was used when it was reserved
+            for account, amount in record.postings:
+                self._note_use(account, entry.origin.branch, Money(-amount))
+            if record.reservation is not None:
+                self._note_use(record.reservation.account, entry.origin.branch, record.reservation.amount)
+        if self._gatherings:
+            self._enriched.update(self._gatherings.keys() & set(entry.accounts))
+
+    def _note_use(self, account: AccountId, branch: BranchId, amount: Money) -> None:
+        state = self._context.state.account(account)
+        if amount > 0 and state is not None and state.available is not None:
+            self._usage.note(account, branch, amount, state.available)
+            self._used[account] = None
+
+    def _retry(self, gathering: Gathering) -> None:
+        """Go on with all that wait; those that still lack rights join again."""
+        for request in list(gathering.waiting):
+            held = self._holds.get(request)
+            if gathering.waiting.pop(request, None) is not None and held is not None:
+                held.short_of.discard(gathering.account)
+                self._proceed(held)
+        self._enriched.discard(gathering.account)
+        if not gathering.waiting:
+            self._end(gathering)
+        elif gathering.question is None and gathering.pause_until_us <= self._context.now_us:
+            self._begin_round(gathering)
+        self._answer_deferred(gathering)
+
+    def _end(self, gathering: Gathering) -> None:
+        self._context.questions.forget(gathering.question)
+        self._gatherings.pop(gathering.account, None)
+
+    def _begin_round(self, gathering: Gathering) -> None:
+        context = self._context
+        holders = self._holders(gathering.account)
+        missing = Money(sum(short.missing for short in gathering.waiting.values()))
+        plan = context.settings.policy.to_ask(missing, holders)
+        covered = sum(holders[branch].rights for branch in plan if holders[branch].is_reachable)
+        if covered < missing or any(short.is_want_of_funds for short in gathering.waiting.values()):
+            self._ask_all(gathering, missing)
+        else:
+            self._ask(gathering, plan)
+
+    def _ask_all(self, gathering: Gathering, missing: Money) -> None:
+        gathering.asks_all = True
+        gathering.participants = frozenset(gathering.waiting)
+        self._ask(gathering, dict.fromkeys(self._context.others(), missing))
+
+    def _ask(self, gathering: Gathering, plan: dict[BranchId, Money]) -> None:
+        """Ask each branch of the plan for its part."""
+        context, account = self._context, gathering.account
+        since = self._since(gathering)
+        gathering.began_us = context.now_us
+        gathering.had = context.state.rights(account)[context.branch]
+        gathering.unanswered = set(plan)
+        gathering.question = context.ask(
+            plan,
+            lambda number, branch: AskHead(number, account, plan[branch], since),
+            lambda sender, answer: self._on_answer(gathering, sender, answer),
+        )
+        if not plan:
+            self._end_round_if_over(gathering)
+
+    def _on_answer(self, gathering: Gathering, sender: BranchId, answer: Head | Answer) -> None:
+        assert isinstance(answer, Head), "a question for a head is answered with one"
+        gathering.unanswered.discard(sender)
+        gathering.needs = gathering.needs.raised(answer.origin, answer.last_write)
+        self._end_round_if_over(gathering)
+
+    def _end_round_if_over(self, gathering: Gathering) -> None:
+        if gathering.question is None or gathering.unanswered:
+            return
+        gap = self._context.applied.first_gap(gathering.needs)
+        if gap is not None:
+            self._logs.watch(gap, gathering.account)
+            return
+        for request in gathering.participants:
+            held = self._holds.get(request)
+            if held is not None:
+                held.heard.add(gathering.account)
+        gathering.question, gathering.asks_all, gathering.participants = None, False, frozenset()
+        if self._context.state.rights(gathering.account)[self._context.branch] <= gathering.had:
+            gathering.pause_until_us = self._context.now_us + _PAUSE_US
+        self._enriched.add(gathering.account)
+
+    def look_for_stalls(self) -> None:
+        """Where a round waits for branches that cannot be reached, ask the others too.
+
+        To be called when a branch was lost, and from time to time.
+        """
+        for gathering in self._gatherings.values():
+            if self._is_stalled(gathering):
+                if not gathering.asks_all:
+                    self._context.questions.forget(gathering.question)
+                    missing = Money(sum(short.missing for short in gathering.waiting.values()))
+                    self._ask_all(gathering, missing)
+                self._answer_deferred(gathering)
+
+    def _is_stalled(self, gathering: Gathering) -> bool:
+        """Whether nothing can be expected to come of this round soon."""
+        if gathering.question is None:
+            return False
+        reachable = {peer.branch for peer in self._context.reachable()}
+        is_slow = self._context.now_us - gathering.began_us >= self._context.settings.resend_us
+        return is_slow or (bool(gathering.unanswered) and not gathering.unanswered & reachable)
+
+    def _since(self, gathering: Gathering) -> HybridTime:
+        """Return since when rights are lacking here; the latest there is where nobody waits."""
+        times = [
+            held.short_since
+            for request in gathering.waiting
+            if (held := self._holds.get(request)) is not None and held.short_since is not None
+        ]
+        return min(times, default=self._context.clock.last)
+
+    # What this branch gives.
+
+    def grant(self, sender: BranchId, ask: AskHead) -> bool:
+        """Give rights to another branch that asks for them; return whether it may be answered now."""
+        assert ask.account is not None, "rights are to an account"
+        self._context.clock.observe(ask.since)
+        gathering = self._gatherings.get(ask.account)
+        if gathering is not None and self._comes_first(gathering, sender, ask):
+            gathering.deferred[sender] = ask
+            return False
+        peer = self._context.peers[sender]
+        rights = self._rights(ask.account)
+        if peer.origin is not None and rights is not None and not self._context.is_quiet:
+            used = self._usage.of(ask.account)
+            amount = self._context.settings.policy.to_grant(
+                self._context.branch, sender, ask.wanted, rights, used
+            )
+            self._write_grant(ask.account, sender, amount)
+        return True
+
+    def _comes_first(self, gathering: Gathering, sender: BranchId, ask: AskHead) -> bool:
+        if not gathering.waiting or self._is_stalled(gathering):
+            return False
+        return (self._since(gathering), self._context.branch) < (ask.since, sender)
+
+    def _answer_deferred(self, gathering: Gathering) -> None:
+        for sender, ask in list(gathering.deferred.items()):
+            del gathering.deferred[sender]
+            self.answer_ask(sender, ask)
+
+    def answer_ask(self, sender: BranchId, ask: AskHead) -> None:
+        """Answer a question for a head, after a grant where one is wanted; or later."""
+        context = self._context
+        if ask.account is not None and ask.wanted > 0 and not self.grant(sender, ask):
+            return
+        head = context.applied[context.origin]
+        last_write = head if ask.account is None else context.state.last_write(ask.account, context.origin)
+        if len(self._logs.lives_of(context.branch)) > 1:
+            # What an earlier life of this store wrote is in no other branch's answer. The first entry of this
+            # life depends on all of it.
+            last_write = max(last_write, min(head, _FIRST))
+        context.send(sender, Head(ask.question, context.origin, head, last_write, context.applied))
+
+    def forget_subscriber(self, branch: BranchId) -> None:
+        """Answer a branch no more whose stream is gone; it will ask again."""
+        for gathering in self._gatherings.values():
+            gathering.deferred.pop(branch, None)
+
+    def _pass_on(self) -> None:
+        """Give unasked to whoever will want it, of the accounts that were used in this step."""
+        used, self._used = self._used, {}
+        if self._context.is_quiet or not self._context.peers.connected():
+            return
+        reachable = {peer.branch for peer in self._context.reachable()}
+        for account in list(used)[:_PASSED_ON_MAX]:
+            rights = self._rights(account)
+            if rights is None or account in self._gatherings:
+                continue
+            there = {b: r for b, r in rights.items() if b == self._context.branch or b in reachable}
+            passed = self._context.settings.policy.to_pass_on(
+                self._context.branch, there, self._usage.of(account)
+            )
+            if passed is not None:
+                self._write_grant(account, *passed)
+
+    def _write_grant(self, account: AccountId, to: BranchId, amount: Money) -> None:
+        """Pass rights on in the own log; never more than there are, whatever the policy said."""
+        own = self._context.state.rights(account)[self._context.branch]
+        origin = self._context.peers[to].origin
+        amount = min(amount, own)
+        if amount > 0 and origin is not None:
+            self._logs.write((Record(RecordKind.GRANT, grant=Grant(account, origin, amount)),))
+
+    def _rights(self, account: AccountId) -> dict[BranchId, Money] | None:
+        """Return who has what rights to an account; None where it has no floor or is not open."""
+        state = self._context.state.account(account)
+        if state is None or state.floor is None:
+            return None
+        return self._context.state.rights(account)
+
+    def _holders(self, account: AccountId) -> dict[BranchId, Holder]:
+        reachable = {peer.branch for peer in self._context.reachable()}
+        rights = self._context.state.rights(account)
+        return {branch: Holder(rights[branch], branch in reachable) for branch in self._context.others()}
+
+    def why_overdue(self, held: Held) -> Decision:
+        """Return why a request did not get its rights in time, naming who may have them."""
+        account = min(held.short_of)
+        gathering = self._gatherings[account]
+        rights = self._context.state.rights(account)
+        silent = gathering.unanswered or set(self._context.others())
+        named = max(silent, key=lambda branch: (rights[branch], -branch))
+        others = ", ".join(f"{rights[branch]} at branch {branch}" for branch in sorted(silent))
+        return Decision(
+            Outcome.RIGHTS_UNREACHABLE,
+            f"branch {self._context.branch} may take {rights[self._context.branch]} out of {account}, lacks "
+            f"{gathering.waiting[held.request.id].missing}, and got no answer in time about the rights "
+            f"elsewhere; as far as is known here, {others}",
+            branch=named,
+        )

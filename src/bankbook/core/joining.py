@@ -1,0 +1,70 @@
+"""A branch whose store is new: it serves once it knows all that the others know.
+
+Decides when that is, and where the logs of its earlier lives end. Must not know what is served.
+Proof: tests/core/test_joining.py.
+
+A new store may be that of a new bank, or follow one that was lost; nobody can tell without asking. So the
+branch asks every other one what it has, and fetches that, its own earlier logs included. Whoever has
+answered has noted this life, and takes nothing any more that an earlier one may still have had under way;
+so what all have together is all there will ever be of the earlier logs. The first entry of the new log says
+where they end. From then on this life owns their rights, reservations and keys; a token that names more of
+them names what is lost.
+"""
+
+from collections.abc import Callable
+
+from bankbook.core.context import Context
+from bankbook.core.entry import Record, RecordKind
+from bankbook.core.logs import Logs
+from bankbook.core.messages import Answer, AskHead, Head
+from bankbook.core.types import BranchId
+from bankbook.core.vector import NOTHING, VersionVector
+
+
+class Joining:
+    """The way of one branch into its bank; over at once where its store is not new."""
+
+    def __init__(self, context: Context, logs: Logs, on_joined: Callable[[], None]) -> None:
+        self._context = context
+        self._logs = logs
+        self._on_joined = on_joined
+        self._needs: VersionVector = NOTHING
+        self.unanswered: set[BranchId] = set()
+        """Who has not said yet what it has."""
+
+    def begin(self) -> None:
+        """Ask everybody, where that is needed."""
+        if self._context.has_joined:
+            return
+        self.unanswered = set(self._context.others())
+        if self.unanswered:
+            self._context.ask(
+                self.unanswered, lambda number, _: AskHead(number, is_joining=True), self._on_answer
+            )
+        self.wake(None)
+
+    def is_waiting(self, _: None) -> bool:
+        """Whether this branch is still on its way."""
+        return not self._context.has_joined
+
+    def wake(self, _: None) -> None:
+        """Look whether everything has arrived."""
+        context = self._context
+        if context.has_joined or self.unanswered:
+            return
+        gap = context.applied.first_gap(self._needs)
+        if gap is not None:
+            self._logs.watch(gap, None)
+            return
+        context.has_joined = True
+        context.state.join()
+        ended = tuple(life for life in self._logs.lives_of(context.branch) if life.origin != context.origin)
+        if ended:
+            self._logs.write((Record(RecordKind.REJOINING, ended=ended),))
+        self._on_joined()
+
+    def _on_answer(self, sender: BranchId, answer: Head | Answer) -> None:
+        assert isinstance(answer, Head), "a question for a head is answered with one"
+        self.unanswered.discard(sender)
+        self._needs = self._needs.merge(answer.applied).raised(answer.origin, answer.head)
+        self.wake(None)

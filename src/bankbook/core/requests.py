@@ -1,0 +1,498 @@
+"""Requests: admitted, held, carried out, answered.
+
+Decides in which order a request passes what it may have to wait for, and what it is told. Each time something
+that it waits for has happened, it passes the same ladder again from the top. Must not know how rights are
+gathered, nor what a command does to accounts. Proof: tests/core/test_sessions.py, tests/core/test_keys.py,
+tests/core/test_durability.py.
+"""
+
+from dataclasses import replace
+
+from bankbook.core.admission import Desk, never_decided, refusal_at_sight, stopping, why_overdue, writes_lost
+from bankbook.core.commands import (
+    Batch,
+    Cancel,
+    Drain,
+    Level,
+    ReadBalance,
+    ReadStatement,
+    Reply,
+    Request,
+    RequestId,
+    access_of,
+    accounts_of,
+    fingerprint_of,
+)
+from bankbook.core.context import Context
+from bankbook.core.entry import Entry, Keyed, RecordKind
+from bankbook.core.freshness import branches_to_ask, heads_known
+from bankbook.core.gathering import Gatherings
+from bankbook.core.guarantees import Access, awaited_vector
+from bankbook.core.holds import Decided, Held, Holds, Watchers
+from bankbook.core.keys import replay
+from bankbook.core.ledger import Decision, Teller, decider_of, refusal_of
+from bankbook.core.logs import Logs
+from bankbook.core.messages import Answer, AskHead, AskKey, Forward, Head
+from bankbook.core.outcome import Certainty, Outcome
+from bankbook.core.ports import KeyRecord
+from bankbook.core.statement import decide_past
+from bankbook.core.token import Token
+from bankbook.core.types import BranchId, Key, ReservationId, birth_branch, reservation_id
+
+
+class Requests:
+    """All requests of one branch."""
+
+    def __init__(self, context: Context, logs: Logs) -> None:
+        self._context = context
+        self._logs = logs
+        self.holds = Holds()
+        self._gatherings = Gatherings(context, logs, self.holds, self.proceed)
+        self._on_disks: Watchers[RequestId] = Watchers(self.is_waiting)
+        self._postponed: list[Held] = []
+        """What can be read only once this step is committed."""
+        self._undurable: dict[RequestId, Held] = {}
+        """What waits for other branches' disks."""
+        self._replies_to: dict[RequestId, tuple[BranchId, int]] = {}
+        """Which other branch's question a request answers."""
+        self._forwarded = 0
+        self._drain_deadline_us: int | None = None
+
+    @property
+    def gatherings(self) -> Gatherings:
+        """The rights on their way."""
+        return self._gatherings
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this branch is stopping."""
+        return self._drain_deadline_us is not None
+
+    def is_waiting(self, request: RequestId) -> bool:
+        """Whether a request is held."""
+        return self.holds.get(request) is not None
+
+    # In and out.
+
+    def on_request(self, request: Request) -> None:
+        """Take in a request of a customer, or one that another branch has carried out here."""
+        refusal = refusal_at_sight(request, self._desk())
+        held = Held(
+            request,
+            since_us=self._context.now_us,
+            deadline_us=min(request.deadline_us, self._context.now_us + self._context.settings.hold_limit_us),
+            first_question=self._context.questions.next,
+        )
+        if refusal is not None:
+            self._answer(held, refusal)
+        else:
+            self.proceed(held)
+
+    def on_forward(self, sender: BranchId, forward: Forward) -> None:
+        """Carry out what another branch must not decide."""
+        source = (sender, forward.question)
+        if source in self._replies_to.values():
+            return  # it was sent again; what came first is under way
+        self._forwarded += 1
+        number = RequestId(-self._forwarded)
+        self._replies_to[number] = source
+        deadline_us = self._context.now_us + forward.wait_us
+        self.on_request(
+            Request(number, forward.command, deadline_us, forward.customer, forward.token, key=forward.key)
+        )
+
+    def on_cancel(self, cancel: Cancel) -> None:
+        """Forget a request whose caller is gone."""
+        held = self.holds.get(cancel.request)
+        if held is not None:
+            self._end_hold(held)
+
+    def on_drain(self, drain: Drain) -> None:
+        """Let nothing be held beyond the drain's deadline, and refuse what is new."""
+        self._drain_deadline_us = drain.deadline_us
+        self.holds.shorten(drain.deadline_us)
+
+    def begin_step(self) -> None:
+        """Read what could not be read before the last step was committed."""
+        postponed, self._postponed = self._postponed, []
+        for held in postponed:
+            if self.is_waiting(held.request.id):
+                self.proceed(held)
+
+    def expire(self) -> None:
+        """End what is overdue."""
+        for held in self.holds.overdue(self._context.now_us):
+            command = held.request.command
+            if held.short_of and isinstance(command, Batch) and not command.is_atomic:
+                # Some of it can be done; and the key may have gone elsewhere meanwhile.
+                held.is_final = True
+                self._gatherings.leave(held)
+                self.proceed(held)
+                continue
+            decision = self._why_overdue(held)
+            self._end_hold(held)
+            if held.decided is None:
+                self._answer(held, decision)
+            else:
+                told = replace(held.decided.reply, outcome=decision.outcome, detail=decision.detail)
+                self._release(replace(told, held_us=self._context.now_us - held.since_us))
+
+    def next_wake_us(self) -> int | None:
+        """Return when something here is due next; None where nothing is."""
+        if self._postponed:
+            return self._context.now_us + 1
+        return self.holds.next_deadline_us()
+
+    def wake(self, request: RequestId) -> None:
+        """Go on with a request whose entry has come."""
+        held = self.holds.get(request)
+        if held is not None:
+            self.proceed(held)
+
+    def wake_all(self) -> None:
+        """Go on with all that is held."""
+        for held in list(self.holds):
+            if self.is_waiting(held.request.id):
+                self.proceed(held)
+
+    # The ladder.
+
+    def proceed(self, held: Held) -> None:
+        """Go on with a request as far as it gets: answer it, or hold it for the first thing it lacks."""
+        waits = (
+            self._waits_for_disks(held)
+            or self._waits_for_joining(held)
+            or self._waits_for_entries(held)
+            or self._waits_for_key(held)
+            or self._waits_for_freshness(held)
+        )
+        if not waits:
+            self._carry_out(held)
+
+    def _waits_for_disks(self, held: Held) -> bool:
+        if held.decided is None:
+            return False
+        self._finish(held)
+        return True
+
+    def _waits_for_joining(self, held: Held) -> bool:
+        return not self._context.has_joined and self._hold(held)
+
+    def _waits_for_entries(self, held: Held) -> bool:
+        lost = writes_lost(held.needs, self._context)
+        if lost is not None:
+            self._end_hold(held)
+            self._answer(held, lost)
+            return True
+        if held.unanswered:
+            return self._hold(held)
+        gap = self._context.applied.first_gap(held.needs)
+        if gap is None:
+            return False
+        held.note(self._context.applied)
+        if self._hold(held) and self.is_waiting(held.request.id):
+            self._logs.watch(gap, held.request.id)
+        return True
+
+    def _waits_for_key(self, held: Held) -> bool:
+        """Look the key up, before anything of the session is waited for; ask whoever may know it."""
+        request = held.request
+        known = None if request.key is None else self._context.state.key(request.key)
+        if request.key is not None and known is not None and known.moved_to is None:
+            self._replay(held, request.key, known)
+            return True
+        decider = decider_of(request.command, self._context.branches)
+        if decider is not None and decider not in self._context.branches:
+            self._end_hold(held)
+            detail = f"this bank has no branch {decider} that could have reserved it"
+            self._answer(held, Decision(Outcome.UNKNOWN_RESERVATION, detail))
+            return True
+        if decider is not None and decider != self._context.branch:
+            self._forward(held, decider)
+            return True
+        if request.key is None:
+            return False
+        owner = birth_branch(request.key, self._context.branches)
+        if known is not None and known.moved_to is not None:
+            owner = known.moved_to
+        if owner != self._context.branch:
+            self._ask_owner(held, owner, request.key)
+            return True
+        return False
+
+    def _ask_owner(self, held: Held, owner: BranchId, key: Key) -> None:
+        if self._hold(held) and self.is_waiting(held.request.id):
+            self._await(held, {owner}, lambda number, _: AskKey(number, key))
+            held.owner = owner
+
+    def _forward(self, held: Held, decider: BranchId) -> None:
+        request = held.request
+        if request.key is None:
+            self._end_hold(held)
+            detail = f"branch {decider} decides this, so it needs an idempotency key to be sent on to there"
+            self._answer(held, Decision(Outcome.INVALID_REQUEST, detail))
+            return
+        if not self._hold(held) or not self.is_waiting(held.request.id):
+            return
+        key, wait_us = request.key, held.deadline_us - self._context.now_us
+        self._await(
+            held,
+            {decider},
+            lambda number, _: Forward(number, request.customer, request.command, key, request.token, wait_us),
+        )
+        held.owner, held.is_forwarded = decider, True
+
+    def _waits_for_freshness(self, held: Held) -> bool:
+        """Wait for what the session has seen, and for what else the answer has to include."""
+        if held.is_admitted:
+            return False
+        held.is_admitted = True
+        held.owner = None
+        request, peers, now_us = held.request, self._context.peers, self._context.now_us
+        access = access_of(request.command)
+        if request.freshness.level is Level.LOCAL:
+            # LOCAL says what may be read. What is written stays in its order, or every branch would
+            # show it before what its session wrote or read first.
+            access &= Access.WRITE
+        session = awaited_vector(request.token, request.guarantees, access)
+        held.needs = held.needs.merge(session).merge(heads_known(request.freshness, peers, now_us))
+        unanswered = branches_to_ask(request.freshness, peers, now_us)
+        if unanswered:
+            if not self._hold(held) or not self.is_waiting(request.id):
+                return True
+            accounts = accounts_of(request.command) if request.freshness.level is Level.LATEST else ()
+            account = accounts[0] if len(accounts) == 1 else None
+            self._await(held, unanswered, lambda number, _: AskHead(number, account))
+        if request.freshness.level is Level.LATEST:
+            held.heard.update(accounts_of(request.command))
+        return self._waits_for_entries(held)
+
+    def _await(self, held: Held, branches: set[BranchId], make: object) -> None:
+        """Ask other branches something that this request needs answered."""
+        request = held.request.id
+        held.unanswered = set(branches)
+        held.asked += len(branches)
+        held.question = self._context.ask(
+            branches,
+            make,  # type: ignore[arg-type]
+            lambda sender, answer: self._on_answer(request, sender, answer),
+        )
+
+    def _on_answer(self, request: RequestId, sender: BranchId, answer: Head | Answer) -> None:
+        held = self.holds.get(request)
+        if held is None:
+            return
+        held.unanswered.discard(sender)
+        if isinstance(answer, Head):
+            held.needs = held.needs.raised(answer.origin, answer.last_write)
+        elif answer.entry is not None:
+            held.needs = held.needs.raised(*answer.entry)
+        else:
+            self._end_hold(held)
+            self._answer(held, Decision(answer.outcome, answer.detail, branch=answer.branch))
+            return
+        self.proceed(held)
+
+    def _hold(self, held: Held) -> bool:
+        """Hold a request, or refuse it where there is no room; True either way."""
+        if self.is_waiting(held.request.id):
+            return True
+        if len(self.holds) >= self._context.settings.held_max:
+            branch = self._context.branch
+            detail = f"branch {branch} holds {len(self.holds)} requests, which is all it may"
+            self._answer(held, Decision(Outcome.TOO_MANY_HELD, detail))
+        else:
+            self.holds.add(held)
+        return True
+
+    def _end_hold(self, held: Held) -> None:
+        self.holds.end(held.request.id)
+        self._undurable.pop(held.request.id, None)
+        self._context.questions.forget(held.question)
+        self._gatherings.leave(held)
+
+    # What is decided here.
+
+    def _carry_out(self, held: Held) -> None:
+        command = held.request.command
+        is_past = isinstance(command, ReadBalance) and command.at_ms is not None
+        if (is_past or isinstance(command, ReadStatement)) and self._context.state.has_changes:
+            if self._hold(held) and self.is_waiting(held.request.id):
+                self._postponed.append(held)
+            return
+        decision = self._decide(held)
+        if decision.shorts and not held.is_final:
+            if self._hold(held) and self.is_waiting(held.request.id):
+                for short in decision.shorts:
+                    self._gatherings.join(held, short)
+            return
+        self._write_and_finish(held, decision)
+
+    def _decide(self, held: Held) -> Decision:
+        request, context = held.request, self._context
+        if isinstance(request.command, ReadStatement) or (
+            isinstance(request.command, ReadBalance) and request.command.at_ms is not None
+        ):
+            return decide_past(request.command, context.reader, context.state)
+        return Teller(
+            context.state,
+            context.branch,
+            context.now_ms,
+            self._logs.next_entry,
+            request.balance_max,
+            held.heard,
+        ).decide(request.command)
+
+    def _write_and_finish(self, held: Held, decision: Decision) -> None:
+        """Write what was decided, and answer; or wait for other branches' disks first."""
+        self._end_hold(held)
+        request = held.request
+        entry = self._write(request, decision)
+        reply = self._reply(held, decision, entry, self._token_after(request, entry))
+        if entry is None or request.durable == 0:
+            self._release(reply)
+        else:
+            held.decided = Decided(reply, entry.id)
+            self._finish(held)
+
+    def _write(self, request: Request, decision: Decision) -> Entry | None:
+        """Write what moves money, and whatever a key must find again; return the entry if there is one."""
+        records = decision.records
+        if not records and request.key is not None and decision.outcome.certainty is Certainty.REFUSED:
+            records = (refusal_of(decision),)
+        if not decision.moves_money and request.key is None:
+            return None
+        if not records:
+            return None
+        keyed = None
+        if request.key is not None:
+            keyed = Keyed(request.key, fingerprint_of(request.customer, request.command))
+        return self._logs.write(records, request.customer, keyed)
+
+    def _finish(self, held: Held) -> None:
+        """Answer once as many other branches as was asked have the entry on their disks."""
+        decided = held.decided
+        assert decided is not None, "only what was decided can be finished"
+        if self._context.peers.having(*decided.entry) >= held.request.durable:
+            self._end_hold(held)
+            self._release(replace(decided.reply, held_us=self._context.now_us - held.since_us))
+        elif self._hold(held) and self.is_waiting(held.request.id):
+            self._undurable[held.request.id] = held
+
+    def on_disks(self) -> None:
+        """Look who waited for what other branches have on their disks by now."""
+        for held in list(self._undurable.values()):
+            self._finish(held)
+
+    def _replay(self, held: Held, key: Key, known: KeyRecord) -> None:
+        """Tell what the key was told before."""
+        request = held.request
+        self._end_hold(held)
+        if known.fingerprint != fingerprint_of(request.customer, request.command):
+            detail = f"the key {key} was used for another request, which {known.entry} decided"
+            self._answer(held, Decision(Outcome.KEY_REUSED, detail))
+            return
+        entry = self._context.state.entry(known.entry)
+        decision = replay(entry, request.command)
+        accounts = entry.accounts
+        if accounts and (state := self._context.state.account(accounts[0])) is not None:
+            decision = decision._replace(currency=state.currency)
+        token = self._token_after(request, entry)
+        reply = self._reply(held, decision, entry, token)
+        reply = replace(reply, is_replayed=not held.is_forwarded)
+        if request.durable == 0:
+            self._release(reply)
+        else:
+            held.decided = Decided(reply, entry.id)
+            self._finish(held)
+
+    def _token_after(self, request: Request, entry: Entry | None) -> Token:
+        # A refusal is a read too: "the account is open already" must not be followed by "no such account".
+        read, write = request.token.read, request.token.write
+        accounts = accounts_of(request.command) or (() if entry is None else entry.accounts)
+        for account in accounts:
+            read = read.merge(self._context.state.write_set(account))
+        return Token(read, write if entry is None else write.raised(entry.origin, entry.seq))
+
+    def _answer(self, held: Held, decision: Decision) -> None:
+        self._release(self._reply(held, decision, None, held.request.token))
+
+    def _reply(self, held: Held, decision: Decision, entry: Entry | None, token: Token) -> Reply:
+        context = self._context
+        return Reply(
+            request=held.request.id,
+            outcome=decision.outcome,
+            token=token.beyond(context.peers.stable(context.applied)),
+            detail=decision.detail,
+            balance=decision.balance,
+            available=decision.available,
+            currency=decision.currency,
+            entry=entry.id if entry is not None else None,
+            held_us=context.now_us - held.since_us,
+            asked=held.asked,
+            awaited=tuple(held.awaited[origin] for origin in sorted(held.awaited)),
+            branch=decision.branch,
+            reservation=_reservation_in(entry),
+            results=decision.results,
+            statement=decision.statement,
+        )
+
+    def _release(self, reply: Reply) -> None:
+        """Answer the customer, or the branch that had this carried out."""
+        source = self._replies_to.pop(reply.request, None)
+        if source is None:
+            self._context.effects.replies.append(reply)
+            return
+        sender, question = source
+        self._context.send(sender, Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch))
+
+    # What is refused.
+
+    def _why_overdue(self, held: Held) -> Decision:
+        context = self._context
+        is_over = self._drain_deadline_us is not None and context.now_us >= self._drain_deadline_us
+        if is_over and held.owner is None and held.decided is None:
+            return stopping(context.branch)
+        if held.short_of:
+            return self._gatherings.why_overdue(held)
+        if not held.unanswered:
+            held.awaited = {gap.origin: gap for gap in context.applied.behind(held.needs)}
+        return why_overdue(held, context)
+
+    def on_head(self, head: Head) -> None:
+        """Refuse the requests whose token names more than its origin had ever issued.
+
+        Only the token's own components count, and only tokens that were here before the question was
+        asked: a token may well name what its origin decided after it answered. The questions' numbers
+        tell which came first; a clock does not, where both came in the same microsecond.
+        """
+        for waiter in self._logs.watchers.still_watching(head.origin):
+            held = self.holds.get(waiter) if isinstance(waiter, int) else None
+            if held is None or held.first_question > head.question:
+                continue
+            token = held.request.token
+            named = max(token.read[head.origin], token.write[head.origin])
+            if named > head.head:
+                self._end_hold(held)
+                self._answer(held, never_decided(head.origin, named, head.head))
+
+    def on_applied(self, entry: Entry) -> None:
+        """Refuse whoever waits for what a lost store took with it, once that is known."""
+        for record in entry.records:
+            for origin, _ in record.ended:
+                if origin == self._context.origin:
+                    # Another store took this one's place; nothing is to be decided here any more.
+                    self._context.is_retired = True
+                for waiter in self._logs.watchers.still_watching(origin):
+                    if isinstance(waiter, int):
+                        self.wake(waiter)
+
+    def _desk(self) -> Desk:
+        context = self._context
+        return Desk(context.origin, context.branches, context.applied, self.is_draining or context.is_retired)
+
+
+def _reservation_in(entry: Entry | None) -> ReservationId | None:
+    if entry is None or len(entry.records) != 1 or entry.records[0].kind is not RecordKind.RESERVATION:
+        return None
+    return reservation_id(entry.id, 0)

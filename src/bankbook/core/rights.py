@@ -1,0 +1,158 @@
+"""Where the rights to take money out should be: the policy, as pure functions of what one branch knows.
+
+Decides how much is asked of whom, how much is granted, and what is passed on unasked. It cannot decide
+anything unsafe: a branch grants only rights it has, whatever the policy says, so another policy may be put in
+its place (Settings.policy). Must not know messages, logs or time. Proof: tests/core/test_rights.py.
+
+The idea: rights belong where they are used. `Usage` counts what each branch lately took out of an account,
+as every branch sees it in the logs. The share of an account's rights that a branch should have is its share
+of that use. A branch that has less than it should is filled up by those that have more, when it asks and
+also before it has to ask; so whoever is cut off later goes on with the share that it usually needs.
+
+Sources: Balegas et al., "Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants"
+(SRDS 2015), section 4.3, asks the richest first and moves rights ahead of need; the shares by use are ours.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from bankbook.core.types import AccountId, BranchId, Money
+
+# How many accounts' use is remembered: the busiest lately. About 500 bytes each; the rights to the others
+# stay where they are until somebody asks.
+ACCOUNTS_MAX = 10_000
+
+# What was used before an account's funds turned over so often counts half, and so on: what happened lately
+# decides, however busy the account is.
+_TURNOVERS_REMEMBERED = 4
+
+# The part of an account's rights that is shared out evenly whatever was used: the first customer to
+# walk into a branch that nobody used before is served at once too.
+_EVEN_SHARE = 16
+
+# A branch is filled up once it has less than three quarters of its share. Closer to the whole, ordinary
+# chance would set off a grant at every withdrawal; farther from it, a branch cut off would have too little.
+_NEEDY_BELOW = (3, 4)
+
+
+class Holder(NamedTuple):
+    """What one branch may take out of an account, as far as is known here."""
+
+    rights: Money
+    is_reachable: bool
+
+
+class Policy(Protocol):
+    """Who is asked for rights, and who is given how many."""
+
+    def to_ask(self, missing: Money, others: Mapping[BranchId, Holder]) -> dict[BranchId, Money]:
+        """Return how much to ask of whom, when this branch lacks `missing`.
+
+        Where this does not cover what is missing, all branches are asked for all of it.
+        """
+        ...
+
+    def to_grant(
+        self,
+        own: BranchId,
+        asker: BranchId,
+        wanted: Money,
+        rights: Mapping[BranchId, Money],
+        used: Mapping[BranchId, int],
+    ) -> Money:
+        """Return how much of its rights the branch `own` gives to one that asks for `wanted`."""
+        ...
+
+    def to_pass_on(
+        self, own: BranchId, rights: Mapping[BranchId, Money], used: Mapping[BranchId, int]
+    ) -> tuple[BranchId, Money] | None:
+        """Return to whom the branch `own` gives how much unasked; None where nobody needs it."""
+        ...
+
+
+class ByUse:
+    """The usual policy: each branch's share of the rights follows its share of the use."""
+
+    def to_ask(self, missing: Money, others: Mapping[BranchId, Holder]) -> dict[BranchId, Money]:
+        """Ask the richest first, those that can be reached before those that cannot."""
+        asked: dict[BranchId, Money] = {}
+        left = missing
+        richest_first = sorted(
+            others.items(), key=lambda each: (not each[1].is_reachable, -each[1].rights, each[0])
+        )
+        for branch, holder in richest_first:
+            if left <= 0 or holder.rights <= 0:
+                continue
+            asked[branch] = left
+            left = Money(left - holder.rights)
+        return asked
+
+    def to_grant(
+        self,
+        own: BranchId,
+        asker: BranchId,
+        wanted: Money,
+        rights: Mapping[BranchId, Money],
+        used: Mapping[BranchId, int],
+    ) -> Money:
+        """Give what is wanted, and on top of it what the asker's use says it will want next."""
+        shares = shares_by_use(rights, used)
+        spare = max(rights[own] - wanted - shares[own], 0)
+        gap = max(shares[asker] - rights[asker], 0)
+        return Money(max(min(rights[own], wanted + min(spare, gap)), 0))
+
+    def to_pass_on(
+        self, own: BranchId, rights: Mapping[BranchId, Money], used: Mapping[BranchId, int]
+    ) -> tuple[BranchId, Money] | None:
+        """Fill up the neediest branch, by this branch's part of what all have to spare.
+
+        The others that have something to spare see much the same and give their parts, so that together
+        they give what is needed once and not each for all.
+        """
+        if not any(used.values()):
+            return None
+        shares = shares_by_use(rights, used)
+        spare = {branch: max(rights[branch] - shares[branch], 0) for branch in rights}
+        below, whole = _NEEDY_BELOW
+        gaps = {
+            branch: shares[branch] - rights[branch]
+            for branch in rights
+            if branch != own and rights[branch] * whole < shares[branch] * below
+        }
+        if not gaps or not spare[own]:
+            return None
+        neediest = max(gaps, key=lambda branch: (gaps[branch], -branch))
+        part = Money(min(gaps[neediest] * spare[own] // sum(spare.values()), spare[own]))
+        return (neediest, part) if part > 0 else None
+
+
+def shares_by_use(rights: Mapping[BranchId, Money], used: Mapping[BranchId, int]) -> dict[BranchId, int]:
+    """Return what each branch should have of all rights to one account; they sum to no more than all."""
+    total, count = max(sum(rights.values()), 0), len(rights)
+    even = total if not any(used.values()) else total // _EVEN_SHARE
+    by_use = total - even
+    all_used = max(sum(used.values()), 1)
+    return {branch: even // count + by_use * used.get(branch, 0) // all_used for branch in rights}
+
+
+class Usage:
+    """What each branch lately took out of each account."""
+
+    def __init__(self) -> None:
+        self._used: OrderedDict[AccountId, dict[BranchId, int]] = OrderedDict()
+
+    def note(self, account: AccountId, branch: BranchId, amount: Money, funds: Money) -> None:
+        """Count what a branch took out of an account that has `funds` left."""
+        used = self._used.setdefault(account, {})
+        self._used.move_to_end(account)
+        used[branch] = used.get(branch, 0) + amount
+        if sum(used.values()) > _TURNOVERS_REMEMBERED * max(funds, amount):
+            for each in used:
+                used[each] //= 2
+        if len(self._used) > ACCOUNTS_MAX:
+            self._used.popitem(last=False)
+
+    def of(self, account: AccountId) -> Mapping[BranchId, int]:
+        """Return what each branch took out; empty where nothing is remembered."""
+        return self._used.get(account, {})

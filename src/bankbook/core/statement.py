@@ -1,0 +1,72 @@
+"""Statements: what moved on an account, and its balance at any time.
+
+Decides the lines and their order, which is the same at every branch that has the same entries: the order of
+the hybrid clocks, and so one in which nothing comes before what it depends on. Must not know sessions or
+holds. Proof: tests/core/test_statement.py.
+"""
+
+from bankbook.core.clock import HybridTime
+from bankbook.core.commands import OTHERS_MAX, Line, ReadBalance, ReadStatement, Statement
+from bankbook.core.entry import Entry, Record
+from bankbook.core.ledger import Decision
+from bankbook.core.outcome import Outcome
+from bankbook.core.ports import Position, Reader, StatedPosting
+from bankbook.core.state import State
+from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
+
+
+def decide_past(command: ReadBalance | ReadStatement, reader: Reader, state: State) -> Decision:
+    """Answer from the store, which has to have everything that `state` has."""
+    account = state.account(command.account)
+    if account is None:
+        return Decision(Outcome.UNKNOWN_ACCOUNT, f"there is no account {command.account} at this branch")
+    genesis = state.opening_balance
+    if isinstance(command, ReadBalance):
+        assert command.at_ms is not None, "the present balance is decided elsewhere"
+        balance = genesis + reader.moved_before(command.account, _moment(command.at_ms))
+        return Decision(Outcome.OK, balance=Money(balance), currency=account.currency)
+    statement = _read(command, genesis, reader, state)
+    return Decision(
+        Outcome.OK,
+        balance=account.balance,
+        available=account.available,
+        currency=account.currency,
+        statement=statement,
+    )
+
+
+def _read(command: ReadStatement, genesis: Money, reader: Reader, state: State) -> Statement:
+    start = _moment(command.from_ms) if command.after is None else command.after
+    until = _moment(command.to_ms).clock
+    found = reader.postings(command.account, start, until, command.lines_max + 1)
+    page = found[: command.lines_max]
+    before = reader.moved_before(command.account, start)
+    if command.after is not None:
+        # What stands at the position itself was on the page before.
+        at = reader.postings(command.account, start._replace(leg=start.leg - 1), until, 1)
+        before = Money(before + sum(each.amount for each in at if each.position == start))
+    opening = balance = Money(genesis + before)
+    lines = []
+    for stated in page:
+        balance = Money(balance + stated.amount)
+        lines.append(_line(command.account, stated, balance, state.entry(stated.position.entry)))
+    return Statement(opening, tuple(lines), balance, len(found) > len(page))
+
+
+def _line(account: AccountId, stated: StatedPosting, balance: Money, entry: Entry) -> Line:
+    record = _record_of(entry, stated.position.leg)
+    others = tuple(p.account for p in record.postings if p.account != account)[:OTHERS_MAX]
+    return Line(stated.position, record.kind, stated.amount, balance, entry.customer, record.memo, others)
+
+
+def _record_of(entry: Entry, leg: int) -> Record:
+    for record in entry.records:
+        if leg < len(record.postings):
+            return record
+        leg -= len(record.postings)
+    raise AssertionError(f"{entry.id} has no posting {leg} more")
+
+
+def _moment(moment_ms: int) -> Position:
+    """Return the position before everything that was decided at that moment or later."""
+    return Position(HybridTime(moment_ms << 16), Origin(BranchId(0), Incarnation(0)), Seq(0), -1)

@@ -1,0 +1,139 @@
+"""The tables of a SQLite store, with a comment on each column for whoever opens the file.
+
+Decides what a file looks like, and for people how to read it. Must not know what is written when.
+Proof: tests/store/test_sqlite_file.py, which reads the file as a person would.
+
+`origin` gives every log a small number, because `log`, `holding` and `key` repeat it in each of their
+rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log, a statement and the holdings of
+an account are each read as one range, and no second index has to be kept.
+
+A hybrid clock reading is milliseconds since 1970 × 2^16, plus a counter.
+"""
+
+SCHEMA_VERSION = 2
+
+# "bank" in ASCII. SQLite keeps this number in the file's header, where `file` shows it too, so another
+# program's database is never mistaken for an empty or a damaged store.
+APPLICATION_ID = 0x62616E6B
+
+_TABLES = (
+    """
+    CREATE TABLE meta (  -- whose store this is, and the numbers that are kept beside its logs
+        name  TEXT PRIMARY KEY,
+        value ANY
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE origin (  -- the writers of logs: a branch in one of its incarnations
+        number      INTEGER PRIMARY KEY,  -- what other tables call it; means nothing outside this file
+        branch      INTEGER NOT NULL,
+        incarnation INTEGER NOT NULL,     -- drawn at random when the branch's store was created
+        applied     INTEGER NOT NULL CHECK (applied >= 0),          -- the last seq of its log; 0: none yet
+        ended       INTEGER CHECK (ended BETWEEN 1 AND applied),    -- where its log ends for ever; NULL: open
+        UNIQUE (branch, incarnation)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE log (  -- every committed decision, as it travels between branches
+        origin INTEGER NOT NULL REFERENCES origin (number),  -- who decided
+        seq    INTEGER NOT NULL CHECK (seq >= 1),            -- its place in that log, without gaps
+        entry  TEXT NOT NULL,                                -- JSON; readable_log shows what is in it
+        PRIMARY KEY (origin, seq)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE account (  -- the sum of the log, account by account
+        -- In a bank whose meta has an opening balance every possible account exists from the start, and
+        -- one that is not listed here was never touched.
+        id       TEXT PRIMARY KEY,
+        balance  INTEGER NOT NULL,  -- minor units; so is every amount in this file
+        floor    INTEGER,           -- the balance it may not fall below; NULL: none
+        currency TEXT NOT NULL,     -- empty: plain units
+        reserved INTEGER NOT NULL CHECK (reserved >= 0)  -- the part of the balance that is set aside
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE holding (  -- what each log did to each account that it touched
+        account  TEXT NOT NULL REFERENCES account (id),
+        origin   INTEGER NOT NULL REFERENCES origin (number),
+        last_seq INTEGER NOT NULL CHECK (last_seq >= 0),  -- its last entry there; 0: it was only given rights
+        -- By how much its entries, and what others granted it, changed what its branch may take out of the
+        -- account without asking. Where meta has an opening balance, each branch began with an even share
+        -- of that (whole units; what is left over went to the first branches), which is not in here.
+        rights   INTEGER NOT NULL,
+        PRIMARY KEY (account, origin)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE posting (  -- every amount that was added to an account, in the order of its statement
+        account TEXT NOT NULL REFERENCES account (id),
+        clock   INTEGER NOT NULL,  -- when: milliseconds since 1970 × 65536, plus a counter
+        writer  INTEGER NOT NULL,  -- whose log: branch × 4294967296 + incarnation, alike at every branch
+        seq     INTEGER NOT NULL,  -- the entry in that log
+        leg     INTEGER NOT NULL,  -- its number, from 0, among all postings of that entry
+        amount  INTEGER NOT NULL,  -- below 0 where the account paid
+        PRIMARY KEY (account, clock, writer, seq, leg)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE key (  -- idempotency keys: the callers' names for their requests; old ones are forgotten
+        key         TEXT PRIMARY KEY,
+        fingerprint TEXT NOT NULL,     -- of the request; empty where only a fence is known
+        origin      INTEGER NOT NULL REFERENCES origin (number),  -- the log of the entry that says so
+        seq         INTEGER NOT NULL,  -- that entry
+        clock       INTEGER NOT NULL,  -- when: milliseconds since 1970 × 65536, plus a counter
+        moved_to    INTEGER            -- the branch that decides it now; NULL: it was decided by that entry
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX key_by_clock ON key (clock)",
+    """
+    CREATE TABLE reservation (  -- money that was set aside
+        id          TEXT PRIMARY KEY,
+        account     TEXT NOT NULL REFERENCES account (id),
+        amount      INTEGER NOT NULL,  -- what was set aside at first
+        destination TEXT,              -- the account that receives it; NULL: it leaves the bank
+        expires_ms  INTEGER,           -- milliseconds since 1970, by its branch's clock; NULL: never
+        left        INTEGER NOT NULL CHECK (left BETWEEN 0 AND amount),  -- what is set aside still
+        state       TEXT NOT NULL CHECK (state IN ('open', 'captured', 'released', 'expired')),
+        branch      INTEGER NOT NULL   -- the branch that made it, and alone decides on it
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE INDEX reservation_by_end ON reservation (branch, expires_ms)
+    WHERE state = 'open' AND expires_ms IS NOT NULL
+    """,
+)
+
+_VIEWS = (
+    """
+    CREATE VIEW readable_log AS  -- one row for each entry; a batch has several records
+    SELECT branch, printf('%08x', incarnation) AS incarnation, seq,
+           strftime('%Y-%m-%dT%H:%M:%fZ', (json_extract(entry, '$.clock') >> 16) / 1000.0, 'unixepoch')
+               AS time,
+           (SELECT group_concat(json_extract(value, '$.kind'), ', ')
+            FROM json_each(entry, '$.records')) AS kinds,
+           json_extract(entry, '$.customer') AS customer,
+           json_extract(entry, '$.key[0]') AS key,
+           (SELECT group_concat(
+                       printf('%s %+lld', json_extract(leg.value, '$[0]'), json_extract(leg.value, '$[1]')),
+                       ', ')
+            FROM json_each(entry, '$.records') AS record,
+                 json_each(record.value, '$.postings') AS leg) AS postings
+    FROM log JOIN origin ON number = origin
+    """,
+    """
+    CREATE VIEW readable_rights AS  -- see table holding
+    SELECT account, branch, printf('%08x', incarnation) AS incarnation, last_seq, rights
+    FROM holding JOIN origin ON number = origin
+    """,
+    """
+    CREATE VIEW readable_statement AS  -- see table posting; balance: after each posting
+    SELECT account, strftime('%Y-%m-%dT%H:%M:%fZ', (clock >> 16) / 1000.0, 'unixepoch') AS time,
+           writer >> 32 AS branch, printf('%08x', writer & 0xffffffff) AS incarnation, seq, amount,
+           coalesce((SELECT value FROM meta WHERE name = 'opening balance'), 0)
+               + sum(amount) OVER (PARTITION BY account ORDER BY clock, writer, seq, leg) AS balance
+    FROM posting
+    """,
+)
+
+SCHEMA = _TABLES + _VIEWS
