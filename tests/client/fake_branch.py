@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from bankbook.wire.requests import AnyRequest
+from bankbook.wire.commands import AnyRequest
 from bankbook.wire.v1 import bank_pb2, bank_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, bank_pb2.Receipt]

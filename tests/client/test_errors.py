@@ -12,7 +12,7 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.types import BranchId, Incarnation, Origin, Seq
 from bankbook.core.vector import Gap
 from bankbook.server.customers import abort
-from bankbook.wire.requests import AnyRequest, ReplyInfo
+from bankbook.wire.commands import AnyRequest, ReplyInfo
 from bankbook.wire.status import Failure
 
 GAP = Gap(Origin(BranchId(2), Incarnation(7)), Seq(1), Seq(2))

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x61nkbook/wire/v1/bank.proto\x12\x0b\x62\x61nkbook.v1\"\x99\x01\n\x07Session\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x33\n\nguarantees\x18\x03 \x01(\x0b\x32\x1f.bankbook.v1.Session.Guarantees\x1a\x38\n\nGuarantees\x12*\n\nguarantees\x18\x01 \x03(\x0e\x32\x16.bankbook.v1.Guarantee\"\x99\x02\n\tFreshness\x12-\n\x05local\x18\x01 \x01(\x0b\x32\x1c.bankbook.v1.Freshness.LocalH\x00\x12\x31\n\x07session\x18\x02 \x01(\x0b\x32\x1e.bankbook.v1.Freshness.SessionH\x00\x12\x31\n\x07\x62ounded\x18\x03 \x01(\x0b\x32\x1e.bankbook.v1.Freshness.BoundedH\x00\x12/\n\x06latest\x18\x04 \x01(\x0b\x32\x1d.bankbook.v1.Freshness.LatestH\x00\x1a\x07\n\x05Local\x1a\t\n\x07Session\x1a\x1f\n\x07\x42ounded\x12\x14\n\x0cmilliseconds\x18\x01 \x01(\r\x1a\x08\n\x06LatestB\x07\n\x05level\"|\n\x12OpenAccountRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x12\n\x05\x66loor\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x63urrency\x18\x04 \x01(\tB\x08\n\x06_floor\"v\n\x11GetBalanceRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\"\x83\x01\n\x0e\x44\x65positRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\"\x84\x01\n\x0fWithdrawRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\"\x98\x01\n\x0fTransferRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\"-\n\x06Origin\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x07\";\n\x07\x45ntryId\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"F\n\x03Gap\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0b\n\x03has\x18\x02 \x01(\x04\x12\r\n\x05needs\x18\x03 \x01(\x04\"\x81\x01\n\tReplyInfo\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\r\x12\x0f\n\x07held_us\x18\x03 \x01(\x04\x12\r\n\x05\x61sked\x18\x04 \x01(\r\x12!\n\x07\x61waited\x18\x05 \x03(\x0b\x32\x10.bankbook.v1.Gap\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"e\n\x07Receipt\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x03\x12#\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x14.bankbook.v1.EntryId\x12$\n\x04info\x18\x03 \x01(\x0b\x32\x16.bankbook.v1.ReplyInfo*\xa8\x01\n\tGuarantee\x12\x19\n\x15GUARANTEE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aGUARANTEE_READ_YOUR_WRITES\x10\x01\x12\x1d\n\x19GUARANTEE_MONOTONIC_READS\x10\x02\x12\x1e\n\x1aGUARANTEE_MONOTONIC_WRITES\x10\x03\x12!\n\x1dGUARANTEE_WRITES_FOLLOW_READS\x10\x04\x32\xce\x02\n\x04\x42\x61nk\x12\x44\n\x0bOpenAccount\x12\x1f.bankbook.v1.OpenAccountRequest\x1a\x14.bankbook.v1.Receipt\x12\x42\n\nGetBalance\x12\x1e.bankbook.v1.GetBalanceRequest\x1a\x14.bankbook.v1.Receipt\x12<\n\x07\x44\x65posit\x12\x1b.bankbook.v1.DepositRequest\x1a\x14.bankbook.v1.Receipt\x12>\n\x08Withdraw\x12\x1c.bankbook.v1.WithdrawRequest\x1a\x14.bankbook.v1.Receipt\x12>\n\x08Transfer\x12\x1c.bankbook.v1.TransferRequest\x1a\x14.bankbook.v1.Receiptb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x61nkbook/wire/v1/bank.proto\x12\x0b\x62\x61nkbook.v1\"\x99\x01\n\x07Session\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x33\n\nguarantees\x18\x03 \x01(\x0b\x32\x1f.bankbook.v1.Session.Guarantees\x1a\x38\n\nGuarantees\x12*\n\nguarantees\x18\x01 \x03(\x0e\x32\x16.bankbook.v1.Guarantee\"\x99\x02\n\tFreshness\x12-\n\x05local\x18\x01 \x01(\x0b\x32\x1c.bankbook.v1.Freshness.LocalH\x00\x12\x31\n\x07session\x18\x02 \x01(\x0b\x32\x1e.bankbook.v1.Freshness.SessionH\x00\x12\x31\n\x07\x62ounded\x18\x03 \x01(\x0b\x32\x1e.bankbook.v1.Freshness.BoundedH\x00\x12/\n\x06latest\x18\x04 \x01(\x0b\x32\x1d.bankbook.v1.Freshness.LatestH\x00\x1a\x07\n\x05Local\x1a\t\n\x07Session\x1a\x1f\n\x07\x42ounded\x12\x14\n\x0cmilliseconds\x18\x01 \x01(\r\x1a\x08\n\x06LatestB\x07\n\x05level\"\x9a\x01\n\x12OpenAccountRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x12\n\x05\x66loor\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\rB\x08\n\x06_floor\"\x94\x01\n\x11GetBalanceRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x12\n\x05\x61t_ms\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_ms\"\xaf\x01\n\x0e\x44\x65positRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\r\x12\x0c\n\x04memo\x18\x07 \x01(\t\"\xb0\x01\n\x0fWithdrawRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\r\x12\x0c\n\x04memo\x18\x07 \x01(\t\"\xc4\x01\n\x0fTransferRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x0b\n\x03key\x18\x06 \x01(\t\x12\x0f\n\x07\x64urable\x18\x07 \x01(\r\x12\x0c\n\x04memo\x18\x08 \x01(\t\"*\n\x07Posting\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"\xb5\x01\n\rSubmitRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12&\n\x08postings\x18\x03 \x03(\x0b\x32\x14.bankbook.v1.Posting\x12\x0b\n\x03key\x18\x04 \x01(\t\x12\x0f\n\x07\x64urable\x18\x05 \x01(\r\x12\x0c\n\x04memo\x18\x06 \x01(\t\"\x83\x02\n\x0eReserveRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x03\x12\x18\n\x0b\x64\x65stination\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0blifetime_ms\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x0b\n\x03key\x18\x07 \x01(\t\x12\x0f\n\x07\x64urable\x18\x08 \x01(\r\x12\x0c\n\x04memo\x18\t \x01(\tB\x0e\n\x0c_destinationB\x0e\n\x0c_lifetime_ms\"\xd6\x01\n\x0e\x43\x61ptureRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x13\n\x0breservation\x18\x03 \x01(\t\x12\x13\n\x06\x61mount\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x11\n\tkeep_rest\x18\x05 \x01(\x08\x12\x0b\n\x03key\x18\x06 \x01(\t\x12\x0f\n\x07\x64urable\x18\x07 \x01(\r\x12\x0c\n\x04memo\x18\x08 \x01(\tB\t\n\x07_amount\"\xb5\x01\n\x0eReleaseRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x13\n\x0breservation\x18\x03 \x01(\t\x12\x13\n\x06\x61mount\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\rB\t\n\x07_amount\"\x8b\x02\n\x0c\x42\x61tchCommand\x12.\n\x07\x64\x65posit\x18\x01 \x01(\x0b\x32\x1b.bankbook.v1.DepositRequestH\x00\x12\x30\n\x08withdraw\x18\x02 \x01(\x0b\x32\x1c.bankbook.v1.WithdrawRequestH\x00\x12\x30\n\x08transfer\x18\x03 \x01(\x0b\x32\x1c.bankbook.v1.TransferRequestH\x00\x12,\n\x06submit\x18\x04 \x01(\x0b\x32\x1a.bankbook.v1.SubmitRequestH\x00\x12.\n\x07reserve\x18\x05 \x01(\x0b\x32\x1b.bankbook.v1.ReserveRequestH\x00\x42\t\n\x07\x63ommand\"\xc4\x01\n\x12SubmitBatchRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12+\n\x08\x63ommands\x18\x03 \x03(\x0b\x32\x19.bankbook.v1.BatchCommand\x12\x11\n\tis_atomic\x18\x04 \x01(\x08\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x0f\n\x07\x64urable\x18\x06 \x01(\r\"\xdb\x01\n\x13GetStatementRequest\x12%\n\x07session\x18\x01 \x01(\x0b\x32\x14.bankbook.v1.Session\x12)\n\tfreshness\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.Freshness\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x04 \x01(\x03\x12\x12\n\x05to_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04page\x18\x06 \x01(\x0c\x12\x16\n\tlines_max\x18\x07 \x01(\rH\x01\x88\x01\x01\x42\x08\n\x06_to_msB\x0c\n\n_lines_max\"-\n\x06Origin\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x07\";\n\x07\x45ntryId\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"F\n\x03Gap\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0b\n\x03has\x18\x02 \x01(\x04\x12\r\n\x05needs\x18\x03 \x01(\x04\"\x81\x01\n\tReplyInfo\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0e\n\x06\x62ranch\x18\x02 \x01(\r\x12\x0f\n\x07held_us\x18\x03 \x01(\x04\x12\r\n\x05\x61sked\x18\x04 \x01(\r\x12!\n\x07\x61waited\x18\x05 \x03(\x0b\x32\x10.bankbook.v1.Gap\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"\xb5\x01\n\x07Receipt\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x03\x12#\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x14.bankbook.v1.EntryId\x12$\n\x04info\x18\x03 \x01(\x0b\x32\x16.bankbook.v1.ReplyInfo\x12\x16\n\tavailable\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0breservation\x18\x05 \x01(\t\x12\x13\n\x0bis_replayed\x18\x06 \x01(\x08\x42\x0c\n\n_available\"\x94\x01\n\x0c\x42\x61tchReceipt\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.bankbook.v1.Result\x12#\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x14.bankbook.v1.EntryId\x12$\n\x04info\x18\x03 \x01(\x0b\x32\x16.bankbook.v1.ReplyInfo\x12\x13\n\x0bis_replayed\x18\x04 \x01(\x08\"\x86\x01\n\x06Result\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x14\n\x07\x62\x61lance\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tavailable\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x0breservation\x18\x05 \x01(\tB\n\n\x08_balanceB\x0c\n\n_available\"\x95\x01\n\rStatementPage\x12\x0f\n\x07opening\x18\x01 \x01(\x03\x12)\n\x05lines\x18\x02 \x03(\x0b\x32\x1a.bankbook.v1.StatementLine\x12\x0f\n\x07\x63losing\x18\x03 \x01(\x03\x12\x11\n\tnext_page\x18\x04 \x01(\x0c\x12$\n\x04info\x18\x05 \x01(\x0b\x32\x16.bankbook.v1.ReplyInfo\"\xb1\x01\n\rStatementLine\x12\x0f\n\x07time_ms\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x03\x12\x0f\n\x07\x62\x61lance\x18\x04 \x01(\x03\x12\x10\n\x08\x63ustomer\x18\x05 \x01(\t\x12\x0c\n\x04memo\x18\x06 \x01(\t\x12\x0e\n\x06others\x18\x07 \x03(\t\x12#\n\x05\x65ntry\x18\x08 \x01(\x0b\x32\x14.bankbook.v1.EntryId\x12\x0b\n\x03leg\x18\t \x01(\r*\xa8\x01\n\tGuarantee\x12\x19\n\x15GUARANTEE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aGUARANTEE_READ_YOUR_WRITES\x10\x01\x12\x1d\n\x19GUARANTEE_MONOTONIC_READS\x10\x02\x12\x1e\n\x1aGUARANTEE_MONOTONIC_WRITES\x10\x03\x12!\n\x1dGUARANTEE_WRITES_FOLLOW_READS\x10\x04\x32\xdd\x05\n\x04\x42\x61nk\x12\x44\n\x0bOpenAccount\x12\x1f.bankbook.v1.OpenAccountRequest\x1a\x14.bankbook.v1.Receipt\x12\x42\n\nGetBalance\x12\x1e.bankbook.v1.GetBalanceRequest\x1a\x14.bankbook.v1.Receipt\x12<\n\x07\x44\x65posit\x12\x1b.bankbook.v1.DepositRequest\x1a\x14.bankbook.v1.Receipt\x12>\n\x08Withdraw\x12\x1c.bankbook.v1.WithdrawRequest\x1a\x14.bankbook.v1.Receipt\x12>\n\x08Transfer\x12\x1c.bankbook.v1.TransferRequest\x1a\x14.bankbook.v1.Receipt\x12:\n\x06Submit\x12\x1a.bankbook.v1.SubmitRequest\x1a\x14.bankbook.v1.Receipt\x12<\n\x07Reserve\x12\x1b.bankbook.v1.ReserveRequest\x1a\x14.bankbook.v1.Receipt\x12<\n\x07\x43\x61pture\x12\x1b.bankbook.v1.CaptureRequest\x1a\x14.bankbook.v1.Receipt\x12<\n\x07Release\x12\x1b.bankbook.v1.ReleaseRequest\x1a\x14.bankbook.v1.Receipt\x12I\n\x0bSubmitBatch\x12\x1f.bankbook.v1.SubmitBatchRequest\x1a\x19.bankbook.v1.BatchReceipt\x12L\n\x0cGetStatement\x12 .bankbook.v1.GetStatementRequest\x1a\x1a.bankbook.v1.StatementPageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bankbook.wire.v1.bank_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GUARANTEE']._serialized_start=1570
-  _globals['_GUARANTEE']._serialized_end=1738
+  _globals['_GUARANTEE']._serialized_start=4047
+  _globals['_GUARANTEE']._serialized_end=4215
   _globals['_SESSION']._serialized_start=45
   _globals['_SESSION']._serialized_end=198
   _globals['_SESSION_GUARANTEES']._serialized_start=142
@@ -47,26 +47,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRESHNESS_BOUNDED']._serialized_end=463
   _globals['_FRESHNESS_LATEST']._serialized_start=465
   _globals['_FRESHNESS_LATEST']._serialized_end=473
-  _globals['_OPENACCOUNTREQUEST']._serialized_start=484
-  _globals['_OPENACCOUNTREQUEST']._serialized_end=608
-  _globals['_GETBALANCEREQUEST']._serialized_start=610
-  _globals['_GETBALANCEREQUEST']._serialized_end=728
-  _globals['_DEPOSITREQUEST']._serialized_start=731
-  _globals['_DEPOSITREQUEST']._serialized_end=862
-  _globals['_WITHDRAWREQUEST']._serialized_start=865
-  _globals['_WITHDRAWREQUEST']._serialized_end=997
-  _globals['_TRANSFERREQUEST']._serialized_start=1000
-  _globals['_TRANSFERREQUEST']._serialized_end=1152
-  _globals['_ORIGIN']._serialized_start=1154
-  _globals['_ORIGIN']._serialized_end=1199
-  _globals['_ENTRYID']._serialized_start=1201
-  _globals['_ENTRYID']._serialized_end=1260
-  _globals['_GAP']._serialized_start=1262
-  _globals['_GAP']._serialized_end=1332
-  _globals['_REPLYINFO']._serialized_start=1335
-  _globals['_REPLYINFO']._serialized_end=1464
-  _globals['_RECEIPT']._serialized_start=1466
-  _globals['_RECEIPT']._serialized_end=1567
-  _globals['_BANK']._serialized_start=1741
-  _globals['_BANK']._serialized_end=2075
+  _globals['_OPENACCOUNTREQUEST']._serialized_start=485
+  _globals['_OPENACCOUNTREQUEST']._serialized_end=639
+  _globals['_GETBALANCEREQUEST']._serialized_start=642
+  _globals['_GETBALANCEREQUEST']._serialized_end=790
+  _globals['_DEPOSITREQUEST']._serialized_start=793
+  _globals['_DEPOSITREQUEST']._serialized_end=968
+  _globals['_WITHDRAWREQUEST']._serialized_start=971
+  _globals['_WITHDRAWREQUEST']._serialized_end=1147
+  _globals['_TRANSFERREQUEST']._serialized_start=1150
+  _globals['_TRANSFERREQUEST']._serialized_end=1346
+  _globals['_POSTING']._serialized_start=1348
+  _globals['_POSTING']._serialized_end=1390
+  _globals['_SUBMITREQUEST']._serialized_start=1393
+  _globals['_SUBMITREQUEST']._serialized_end=1574
+  _globals['_RESERVEREQUEST']._serialized_start=1577
+  _globals['_RESERVEREQUEST']._serialized_end=1836
+  _globals['_CAPTUREREQUEST']._serialized_start=1839
+  _globals['_CAPTUREREQUEST']._serialized_end=2053
+  _globals['_RELEASEREQUEST']._serialized_start=2056
+  _globals['_RELEASEREQUEST']._serialized_end=2237
+  _globals['_BATCHCOMMAND']._serialized_start=2240
+  _globals['_BATCHCOMMAND']._serialized_end=2507
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=2510
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=2706
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=2709
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=2928
+  _globals['_ORIGIN']._serialized_start=2930
+  _globals['_ORIGIN']._serialized_end=2975
+  _globals['_ENTRYID']._serialized_start=2977
+  _globals['_ENTRYID']._serialized_end=3036
+  _globals['_GAP']._serialized_start=3038
+  _globals['_GAP']._serialized_end=3108
+  _globals['_REPLYINFO']._serialized_start=3111
+  _globals['_REPLYINFO']._serialized_end=3240
+  _globals['_RECEIPT']._serialized_start=3243
+  _globals['_RECEIPT']._serialized_end=3424
+  _globals['_BATCHRECEIPT']._serialized_start=3427
+  _globals['_BATCHRECEIPT']._serialized_end=3575
+  _globals['_RESULT']._serialized_start=3578
+  _globals['_RESULT']._serialized_end=3712
+  _globals['_STATEMENTPAGE']._serialized_start=3715
+  _globals['_STATEMENTPAGE']._serialized_end=3864
+  _globals['_STATEMENTLINE']._serialized_start=3867
+  _globals['_STATEMENTLINE']._serialized_end=4044
+  _globals['_BANK']._serialized_start=4218
+  _globals['_BANK']._serialized_end=4951
 # @@protoc_insertion_point(module_scope)
