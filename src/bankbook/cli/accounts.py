@@ -188,7 +188,7 @@ def reserve(
             account,
             amount,
             lambda minor: session.reserve(
-                minor, account=account, destination=to, lifetime=lifetime_s, memo=memo, **sent_with
+                minor, account=account, to=to, lifetime=lifetime_s, memo=memo, **sent_with
             ),
         )
 

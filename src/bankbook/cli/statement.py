@@ -7,7 +7,6 @@ Lines are printed page by page as they come: an account with a million of them i
 
 import json
 import re
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
@@ -15,9 +14,10 @@ import click
 
 from bankbook.cli import options
 from bankbook.cli.amounts import decimal_text
+from bankbook.cli.ending import RETRYABLE, fail
 from bankbook.cli.report import write
 from bankbook.cli.teller import Visit, visiting
-from bankbook.client import Session, StatementLine, StatementPage
+from bankbook.client import Session, StatementChangedError, StatementLine, StatementPage
 from bankbook.core.commands import Freshness
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -80,40 +80,46 @@ def statement(
     With --json, one JSON object on each line.
     """
     zone = UTC if utc else None
-    bounds = {}
-    if since is not None:
-        bounds["from_ms"] = _milliseconds(since, zone)
-    if until is not None:
-        bounds["to_ms"] = _milliseconds(_end_of(until), zone)
-
-    async def tell_all(session: Session) -> None:
-        currency = (await session.balance(account=account, freshness=freshness, **visit.at)).currency
-        tell = _tell_as_json if visit.as_json else _tell_as_text
-        is_first = True
-        async for page in _pages(session, account=account, freshness=freshness, **bounds, **visit.at):
-            tell(page, currency, zone, is_first)
-            is_first = False
-
-    visit.make(tell_all)
+    asked = {
+        "account": account,
+        "start": None if since is None else _moment(since, zone),
+        "end": None if until is None else _moment(_end_of(until), zone),
+        "freshness": freshness,
+        **visit.at,
+    }
+    try:
+        visit.make(lambda session: _tell_all(session, asked, zone, visit.as_json))
+    except StatementChangedError as error:
+        fail(str(error), RETRYABLE, visit.as_json)
 
 
-async def _pages(session: Session, **asked: Any) -> AsyncIterator[StatementPage]:
-    page = await session.statement(**asked)
-    yield page
-    while page.next_page is not None:
-        page = await session.statement(page=page.next_page, **asked)
-        yield page
+async def _tell_all(session: Session, asked: dict[str, Any], zone: tzinfo | None, as_json: bool) -> None:
+    lines = session.statement(**asked)
+    page = await lines.page_after(None)
+    # The read of the currency follows that of the lines, in the same session: the account is there.
+    currency = await _currency_of(session, asked)
+    if not as_json and page is not None:
+        write(_heading(page, currency))
+    while page is not None:
+        write(_page_as_json(page, currency, zone) if as_json else _page_as_text(page, currency, zone))
+        page = await lines.page_after(page)
 
 
-def _tell_as_text(page: StatementPage, currency: str, zone: tzinfo | None, is_first: bool) -> None:
-    lines = []
-    if is_first:
-        lines.append(_row("date", "amount", "balance", "", f"in {currency}" if currency else ""))
-        lines.append(_row("", "", decimal_text(page.opening, currency), "balance before"))
-    lines += [_line(each, currency, zone) for each in page.lines]
+async def _currency_of(session: Session, asked: dict[str, Any]) -> str:
+    where = {name: asked[name] for name in ("account", "branch", "timeout")}
+    return (await session.balance(**where)).currency
+
+
+def _heading(page: StatementPage, currency: str) -> str:
+    names = _row("date", "amount", "balance", "", f"in {currency}" if currency else "")
+    return names + _row("", "", decimal_text(page.opening, currency), "balance before")
+
+
+def _page_as_text(page: StatementPage, currency: str, zone: tzinfo | None) -> str:
+    lines = [_line(each, currency, zone) for each in page.lines]
     if page.next_page is None:
         lines.append(_row("", "", decimal_text(page.closing, currency), "balance after"))
-    write("".join(lines))
+    return "".join(lines)
 
 
 def _line(line: StatementLine, currency: str, zone: tzinfo | None) -> str:
@@ -133,8 +139,8 @@ def _row(moment: str, amount: str, balance: str, what: str, memo: str = "") -> s
     return f"{start}  {what:<{_WHAT_WIDTH}}  {memo}".rstrip() + "\n"
 
 
-def _tell_as_json(page: StatementPage, currency: str, zone: tzinfo | None, _is_first: bool) -> None:
-    write("".join(json.dumps(_line_as_json(line, currency, zone)) + "\n" for line in page.lines))
+def _page_as_json(page: StatementPage, currency: str, zone: tzinfo | None) -> str:
+    return "".join(json.dumps(_line_as_json(line, currency, zone)) + "\n" for line in page.lines)
 
 
 def _line_as_json(line: StatementLine, currency: str, zone: tzinfo | None) -> dict[str, Any]:
@@ -159,10 +165,10 @@ def _end_of(until: datetime | date) -> datetime | date:
     return until if isinstance(until, datetime) else until + timedelta(days=1)
 
 
-def _milliseconds(moment: datetime | date, zone: tzinfo | None) -> int:
-    """Return milliseconds since 1970; a moment without an offset is one of `zone`, or of local time."""
+def _moment(moment: datetime | date, zone: tzinfo | None) -> datetime:
+    """Return a moment with its time zone; where none was written, `zone`, or local time."""
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time.min)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone) if zone is not None else moment.astimezone()
-    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000
+    if moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=zone) if zone is not None else moment.astimezone()

@@ -7,7 +7,6 @@ Must not know what is asked of the bank. Proof: tests/cli/test_accounts.py.
 import asyncio
 import functools
 import getpass
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,10 @@ from bankbook.client import (
     OutcomeUnknownError,
     Session,
     SessionToken,
+    WritesLostError,
 )
 from bankbook.client.bank import DEFAULT_TIMEOUT_S
-from bankbook.core.types import ID_RULE, is_id
+from bankbook.core.types import ID_RULE, BranchId, is_id
 from bankbook.server.bank_file import BankFile, BankFileError, read_bank_file
 
 Result = TypeVar("Result")
@@ -56,12 +56,12 @@ class Visit:
     bank: BankFile
     customer: str
     branch: int | None
-    """None: the first one."""
+    """None: whichever can be reached."""
     timeout_s: float
     token_file: TokenFile
     as_json: bool
     key: str | None = None
-    """Of a write: the customer's name for it."""
+    """Of a write: the customer's own name for it."""
 
     @property
     def at(self) -> dict[str, Any]:
@@ -83,15 +83,20 @@ class Visit:
         except BankbookError as error:
             self._refuse(error, str(error))
         except KeyboardInterrupt:
-            fail(f"interrupted{self._advice()}", INTERRUPTED, self.as_json)
+            fail(f"interrupted{_advice(self.key)}", INTERRUPTED, self.as_json)
 
     async def _in_session(self, work: Callable[[Session], Awaitable[Result]], token: SessionToken) -> Result:
-        async with Bank(self.bank.addresses) as bank:
+        async with Bank(self._addresses()) as bank:
             session = bank.session(self.customer, token=token)
             try:
                 return await work(session)
             finally:
                 self._keep(token, session.token)
+
+    def _addresses(self) -> dict[BranchId, str]:
+        """Return the branches that may be asked: whoever names one wants no other one's answer."""
+        addresses = self.bank.addresses
+        return {each: at for each, at in addresses.items() if self.branch in {None, each}}
 
     def _keep(self, sent: SessionToken, learned: SessionToken) -> None:
         """Keep what was learned. Where that is impossible, what was done is done all the same."""
@@ -101,16 +106,17 @@ class Visit:
             click.echo(f"bankbook: warning: {error}; your next command may not see this one", err=True)
 
     def _refuse(self, error: BankbookError, told: str) -> NoReturn:
-        if isinstance(error, InvalidTokenError):
+        if isinstance(error, InvalidTokenError | WritesLostError):
             told += f" `bankbook forget` or --new-session does that; the token is in {self.token_file.path}."
         if isinstance(error, OutcomeUnknownError):
-            told += self._advice()
+            told += _advice(error.key)
         fail(told, status_of(error), self.as_json, error.outcome)
 
-    def _advice(self) -> str:
-        if self.key is None:
-            return ""
-        return f"; the same command with --key {self.key} tells what became of it, and never does it twice"
+
+def _advice(key: str | None) -> str:
+    if key is None:
+        return ""
+    return f" The same command with --key {key} tells what became of it, and never does it twice."
 
 
 def visiting(*, writes: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -120,7 +126,7 @@ def visiting(*, writes: bool) -> Callable[[Callable[..., None]], Callable[..., N
         @functools.wraps(command)
         def collect(**given: Any) -> None:
             options_given = _Given(**{name: given.pop(name) for name in _VISIT_NAMES})
-            key = (given.pop("key") or _new_key(options_given.branch)) if writes else None
+            key = given.pop("key") if writes else None
             visit = options_given.visit(key)
             if writes:
                 durable = given.pop("durable")
@@ -159,6 +165,9 @@ class _Given:
             fail(str(error), BAD_INPUT, self.as_json)
         except TokenFileError as error:
             fail(str(error), COULD_NOT_RUN, self.as_json)
+        if self.branch not in {None, *bank.addresses}:
+            there = ", ".join(str(branch) for branch in bank.addresses)
+            fail(f"there is no branch {self.branch}; there are {there}", BAD_INPUT, self.as_json)
         return Visit(bank, name, self.branch, self.timeout_us / 1e6, file, self.as_json, key)
 
 
@@ -176,12 +185,6 @@ def _login_name() -> str:
     if not is_id(name):
         raise WhoError(f"who are you? Say it with --as NAME, or in ${CUSTOMER_VARIABLE}")
     return name
-
-
-def _new_key(branch: int | None) -> str:
-    """Return a key that nobody used, born at the branch that is asked: so it need not ask another one."""
-    name = secrets.token_hex(8)
-    return name if branch is None else f"{branch}/{name}"
 
 
 as_option = click.option(
@@ -208,7 +211,7 @@ _VISIT_OPTIONS = (
         type=int,
         metavar="N",
         shell_complete=complete_branches,
-        help="The branch to ask. [default: the first one]",
+        help="Ask this branch and no other one. [default: the first that can be reached]",
     ),
     as_option,
     click.option(
