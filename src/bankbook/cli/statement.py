@@ -96,29 +96,22 @@ def statement(
 async def _tell_all(session: Session, asked: dict[str, Any], zone: tzinfo | None, as_json: bool) -> None:
     lines = session.statement(**asked)
     page = await lines.page_after(None)
-    # The read of the currency follows that of the lines, in the same session: the account is there.
-    currency = await _currency_of(session, asked)
     if not as_json and page is not None:
-        write(_heading(page, currency))
+        write(_heading(page))
     while page is not None:
-        write(_page_as_json(page, currency, zone) if as_json else _page_as_text(page, currency, zone))
+        write(_page_as_json(page, zone) if as_json else _page_as_text(page, zone))
         page = await lines.page_after(page)
 
 
-async def _currency_of(session: Session, asked: dict[str, Any]) -> str:
-    where = {name: asked[name] for name in ("account", "branch", "timeout")}
-    return (await session.balance(**where)).currency
+def _heading(page: StatementPage) -> str:
+    names = _row("date", "amount", "balance", "", f"in {page.currency}" if page.currency else "")
+    return names + _row("", "", decimal_text(page.opening, page.currency), "balance before")
 
 
-def _heading(page: StatementPage, currency: str) -> str:
-    names = _row("date", "amount", "balance", "", f"in {currency}" if currency else "")
-    return names + _row("", "", decimal_text(page.opening, currency), "balance before")
-
-
-def _page_as_text(page: StatementPage, currency: str, zone: tzinfo | None) -> str:
-    lines = [_line(each, currency, zone) for each in page.lines]
+def _page_as_text(page: StatementPage, zone: tzinfo | None) -> str:
+    lines = [_line(each, page.currency, zone) for each in page.lines]
     if page.next_page is None:
-        lines.append(_row("", "", decimal_text(page.closing, currency), "balance after"))
+        lines.append(_row("", "", decimal_text(page.closing, page.currency), "balance after"))
     return "".join(lines)
 
 
@@ -139,8 +132,8 @@ def _row(moment: str, amount: str, balance: str, what: str, memo: str = "") -> s
     return f"{start}  {what:<{_WHAT_WIDTH}}  {memo}".rstrip() + "\n"
 
 
-def _page_as_json(page: StatementPage, currency: str, zone: tzinfo | None) -> str:
-    return "".join(json.dumps(_line_as_json(line, currency, zone)) + "\n" for line in page.lines)
+def _page_as_json(page: StatementPage, zone: tzinfo | None) -> str:
+    return "".join(json.dumps(_line_as_json(line, page.currency, zone)) + "\n" for line in page.lines)
 
 
 def _line_as_json(line: StatementLine, currency: str, zone: tzinfo | None) -> dict[str, Any]:

@@ -28,6 +28,8 @@ FILE_BYTES_MAX = 1_000_000
 DURATION_MAX_S = 7 * 24 * 3600
 KEY_RETENTION_DAYS_MAX = 3660
 
+_DAY_US = 24 * 3600 * 1_000_000
+
 # A shorter one can be guessed, a longer one adds nothing (RFC 2104, section 3).
 TOKEN_KEY_BYTES_MIN, TOKEN_KEY_BYTES_MAX = 16, 1024
 
@@ -89,6 +91,7 @@ class BankFile:
                 data=data / f"branch-{place.branch}",
                 hold_limit_us=self.hold_limit_us,
                 token_key=token_key,
+                key_retention_us=self.key_retention_days * _DAY_US,
                 drain_us=self.drain_us,
                 log_level=self.log_level,
                 log_file=log_file,

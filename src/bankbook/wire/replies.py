@@ -67,8 +67,6 @@ class Receipt:
     """The name of what was set aside."""
     is_replayed: bool = False
     """Whether this is what the same key was told before."""
-    currency: str = ""
-    """What the account counts; empty for plain units."""
 
     @property
     def branch(self) -> int:
@@ -171,7 +169,6 @@ def encode_answer(reply: Reply, info: ReplyInfo) -> AnyReceipt:
         available=reply.available,
         reservation=reply.reservation or "",
         is_replayed=reply.is_replayed,
-        currency=reply.currency,
     )
 
 
@@ -191,7 +188,6 @@ def decode_answer(message: AnyReceipt) -> Answer:
         available=Money(message.available) if message.HasField("available") else None,
         reservation=_decode_reservation(message.reservation),
         is_replayed=message.is_replayed,
-        currency=message.currency,
     )
 
 
