@@ -35,6 +35,7 @@ from bankbook.store.memory import MemoryStore
 
 ANNA, BERT = AccountId("anna"), AccountId("bert")
 SECOND = 1_000_000
+EPOCH_US = 1_700_000_000 * SECOND
 
 
 class Stream(NamedTuple):
@@ -255,7 +256,7 @@ class BankInOneThread:
 
     def clock(self, branch: int) -> Instant:
         """Return what the clocks of a branch say: far from those of the others, and of the truth."""
-        return Instant(self.now_us + branch * 3600 * SECOND, self.now_us - branch * 60 * SECOND)
+        return Instant(self.now_us + branch * 3600 * SECOND, EPOCH_US + self.now_us - branch * 60 * SECOND)
 
     def pass_time(self, microseconds: int, *, deliver: bool = True) -> None:
         """Let time pass, wake every branch when it asked for it, and deliver what is not held back."""

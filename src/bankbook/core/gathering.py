@@ -176,11 +176,12 @@ class Gatherings:
         plan = context.settings.policy.to_ask(missing, holders)
         covered = sum(holders[branch].rights for branch in plan if holders[branch].is_reachable)
         if covered < missing or any(short.is_want_of_funds for short in gathering.waiting.values()):
-            self._ask_all(gathering, missing)
+            self._ask_all(gathering)
         else:
             self._ask(gathering, plan)
 
-    def _ask_all(self, gathering: Gathering, missing: Money) -> None:
+    def _ask_all(self, gathering: Gathering) -> None:
+        missing = Money(sum(short.missing for short in gathering.waiting.values()))
         gathering.asks_all = True
         gathering.participants = frozenset(gathering.waiting)
         self._ask(gathering, dict.fromkeys(self._context.others(), missing))
@@ -217,8 +218,13 @@ class Gatherings:
             held = self._holds.get(request)
             if held is not None:
                 held.heard.add(gathering.account)
+        asked_all = gathering.asks_all
         gathering.question, gathering.asks_all, gathering.participants = None, False, frozenset()
         if self._context.state.rights(gathering.account)[self._context.branch] <= gathering.had:
+            if not asked_all:
+                # Somebody else was given what this branch knew of. Whether that leaves enough, all know.
+                self._ask_all(gathering)
+                return
             gathering.pause_until_us = self._context.now_us + _PAUSE_US
         self._enriched.add(gathering.account)
 
@@ -231,8 +237,7 @@ class Gatherings:
             if self._is_stalled(gathering):
                 if not gathering.asks_all:
                     self._context.questions.forget(gathering.question)
-                    missing = Money(sum(short.missing for short in gathering.waiting.values()))
-                    self._ask_all(gathering, missing)
+                    self._ask_all(gathering)
                 self._answer_deferred(gathering)
 
     def _is_stalled(self, gathering: Gathering) -> bool:
