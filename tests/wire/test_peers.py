@@ -70,6 +70,7 @@ from_subscribers: st.SearchStrategy[Message | Greeting] = st.one_of(
         st.none() | accounts,
         amounts,
         st.integers(0, HYBRID_TIME_MAX).map(HybridTime),
+        st.booleans(),
     ),
     st.builds(AskKey, questions, keys),
     st.builds(
@@ -92,7 +93,7 @@ from_publishers: st.SearchStrategy[Message | Greeting] = st.one_of(
         st.none() | entry_ids,
         st.sampled_from(Outcome),
         st.text(st.characters(codec="utf-8"), max_size=60),
-        st.none() | st.integers(1, 256),
+        st.none() | st.integers(1, 256).map(BranchId),
     ),
 )
 

@@ -88,6 +88,7 @@ def test_what_goes_along_with_a_reply_arrives_as_it_was_sent(info: ReplyInfo) ->
     st.none() | numbers,
     st.none() | reservations,
     st.booleans(),
+    st.sampled_from(["", "EUR"]),
 )
 def test_a_receipt_arrives_as_it_was_sent(
     info: ReplyInfo,
@@ -96,6 +97,7 @@ def test_a_receipt_arrives_as_it_was_sent(
     available: Money | None,
     reservation: ReservationId | None,
     replayed: bool,
+    currency: str,
 ) -> None:
     reply = Reply(
         RequestId(1),
@@ -106,8 +108,9 @@ def test_a_receipt_arrives_as_it_was_sent(
         available=available,
         reservation=reservation,
         is_replayed=replayed,
+        currency=currency,
     )
-    expected = Receipt(balance, entry, info, available, reservation, replayed)
+    expected = Receipt(balance, entry, info, available, reservation, replayed, currency)
     assert over_the_wire(reply, info) == expected
 
 
@@ -131,9 +134,10 @@ def test_a_page_of_a_statement_arrives_as_it_was_sent(
 ) -> None:
     has_more = more and bool(lines)
     statement = Statement(opening, lines, closing, has_more)
-    page = over_the_wire(Reply(RequestId(1), Outcome.OK, EMPTY, statement=statement), info)
+    page = over_the_wire(Reply(RequestId(1), Outcome.OK, EMPTY, statement=statement, currency="EUR"), info)
     assert isinstance(page, StatementPage)
     assert (page.opening, page.closing, page.info) == (opening, closing, info)
+    assert page.currency == "EUR"
     assert page.next_page == (lines[-1].position if has_more else None)
     for told, line in zip(page.lines, lines, strict=True):
         position = line.position

@@ -59,7 +59,7 @@ def guarded(serve: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[
             return await serve(*arguments)
         except grpc.aio.BaseError:  # how gRPC itself ends a call, as after `abort`
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  (whatever it is, it is ours to mend)
             context: Context = arguments[-1]
             name = request_name(request_id_of(context))
             structlog.get_logger().exception("bug", request=name, method=serve.__qualname__)

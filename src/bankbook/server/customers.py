@@ -21,7 +21,7 @@ from bankbook.wire.v1 import bank_pb2
 _SERVICE = bank_pb2.DESCRIPTOR.services_by_name["Bank"].full_name
 
 
-def bank_service(handler: Handler) -> grpc.GenericRpcHandler:
+def bank_service(handler: Handler) -> "grpc.GenericRpcHandler[AnyRequest, AnyReceipt]":
     """Return the Bank service; it serves every method the same way, and METHODS says what each carries."""
     return grpc.method_handlers_generic_handler(
         _SERVICE,

@@ -25,6 +25,7 @@ from bankbook.core.token import Token
 from bankbook.core.types import (
     MONEY_MAX,
     AccountId,
+    BranchId,
     CustomerId,
     Key,
     Money,
@@ -79,8 +80,10 @@ def encode_for_publisher(message: Message | Greeting) -> replication_pb2.Subscri
                 applied=encode_vector(applied), origin=encode_origin(origin)
             )
             return replication_pb2.SubscriberMessage(acknowledge=acknowledge)
-        case AskHead(question, account, wanted, since):
-            ask_head = replication_pb2.AskHead(question=question, account=account, wanted=wanted, since=since)
+        case AskHead(question, account, wanted, since, joining):
+            ask_head = replication_pb2.AskHead(
+                question=question, account=account, wanted=wanted, since=since, is_joining=joining
+            )
             return replication_pb2.SubscriberMessage(ask_head=ask_head)
         case AskKey(question, key):
             return replication_pb2.SubscriberMessage(
@@ -202,7 +205,9 @@ def _decode_ask_head(message: replication_pb2.AskHead) -> AskHead:
         account = AccountId(message.account)
         if not is_id(account):
             raise MessageDamagedError(f"{account[:80]!r} is not an account's id")
-    return AskHead(message.question, account, Money(message.wanted), HybridTime(message.since))
+    return AskHead(
+        message.question, account, Money(message.wanted), HybridTime(message.since), message.is_joining
+    )
 
 
 def _decode_key(key: str) -> Key:
@@ -243,7 +248,7 @@ def _encode_answer(answer: Answer) -> replication_pb2.Answer:
 
 
 def _decode_answer(message: replication_pb2.Answer) -> Answer:
-    branch = message.branch if message.HasField("branch") else None
+    branch = BranchId(message.branch) if message.HasField("branch") else None
     if branch is not None and not is_branch_number(branch):
         raise MessageDamagedError(f"no bank has a branch {branch}")
     return Answer(

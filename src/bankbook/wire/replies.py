@@ -67,6 +67,8 @@ class Receipt:
     """The name of what was set aside."""
     is_replayed: bool = False
     """Whether this is what the same key was told before."""
+    currency: str = ""
+    """What the balance counts; empty for plain units."""
 
     @property
     def branch(self) -> int:
@@ -141,6 +143,8 @@ class StatementPage:
     next_page: Position | None
     """Where the next page begins; None where this is the last one."""
     info: ReplyInfo
+    currency: str = ""
+    """What the amounts count; empty for plain units."""
 
     @property
     def branch(self) -> int:
@@ -154,7 +158,7 @@ Answer = Receipt | BatchReceipt | StatementPage
 def encode_answer(reply: Reply, info: ReplyInfo) -> AnyReceipt:
     """Return the message for a request that was carried out."""
     if reply.statement is not None:
-        return _encode_statement(reply.statement, info)
+        return _encode_statement(reply.statement, info, reply.currency)
     entry = None if reply.entry is None else encode_entry_id(reply.entry)
     if reply.results:
         results = [_encode_result(each) for each in reply.results]
@@ -169,6 +173,7 @@ def encode_answer(reply: Reply, info: ReplyInfo) -> AnyReceipt:
         available=reply.available,
         reservation=reply.reservation or "",
         is_replayed=reply.is_replayed,
+        currency=reply.currency,
     )
 
 
@@ -188,6 +193,7 @@ def decode_answer(message: AnyReceipt) -> Answer:
         available=Money(message.available) if message.HasField("available") else None,
         reservation=_decode_reservation(message.reservation),
         is_replayed=message.is_replayed,
+        currency=message.currency,
     )
 
 
@@ -222,7 +228,7 @@ def _decode_reservation(name: str) -> ReservationId | None:
     return ReservationId(name) if name else None
 
 
-def _encode_statement(statement: Statement, info: ReplyInfo) -> bank_pb2.StatementPage:
+def _encode_statement(statement: Statement, info: ReplyInfo, currency: str) -> bank_pb2.StatementPage:
     assert statement.lines or not statement.has_more, "the next page begins behind a line of this one"
     return bank_pb2.StatementPage(
         opening=statement.opening,
@@ -230,6 +236,7 @@ def _encode_statement(statement: Statement, info: ReplyInfo) -> bank_pb2.Stateme
         closing=statement.closing,
         next_page=encode_page(statement.lines[-1].position) if statement.has_more else b"",
         info=encode_info(info),
+        currency=currency,
     )
 
 
@@ -240,6 +247,7 @@ def _decode_statement(message: bank_pb2.StatementPage) -> StatementPage:
         closing=Money(message.closing),
         next_page=decode_page(message.next_page) if message.next_page else None,
         info=decode_info(message.info),
+        currency=message.currency,
     )
 
 
@@ -253,7 +261,7 @@ def _encode_line(line: Line) -> bank_pb2.StatementLine:
         customer=line.customer or "",
         memo=line.memo,
         others=line.others,
-        entry=encode_entry_id(EntryId(position.origin, position.seq)),
+        entry=encode_entry_id(position.entry),
         leg=position.leg,
     )
 

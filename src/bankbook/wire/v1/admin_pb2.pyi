@@ -52,6 +52,7 @@ class BranchStatus(_message.Message):
     HOLD_LIMIT_US_FIELD_NUMBER: _builtins.int
     DELAY_US_FIELD_NUMBER: _builtins.int
     IS_CATCHING_UP_FIELD_NUMBER: _builtins.int
+    CATCHING_UP_ON_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     held: _builtins.int
     inbox: _builtins.int
@@ -82,6 +83,10 @@ class BranchStatus(_message.Message):
     def holds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hold]:
         """At most 1,000, the longest first; `held` counts them all."""
 
+    @_builtins.property
+    def catching_up_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Then: the branches that have not said yet what they have."""
+
     def __init__(
         self,
         *,
@@ -98,10 +103,11 @@ class BranchStatus(_message.Message):
         hold_limit_us: _builtins.int = ...,
         delay_us: _builtins.int = ...,
         is_catching_up: _builtins.bool = ...,
+        catching_up_on: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "applied", b"applied", "opening_balance", b"opening_balance", "origin", b"origin", "stable", b"stable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "cluster", b"cluster", "delay_us", b"delay_us", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "is_catching_up", b"is_catching_up", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "catching_up_on", b"catching_up_on", "cluster", b"cluster", "delay_us", b"delay_us", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "is_catching_up", b"is_catching_up", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__opening_balance: _TypeAlias = _typing.Literal["opening_balance"]  # noqa: Y015
     _WhichOneofArgType__opening_balance: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance"]  # noqa: Y015

@@ -862,6 +862,7 @@ class Receipt(_message.Message):
     AVAILABLE_FIELD_NUMBER: _builtins.int
     RESERVATION_FIELD_NUMBER: _builtins.int
     IS_REPLAYED_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     balance: _builtins.int
     """The account's balance (of a transfer, the source's; of a transaction, the first posting's), after the
     request.
@@ -872,6 +873,8 @@ class Receipt(_message.Message):
     """The name of what was set aside; empty where nothing was."""
     is_replayed: _builtins.bool
     """Whether this is what the same key was told before."""
+    currency: _builtins.str
+    """What the balance counts; empty for plain units."""
     @_builtins.property
     def entry(self) -> Global___EntryId:
         """What was written; absent where nothing was."""
@@ -887,10 +890,11 @@ class Receipt(_message.Message):
         available: _builtins.int | None = ...,
         reservation: _builtins.str = ...,
         is_replayed: _builtins.bool = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "entry", b"entry", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "balance", b"balance", "entry", b"entry", "info", b"info", "is_replayed", b"is_replayed", "reservation", b"reservation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "balance", b"balance", "currency", b"currency", "entry", b"entry", "info", b"info", "is_replayed", b"is_replayed", "reservation", b"reservation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
     _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
@@ -982,12 +986,14 @@ class StatementPage(_message.Message):
     CLOSING_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_FIELD_NUMBER: _builtins.int
     INFO_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     opening: _builtins.int
     """The balance before the first line of this page."""
     closing: _builtins.int
     """The balance after its last line."""
     next_page: _builtins.bytes
     """To be sent for the page that follows; empty where this is the last one."""
+    currency: _builtins.str
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]: ...
     @_builtins.property
@@ -1000,10 +1006,11 @@ class StatementPage(_message.Message):
         closing: _builtins.int = ...,
         next_page: _builtins.bytes = ...,
         info: Global___ReplyInfo | None = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closing", b"closing", "info", b"info", "lines", b"lines", "next_page", b"next_page", "opening", b"opening"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closing", b"closing", "currency", b"currency", "info", b"info", "lines", b"lines", "next_page", b"next_page", "opening", b"opening"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
