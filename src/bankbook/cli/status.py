@@ -155,7 +155,9 @@ async def _ask(question: Question, place: BranchPlace) -> BranchReport:
         return BranchReport(place, status, account=account)
 
 
-async def _ask_about(account: str, stub: admin_pb2_grpc.AdminAsyncStub, place: BranchPlace) -> AccountReport:
+async def _ask_about(
+    account: str, stub: "admin_pb2_grpc.AdminAsyncStub", place: BranchPlace
+) -> AccountReport:
     try:
         rights = await stub.GetRights(admin_pb2.GetRightsRequest(account=account), timeout=_TIMEOUT_S)
         async with Bank({place.branch: place.address}, timeout=_TIMEOUT_S) as bank:
