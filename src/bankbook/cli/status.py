@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 import click
 import grpc
 import grpc.aio
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -184,7 +183,12 @@ def _table(title: str, columns: str) -> Table:
     Only lists are broken into several lines: it is to fit a terminal of 80 characters.
     """
     table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
     )
     for column in columns.split(", "):
         name = column.strip(">.")
