@@ -47,9 +47,11 @@ def _read(command: ReadStatement, genesis: Money, reader: Reader, state: State) 
         before = Money(before + sum(each.amount for each in at if each.position == start))
     opening = balance = Money(genesis + before)
     lines = []
+    # Each entry is read once: a batch may have thousands of postings to the same account.
+    entries = {each: state.entry(each) for each in dict.fromkeys(s.position.entry for s in page)}
     for stated in page:
         balance = Money(balance + stated.amount)
-        lines.append(_line(command.account, stated, balance, state.entry(stated.position.entry)))
+        lines.append(_line(command.account, stated, balance, entries[stated.position.entry]))
     return Statement(opening, tuple(lines), balance, len(found) > len(page))
 
 
