@@ -294,6 +294,7 @@ class Replica:
         context = self._context
         if context.state.ended(connected.origin) is not None:
             return  # a store that was replaced by a newer one is nobody any more
+        self._greet(connected.origin)
         context.peers.connect(connected.branch, connected.origin, context.now_us)
         self._learn(connected.branch, connected.applied)
         self._subscriptions.lost(connected.branch)
@@ -311,7 +312,15 @@ class Replica:
 
     def _on_subscriber_here(self, here: SubscriberHere) -> None:
         if self._context.state.ended(here.origin) is None:
-            self._context.peers.greet(here.origin.branch, here.origin)
+            self._greet(here.origin)
+
+    def _greet(self, origin: Origin) -> None:
+        """Note which life of its store a branch is in; with a new one, what the old one said is void."""
+        peers = self._context.peers
+        if peers[origin.branch].origin != origin:
+            peers.greet(origin.branch, origin)
+            self._logs.forget_lives_before(origin)
+            self._joining.on_new_life(origin.branch)
 
     def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
         self._outbox.drop(gone.branch)
