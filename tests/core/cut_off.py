@@ -40,10 +40,10 @@ class Minute(NamedTuple):
 
 
 class _World:
-    """Accounts, and which branches their owners visit: the n-th of their own list 1/n as often as the first."""
+    """Accounts, and which branches their owners visit: the n-th of a list 1/n as often as the first."""
 
     def __init__(self, seed: int, accounts: int) -> None:
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311  (no secret)
         self.bank = BankInOneThread(BRANCHES)
         self.bank.deliver_all()
         self.accounts = [AccountId(f"account-{number}") for number in range(accounts)]
