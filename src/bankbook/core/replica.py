@@ -172,6 +172,11 @@ class Replica:
         context.effects.wake_at_us = self._next_wake_us()
         return context.effects
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether this branch serves: its store is not new, or knows by now what the others know."""
+        return self._context.has_joined
+
     def status(self) -> Status:
         """Return what this branch knows, as of the last step."""
         context = self._context

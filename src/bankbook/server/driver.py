@@ -118,6 +118,12 @@ class Driver:
             layer = Layer(self._store, self._store.identity.genesis)
             return layer.account(account), layer.rights(account)
 
+    async def joined(self) -> None:
+        """Return once the branch serves; one with a new store has to know first what the others know."""
+        async with self._stepped:
+            while not self._replica.has_joined:
+                await self._stepped.wait()
+
     async def drain(self, drain_us: int) -> None:
         """Refuse what is new; return once nothing is held or unpropagated, or after `drain_us`."""
         deadline_us = read_clocks().monotonic_us + drain_us
