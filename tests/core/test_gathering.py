@@ -26,7 +26,8 @@ def settled_bank(
 
 
 def rights(bank: BankInOneThread, branch: int) -> dict[int, int]:
-    return {**bank.replicas[branch]._context.state.rights(ANNA)}
+    known = bank.replicas[branch]._context.state.rights(ANNA)
+    return {int(holder): int(amount) for holder, amount in known.items()}
 
 
 def balances(bank: BankInOneThread) -> set[Money | None]:

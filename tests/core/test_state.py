@@ -133,7 +133,7 @@ def test_after_any_records_every_sum_is_right_and_no_branch_is_below_zero(data: 
     accounts = st.sampled_from(ACCOUNTS)
     for _ in range(data.draw(st.integers(1, 25))):
         origin = data.draw(st.sampled_from(ORIGINS))
-        commands = [
+        commands: list[st.SearchStrategy[Command | None]] = [
             st.builds(Deposit, accounts, amounts),
             st.builds(Withdraw, accounts, amounts),
             st.builds(Transfer, accounts, accounts, amounts),

@@ -2,7 +2,16 @@
 
 from bank_in_one_thread import ANNA, BERT, EPOCH_US, SECOND, BankInOneThread
 
-from bankbook.core.commands import Batch, Deposit, ReadBalance, ReadStatement, Statement, Transfer, Withdraw
+from bankbook.core.commands import (
+    Batch,
+    Deposit,
+    Line,
+    ReadBalance,
+    ReadStatement,
+    Statement,
+    Transfer,
+    Withdraw,
+)
 from bankbook.core.entry import RecordKind
 from bankbook.core.messages import Entries
 from bankbook.core.outcome import Outcome
@@ -51,7 +60,8 @@ def test_pages_follow_each_other_without_gap_or_overlap_also_within_one_entry() 
     whole = statement(bank)
     assert balances(whole) == [1, 3, 6, 7, 9, 12, 13, 15, 18]
     for size in (1, 2, 4, 9):
-        lines, after, opening = [], None, 0
+        lines: list[Line] = []
+        after, opening = None, 0
         while True:
             page = statement(bank, lines_max=size, after=after)
             assert page.opening == opening
