@@ -1,7 +1,7 @@
 """What customers ask of a branch, and what they are answered.
 
-Decides which words a request has; every bound that needs no state is checked here, so that nothing
-malformed gets further. Must not know how a request travels. Proof: tests/core/test_commands.py.
+Decides which words a request has, and what tells one request from another. Must not know their bounds
+(bankbook.core.bounds), nor how a request travels. Proof: tests/core/test_commands.py.
 """
 
 import json

@@ -112,7 +112,7 @@ class Replica:
         self._joining = Joining(context, self._logs, self._on_joined)
         self._outbox = Outbox()
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
-        self._postponed: list[tuple[BranchId, AskHead | AskKey | Forward]] = []
+        self._postponed: list[tuple[BranchId, AskHead | AskKey]] = []
         """Questions that can be answered only once this branch has joined."""
         self._heartbeat_at_us = self._forget_at_us = now.monotonic_us
         self._drain_since_us = now.monotonic_us
