@@ -34,7 +34,7 @@ from bankbook.client import (
 from bankbook.client import bank as bank_module
 from bankbook.core.ledger import home_branch
 from bankbook.core.types import AccountId, BranchId
-from bankbook.wire.requests import AnyRequest
+from bankbook.wire.commands import AnyRequest
 from bankbook.wire.v1 import bank_pb2
 
 # What a session can do, as its customer writes it.

@@ -1,18 +1,15 @@
 """The exceptions: every one can be reached, and says what a customer needs to know."""
 
-from typing import NoReturn
-
 import pytest
-from client.fake_branch import Context, fake_branch
+from client.fake_branch import fake_branch, refuse_with
 
 from bankbook import client
 from bankbook.client import Bank, BankbookError, OutcomeUnknownError, RefusedError, RetryableError, errors
 from bankbook.client.errors import ERRORS, error_for
-from bankbook.core.outcome import Outcome
+from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import BranchId, Incarnation, Origin, Seq
 from bankbook.core.vector import Gap
-from bankbook.server.customers import abort
-from bankbook.wire.requests import AnyRequest, ReplyInfo
+from bankbook.wire.commands import ReplyInfo
 from bankbook.wire.status import Failure
 
 GAP = Gap(Origin(BranchId(2), Incarnation(7)), Seq(1), Seq(2))
@@ -25,18 +22,17 @@ def family(error: type[BankbookError]) -> list[type[BankbookError]]:
 
 @pytest.mark.parametrize("outcome", FAILURES)
 async def test_every_outcome_of_a_branch_reaches_the_customer_as_its_own_exception(outcome: Outcome) -> None:
-    failure = Failure(outcome, "that is why", ReplyInfo(b"token", 2, held_us=9, awaited=(GAP,)), 3, 400)
-
-    async def answer(_request: AnyRequest, context: Context) -> NoReturn:
-        await abort(context, failure)
-
-    async with fake_branch(answer) as branch, Bank([branch.address]) as bank:
+    info = ReplyInfo(b"token", 2, held_us=9, awaited=(GAP,))
+    failure = Failure(outcome, "that is why", info, branch=3, balance=400, available=300, command=2)
+    async with fake_branch(refuse_with(failure)) as branch, Bank([branch.address], retries=False) as bank:
         session = bank.session("anna")
         with pytest.raises(BankbookError) as error:
             await session.deposit(5)
         assert type(error.value) is ERRORS[outcome]
         assert error.value.failure == failure
         assert (error.value.branch, error.value.balance) == (3, 400)
+        assert (error.value.available, error.value.command) == (300, 2)
+        assert [error.value.key] == branch.keys
         assert (error.value.held_us, error.value.awaited) == (9, (GAP,))
         assert bytes(session.token) == b"token", "an error teaches the session too"
 
@@ -46,12 +42,13 @@ def test_every_exception_says_why_and_what_to_do(outcome: Outcome) -> None:
     told = error_for(Failure(outcome, "account anna has 5", ReplyInfo(b"", 1)))
     assert str(told) == f"account anna has 5. {outcome.in_words}"
     found_out_here = error_for(Failure(outcome, "branch 1 could not be reached; is it running?"))
-    if outcome is Outcome.OUTCOME_UNKNOWN:
+    if outcome.certainty is Certainty.UNKNOWN:
         assert str(found_out_here).endswith(outcome.in_words), "what it means for the money is always told"
     else:
         assert str(found_out_here) == "branch 1 could not be reached; is it running?"
     for error in (told, found_out_here):
         assert (error.branch, error.balance, error.held_us, error.awaited) == (None, None, 0, ())
+        assert (error.key, error.available, error.command) == (None, None, None)
 
 
 def test_whoever_catches_a_family_catches_all_of_it_and_nothing_else() -> None:

@@ -7,21 +7,43 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
+from bankbook.core.bounds import LIFETIME_MS_MAX
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
-from bankbook.core.entry import Entry, EntryKind, Opening, Posting, make_entry
+from bankbook.core.commands import (
+    LINES_MAX,
+    Batch,
+    Capture,
+    Command,
+    Deposit,
+    OpenAccount,
+    ReadBalance,
+    ReadStatement,
+    Release,
+    Reserve,
+    SingleWrite,
+    Submit,
+    Transfer,
+    Withdraw,
+)
+from bankbook.core.entry import EXPIRES_MS_MAX, Entry, Opening, Posting, Record, RecordKind, make_entry
+from bankbook.core.ports import Position
 from bankbook.core.types import (
     BRANCHES_MAX,
     ID_CHARACTERS_MAX,
     INCARNATION_MAX,
+    MEMO_CHARACTERS_MAX,
     MONEY_MAX,
     SEQ_MAX,
     AccountId,
     BranchId,
     CustomerId,
+    EntryId,
     Incarnation,
+    Key,
     Money,
     Origin,
     Seq,
+    reservation_id,
 )
 from bankbook.core.vector import Gap, VersionVector
 
@@ -44,7 +66,50 @@ origins = st.builds(
 seqs = st.integers(0, SEQ_MAX).map(Seq)
 vectors = st.dictionaries(origins, seqs, max_size=5).map(lambda seq_of: VersionVector(seq_of.items()))
 gaps = st.builds(Gap, origins, seqs, seqs)
+entry_ids = st.builds(EntryId, origins, seqs)
+positions = st.builds(
+    Position,
+    st.integers(0, HYBRID_TIME_MAX).map(HybridTime),
+    origins,
+    seqs,
+    st.integers(0, 2**32 - 1),
+)
+keys = st.builds(
+    lambda branch, name: Key(f"{branch}/{name}" if branch else name), st.integers(0, BRANCHES_MAX), ids
+)
+memos = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=MEMO_CHARACTERS_MAX)
+reservations = st.builds(reservation_id, entry_ids, st.integers(0, 99_999))
 openings = st.builds(Opening, accounts, st.none() | st.integers(-MONEY_MAX, 0).map(Money), st.just("") | ids)
+
+
+moments = st.integers(0, EXPIRES_MS_MAX)
+postings = st.builds(Posting, accounts, st.integers(-MONEY_MAX, MONEY_MAX).map(Money))
+single_writes: st.SearchStrategy[SingleWrite] = st.one_of(
+    st.builds(Deposit, accounts, amounts, memos),
+    st.builds(Withdraw, accounts, amounts, memos),
+    st.builds(Transfer, accounts, accounts, amounts, memos),
+    st.builds(Submit, st.lists(postings, min_size=2, max_size=4).map(tuple), memos),
+    st.builds(
+        Reserve, accounts, amounts, st.none() | accounts, st.none() | st.integers(0, LIFETIME_MS_MAX), memos
+    ),
+)
+writes: st.SearchStrategy[Command] = st.one_of(
+    single_writes,
+    st.builds(OpenAccount, openings),
+    st.builds(Capture, reservations, st.none() | amounts, st.booleans(), memos),
+    st.builds(Release, reservations, st.none() | amounts),
+    st.builds(Batch, st.lists(single_writes, min_size=1, max_size=3).map(tuple), st.booleans()),
+)
+reads: st.SearchStrategy[Command] = st.one_of(
+    st.builds(ReadBalance, accounts, st.none() | moments),
+    st.builds(
+        lambda account, span, after, lines: ReadStatement(account, min(span), max(span), after, lines),
+        accounts,
+        st.tuples(moments, moments),
+        st.none() | positions,
+        st.integers(1, LINES_MAX),
+    ),
+)
 
 
 @st.composite
@@ -59,19 +124,18 @@ def runs(draw: st.DrawFn) -> tuple[Entry, ...]:
 @st.composite
 def entries(draw: st.DrawFn, origin: Origin, seq: Seq) -> Entry:
     """An entry that a branch could have made."""
-    kind = draw(st.sampled_from(EntryKind))
-    opening = draw(openings) if kind is EntryKind.OPENING else None
-    legs = {EntryKind.OPENING: 0, EntryKind.TRANSFER: 2}.get(kind, 1)
+    kind = draw(st.sampled_from([RecordKind.DEPOSIT, RecordKind.TRANSFER, RecordKind.OPENING]))
+    opening = draw(openings) if kind is RecordKind.OPENING else None
+    legs = {RecordKind.OPENING: 0, RecordKind.TRANSFER: 2}.get(kind, 1)
+    postings = tuple(Posting(draw(accounts), draw(amounts)) for _ in range(legs))
     dependencies = draw(vectors)
     return make_entry(
         origin=origin,
         seq=seq,
         clock=HybridTime(draw(st.integers(0, HYBRID_TIME_MAX))),
         dependencies=VersionVector((each, at) for each, at in dependencies if each != origin),
-        kind=kind,
+        records=(Record(kind, postings=postings, opening=opening),),
         customer=draw(customers),
-        postings=tuple(Posting(draw(accounts), draw(amounts)) for _ in range(legs)),
-        opening=opening,
     )
 
 
@@ -145,5 +209,7 @@ def _scalars(field: FieldDescriptor) -> st.SearchStrategy[int] | st.SearchStrate
         return ids | st.text(max_size=80)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return st.binary(max_size=40)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return st.booleans()
     low, high = _RANGES[field.type]
     return st.sampled_from([edge for edge in _EDGES if low <= edge <= high]) | st.integers(low, high)

@@ -6,12 +6,41 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
-from wire.made_up import accounts, anything, entries, origins, runs, seqs, vectors
+from wire.made_up import (
+    accounts,
+    amounts,
+    anything,
+    customers,
+    entries,
+    entry_ids,
+    keys,
+    origins,
+    runs,
+    seqs,
+    vectors,
+    writes,
+)
 
+from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
+from bankbook.core.commands import ReadBalance
 from bankbook.core.entry import Entry
-from bankbook.core.messages import Acknowledge, AskHead, Entries, Head, Message, Subscribe, Unsubscribe
-from bankbook.core.types import BranchId, Incarnation, Origin, Seq
+from bankbook.core.messages import (
+    Acknowledge,
+    Answer,
+    AskHead,
+    AskKey,
+    Entries,
+    Forward,
+    Head,
+    Message,
+    Subscribe,
+    Unsubscribe,
+)
+from bankbook.core.outcome import Outcome
+from bankbook.core.token import EMPTY, Token
+from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Origin, Seq
 from bankbook.core.vector import VersionVector
+from bankbook.wire.basics import MessageDamagedError, encode_origin
 from bankbook.wire.peers import (
     Greeting,
     decode_from_publisher,
@@ -21,7 +50,6 @@ from bankbook.wire.peers import (
     encode_for_subscriber,
     encode_vector,
 )
-from bankbook.wire.requests import MessageDamagedError, encode_origin
 from bankbook.wire.v1 import bank_pb2, replication_pb2
 from bankbook.wire.v1.replication_pb2 import PublisherMessage, SubscriberMessage
 
@@ -35,13 +63,38 @@ from_subscribers: st.SearchStrategy[Message | Greeting] = st.one_of(
     greetings,
     st.builds(Subscribe, origins, seqs),
     st.builds(Unsubscribe, origins),
-    st.builds(Acknowledge, vectors),
-    st.builds(AskHead, questions, st.none() | accounts),
+    st.builds(Acknowledge, origins, vectors),
+    st.builds(
+        AskHead,
+        questions,
+        st.none() | accounts,
+        amounts,
+        st.integers(0, HYBRID_TIME_MAX).map(HybridTime),
+        st.booleans(),
+    ),
+    st.builds(AskKey, questions, keys),
+    st.builds(
+        Forward,
+        questions,
+        customers,
+        writes,
+        keys,
+        st.builds(Token, vectors, vectors),
+        st.integers(0, 2**64 - 1),
+    ),
 )
 from_publishers: st.SearchStrategy[Message | Greeting] = st.one_of(
     greetings,
     runs().map(lambda run: Entries(run[0].origin, run)),
     st.builds(Head, questions, origins, seqs, seqs, vectors),
+    st.builds(
+        Answer,
+        questions,
+        st.none() | entry_ids,
+        st.sampled_from(Outcome),
+        st.text(st.characters(codec="utf-8"), max_size=60),
+        st.none() | st.integers(1, 256).map(BranchId),
+    ),
 )
 
 
@@ -166,7 +219,7 @@ def test_a_seq_that_no_log_can_reach_is_called_damaged_wherever_it_stands(seq: i
     vector = replication_pb2.VersionVector(components=[replication_pb2.Component(origin=origin, seq=seq)])
     for from_subscriber in (
         SubscriberMessage(subscribe=replication_pb2.Subscribe(origin=origin, after=seq)),
-        SubscriberMessage(acknowledge=replication_pb2.Acknowledge(applied=vector)),
+        SubscriberMessage(acknowledge=replication_pb2.Acknowledge(applied=vector, origin=origin)),
         SubscriberMessage(greeting=replication_pb2.Greeting(origin=origin, applied=vector)),
     ):
         with pytest.raises(MessageDamagedError, match="a seq is at most"):
@@ -196,3 +249,63 @@ def test_a_branch_number_beyond_any_bank_is_called_damaged() -> None:
     origin = bank_pb2.Origin(branch=257, incarnation=1)
     with pytest.raises(MessageDamagedError, match="an origin is a branch"):
         decode_from_subscriber(SubscriberMessage(unsubscribe=replication_pb2.Unsubscribe(origin=origin)))
+
+
+def deposit(**fields: object) -> bank_pb2.DepositRequest:
+    return bank_pb2.DepositRequest(**{"account": "anna", "amount": 5, **fields})  # type: ignore[arg-type]
+
+
+FORWARDS = [
+    (replication_pb2.Forward(customer="anna", key="a"), "a command is missing"),
+    (replication_pb2.Forward(customer="", key="a", deposit=deposit()), "a customer id has"),
+    (replication_pb2.Forward(customer="anna", key="", deposit=deposit()), "not an idempotency key"),
+    (replication_pb2.Forward(customer="anna", key="257/a", deposit=deposit()), "not an idempotency key"),
+    (replication_pb2.Forward(customer="anna", key="a", deposit=deposit(amount=-1)), "an amount is"),
+    (replication_pb2.Forward(customer="anna", key="a", deposit=deposit(key="b")), "has no key of its own"),
+    (
+        replication_pb2.Forward(
+            customer="anna",
+            key="a",
+            submit_batch=bank_pb2.SubmitBatchRequest(commands=[bank_pb2.BatchCommand()]),
+        ),
+        "a command is missing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("forward", "words"), FORWARDS)
+def test_a_forwarded_request_that_a_customer_could_not_have_sent_is_called_damaged(
+    forward: replication_pb2.Forward, words: str
+) -> None:
+    with pytest.raises(MessageDamagedError, match=words):
+        decode_from_subscriber(SubscriberMessage(forward=forward))
+
+
+def test_a_read_is_never_forwarded() -> None:
+    forward = Forward(1, CustomerId("anna"), ReadBalance(AccountId("anna")), Key("a"), EMPTY, 0)
+    with pytest.raises(AssertionError):
+        encode_for_publisher(forward)
+
+
+@pytest.mark.parametrize("key", ["", "-", "a b", "/a", "0/a", "257/a", "01/a", "a" * 65])
+def test_a_question_about_what_cannot_be_a_key_is_called_damaged(key: str) -> None:
+    with pytest.raises(MessageDamagedError, match="not an idempotency key"):
+        decode_from_subscriber(SubscriberMessage(ask_key=replication_pb2.AskKey(key=key)))
+
+
+@pytest.mark.parametrize(("wanted", "since"), [(-1, 0), (2**53, 0), (0, -1)])
+def test_rights_that_nobody_can_want_are_called_damaged(wanted: int, since: int) -> None:
+    question = replication_pb2.AskHead(question=1, account="anna", wanted=wanted, since=since)
+    with pytest.raises(MessageDamagedError, match="nobody wants"):
+        decode_from_subscriber(SubscriberMessage(ask_head=question))
+
+
+def test_an_answer_with_an_outcome_or_a_branch_that_nobody_knows_is_called_damaged() -> None:
+    for answer in (
+        replication_pb2.Answer(question=1),
+        replication_pb2.Answer(question=1, outcome="NEVER_HEARD_OF"),
+        replication_pb2.Answer(question=1, outcome="OK", branch=0),
+        replication_pb2.Answer(question=1, outcome="OK", branch=257),
+    ):
+        with pytest.raises(MessageDamagedError):
+            decode_from_publisher(PublisherMessage(answer=answer))

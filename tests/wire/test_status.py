@@ -14,7 +14,7 @@ from wire.made_up import anything, gaps
 
 from bankbook.client.errors import ERRORS, BankbookError, OutcomeUnknownError, RefusedError, RetryableError
 from bankbook.core.outcome import Certainty, Meaning, Outcome
-from bankbook.wire.requests import ReplyInfo
+from bankbook.wire.replies import ReplyInfo
 from bankbook.wire.status import CODES, DOMAIN, RETRY_AFTER_MS, Failure, decode_failure, encode_failure
 from bankbook.wire.v1 import bank_pb2
 
@@ -42,6 +42,8 @@ failures = st.builds(
     info=st.none() | infos,
     branch=st.none() | st.integers(1, 256),
     balance=st.none() | st.integers(-(2**63), 2**63 - 1),
+    available=st.none() | st.integers(-(2**63), 2**63 - 1),
+    command=st.none() | st.integers(1, 8192),
 )
 
 
@@ -77,11 +79,17 @@ def test_a_failure_is_understood_as_it_was_told(failure: Failure) -> None:
 @pytest.mark.parametrize("outcome", FAILURES)
 def test_a_tool_that_has_never_heard_of_bankbook_can_read_a_failure(outcome: Outcome) -> None:
     info = ReplyInfo(b"token", 2)
-    status = encode_failure(Failure(outcome, "no", info, branch=7, balance=-5))
+    status = encode_failure(Failure(outcome, "no", info, 7, -5, 9, 2))
     error, retry, along = ErrorInfo(), RetryInfo(), bank_pb2.ReplyInfo()
     assert status.details[0].Unpack(error)
     assert (error.reason, error.domain) == (outcome.name, "bankbook")
-    assert dict(error.metadata) == {"certainty": outcome.certainty.value, "branch": "7", "balance": "-5"}
+    assert dict(error.metadata) == {
+        "certainty": outcome.certainty.value,
+        "branch": "7",
+        "balance": "-5",
+        "available": "9",
+        "command": "2",
+    }
     assert status.details[-1].Unpack(along)
     assert along.token == b"token"
     has_retry = any(detail.Unpack(retry) for detail in status.details)
@@ -102,14 +110,14 @@ def test_a_status_of_somebody_else_tells_no_failure_of_ours() -> None:
 
 @pytest.mark.parametrize("number", ["", "seven", "1e3", "0x7", "9" * 5000])
 def test_a_status_whose_numbers_are_none_tells_no_failure_and_raises_nothing(number: str) -> None:
-    for name in ("branch", "balance"):
-        error = ErrorInfo(reason="NOT_HOME", domain=DOMAIN, metadata={name: number})
+    for name in ("branch", "balance", "available", "command"):
+        error = ErrorInfo(reason="KEY_REUSED", domain=DOMAIN, metadata={name: number})
         assert decode_failure(with_details(error)) is None
 
 
 def test_a_status_whose_details_are_damaged_tells_no_failure_and_raises_nothing() -> None:
     for kind in (ErrorInfo, bank_pb2.ReplyInfo):
-        status = encode_failure(Failure(Outcome.NOT_HOME, "no", ReplyInfo(b"", 2)))
+        status = encode_failure(Failure(Outcome.KEY_REUSED, "no", ReplyInfo(b"", 2)))
         for detail in status.details:
             if detail.Is(kind.DESCRIPTOR):
                 detail.value = b"\xff\xff\xff"

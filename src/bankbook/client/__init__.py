@@ -5,66 +5,119 @@ async with Bank({1: "127.0.0.1:50051", 2: "127.0.0.1:50052"}) as bank:
     await session.deposit(400, branch=1)
     print((await session.balance(branch=2)).balance)
 
-bank      Bank and Session, for asyncio
-sync      the same for programs without an event loop
-token     the session token, to be saved, loaded and merged
-errors    the one tree of exceptions
+bank, session    Bank and Session, for asyncio
+sync             the same for programs without an event loop
+statement        statements, read a page at a time
+token            the session token, to be saved, loaded and merged
+errors           the one tree of exceptions
+retries          what is tried again, and where
 """
 
-from bankbook.client.bank import Bank, Session
+from bankbook.client.bank import Bank
 from bankbook.client.errors import (
     AccountExistsError,
     BalanceLimitError,
     BankbookError,
+    BatchAbortedError,
     BranchUnreachableError,
+    CatchingUpError,
     CurrencyMismatchError,
+    DurabilityTimeoutError,
     HoldTimeoutError,
     InsufficientFundsError,
     InvalidRequestError,
     InvalidTokenError,
-    NotHomeError,
+    KeyReusedError,
     NotRepresentableError,
     OutcomeUnknownError,
     RefusedError,
+    ReservationEndedError,
+    ReservationExceededError,
+    ReservationExpiredError,
     RetryableError,
+    RightsUnreachableError,
     SameAccountError,
     ShuttingDownError,
     StoreUnavailableError,
     TooManyHeldError,
+    UnbalancedError,
     UnknownAccountError,
+    UnknownReservationError,
+    WritesLostError,
 )
+from bankbook.client.session import Session
+from bankbook.client.statement import Statement, StatementChangedError
 from bankbook.client.token import SessionToken
-from bankbook.core.commands import LATEST, LOCAL, SESSION, bounded
+from bankbook.core.commands import (
+    LATEST,
+    LOCAL,
+    SESSION,
+    Deposit,
+    Reserve,
+    Result,
+    Submit,
+    Transfer,
+    Withdraw,
+    bounded,
+)
+from bankbook.core.entry import Posting
 from bankbook.core.guarantees import Guarantee
-from bankbook.wire.requests import Receipt
+from bankbook.core.outcome import Outcome
+from bankbook.core.types import AccountId, Money
+from bankbook.wire.replies import BatchReceipt, Receipt, StatementLine, StatementPage
 
 __all__ = [
     "LATEST",
     "LOCAL",
     "SESSION",
     "AccountExistsError",
+    "AccountId",
     "BalanceLimitError",
     "Bank",
     "BankbookError",
+    "BatchAbortedError",
+    "BatchReceipt",
     "BranchUnreachableError",
+    "CatchingUpError",
     "CurrencyMismatchError",
+    "Deposit",
+    "DurabilityTimeoutError",
     "Guarantee",
     "HoldTimeoutError",
     "InsufficientFundsError",
     "InvalidRequestError",
     "InvalidTokenError",
-    "NotHomeError",
+    "KeyReusedError",
+    "Money",
     "NotRepresentableError",
+    "Outcome",
     "OutcomeUnknownError",
+    "Posting",
     "Receipt",
     "RefusedError",
+    "ReservationEndedError",
+    "ReservationExceededError",
+    "ReservationExpiredError",
+    "Reserve",
+    "Result",
     "RetryableError",
+    "RightsUnreachableError",
     "SameAccountError",
     "Session",
     "SessionToken",
     "ShuttingDownError",
+    "Statement",
+    "StatementChangedError",
+    "StatementLine",
+    "StatementPage",
     "StoreUnavailableError",
+    "Submit",
     "TooManyHeldError",
+    "Transfer",
+    "UnbalancedError",
     "UnknownAccountError",
+    "UnknownReservationError",
+    "Withdraw",
+    "WritesLostError",
     "bounded",
 ]

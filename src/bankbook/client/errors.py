@@ -4,28 +4,39 @@
     ├── RefusedError                nothing happened, and nothing will as things stand
     │   ├── InvalidRequestError
     │   ├── InvalidTokenError
-    │   ├── NotHomeError
+    │   ├── WritesLostError
+    │   ├── KeyReusedError
     │   ├── AccountExistsError
     │   ├── UnknownAccountError
     │   ├── SameAccountError
     │   ├── CurrencyMismatchError
+    │   ├── UnbalancedError
+    │   ├── UnknownReservationError
+    │   ├── ReservationExpiredError
+    │   ├── ReservationEndedError
+    │   ├── ReservationExceededError
     │   ├── InsufficientFundsError
     │   ├── BalanceLimitError
-    │   └── NotRepresentableError
+    │   ├── NotRepresentableError
+    │   └── BatchAbortedError
     ├── RetryableError              nothing happened yet: the same request may be sent again
     │   ├── ShuttingDownError
     │   ├── TooManyHeldError
+    │   ├── CatchingUpError
     │   ├── BranchUnreachableError
     │   ├── HoldTimeoutError
+    │   ├── RightsUnreachableError
     │   └── StoreUnavailableError
-    └── OutcomeUnknownError         it happened once or not at all: read the balance to know
+    └── OutcomeUnknownError         it happened once or not at all: the same key, sent again, tells
+        └── DurabilityTimeoutError  it happened, and is not yet known to be on as many disks as was asked
 
 Decides nothing: bankbook.core.outcome says what each means. Proof: tests/client/test_errors.py.
 """
 
 from typing import ClassVar
 
-from bankbook.core.outcome import Outcome
+from bankbook.core.outcome import Certainty, Outcome
+from bankbook.core.types import Key
 from bankbook.core.vector import Gap
 from bankbook.wire.status import Failure
 
@@ -35,13 +46,16 @@ class BankbookError(Exception):
 
     outcome: ClassVar[Outcome]
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, key: Key | None = None) -> None:
         end = "" if failure.detail.endswith((".", "?")) else "."
         # What this library itself found out says what to do already; what the outcome means is for the rest.
-        is_ours = failure.info is None and failure.outcome is not Outcome.OUTCOME_UNKNOWN
+        is_ours = failure.info is None and failure.outcome.certainty is not Certainty.UNKNOWN
         advice = "" if is_ours else f" {failure.outcome.in_words}"
         super().__init__(f"{failure.detail}{end}{advice}")
         self.failure = failure
+        self.key = key
+        """A write's idempotency key: sent again with it, the same request still takes effect only once. None
+        for reads."""
 
     @property
     def branch(self) -> int | None:
@@ -52,6 +66,16 @@ class BankbookError(Exception):
     def balance(self) -> int | None:
         """The balance that was not enough, in minor units; None for other errors."""
         return self.failure.balance
+
+    @property
+    def available(self) -> int | None:
+        """What could have been taken out, in minor units; None for other errors."""
+        return self.failure.available
+
+    @property
+    def command(self) -> int | None:
+        """Of an all-or-nothing batch: which of its commands was refused first, from 1; else None."""
+        return self.failure.command
 
     @property
     def awaited(self) -> tuple[Gap, ...]:
@@ -73,7 +97,7 @@ class RetryableError(BankbookError):
 
 
 class OutcomeUnknownError(BankbookError):
-    """The answer was lost: the request took effect once or not at all."""
+    """The answer was lost: the request took effect once or not at all; ask again with the same `key`."""
 
     outcome = Outcome.OUTCOME_UNKNOWN
 
@@ -90,10 +114,16 @@ class InvalidTokenError(RefusedError):
     outcome = Outcome.INVALID_TOKEN
 
 
-class NotHomeError(RefusedError):
-    """Only the account's home branch opens it; `branch` names it."""
+class WritesLostError(RefusedError):
+    """The session token names writes that were lost with a branch's disk."""
 
-    outcome = Outcome.NOT_HOME
+    outcome = Outcome.WRITES_LOST
+
+
+class KeyReusedError(RefusedError):
+    """The idempotency key belongs to another request."""
+
+    outcome = Outcome.KEY_REUSED
 
 
 class AccountExistsError(RefusedError):
@@ -120,8 +150,38 @@ class CurrencyMismatchError(RefusedError):
     outcome = Outcome.CURRENCY_MISMATCH
 
 
+class UnbalancedError(RefusedError):
+    """The legs of the transaction do not sum to zero in each currency."""
+
+    outcome = Outcome.UNBALANCED
+
+
+class UnknownReservationError(RefusedError):
+    """There is no such reservation."""
+
+    outcome = Outcome.UNKNOWN_RESERVATION
+
+
+class ReservationExpiredError(RefusedError):
+    """The reservation has expired, and its money is free again."""
+
+    outcome = Outcome.RESERVATION_EXPIRED
+
+
+class ReservationEndedError(RefusedError):
+    """The reservation was captured or released already."""
+
+    outcome = Outcome.RESERVATION_ENDED
+
+
+class ReservationExceededError(RefusedError):
+    """More was asked for than is left of the reservation."""
+
+    outcome = Outcome.RESERVATION_EXCEEDED
+
+
 class InsufficientFundsError(RefusedError):
-    """The account would fall below its floor; `balance` says what there is."""
+    """The account would fall below its floor; `balance` and `available` say what there is."""
 
     outcome = Outcome.INSUFFICIENT_FUNDS
 
@@ -138,6 +198,12 @@ class NotRepresentableError(RefusedError):
     outcome = Outcome.NOT_REPRESENTABLE
 
 
+class BatchAbortedError(RefusedError):
+    """Another command of the same all-or-nothing batch was refused."""
+
+    outcome = Outcome.BATCH_ABORTED
+
+
 class ShuttingDownError(RetryableError):
     """The branch is stopping."""
 
@@ -148,6 +214,12 @@ class TooManyHeldError(RetryableError):
     """The branch holds as many requests as it may."""
 
     outcome = Outcome.TOO_MANY_HELD
+
+
+class CatchingUpError(RetryableError):
+    """The branch has a new store and fetches what the others know."""
+
+    outcome = Outcome.CATCHING_UP
 
 
 class BranchUnreachableError(RetryableError):
@@ -162,20 +234,32 @@ class HoldTimeoutError(RetryableError):
     outcome = Outcome.HOLD_TIMEOUT
 
 
+class RightsUnreachableError(RetryableError):
+    """The right to take the money out is at a branch that could not be reached; `branch` names it."""
+
+    outcome = Outcome.RIGHTS_UNREACHABLE
+
+
 class StoreUnavailableError(RetryableError):
     """The branch could not write to its store, and did not."""
 
     outcome = Outcome.STORE_UNAVAILABLE
 
 
+class DurabilityTimeoutError(OutcomeUnknownError):
+    """It happened, and is not yet known to be on as many other branches' disks as was asked."""
+
+    outcome = Outcome.DURABILITY_TIMEOUT
+
+
 ERRORS: dict[Outcome, type[BankbookError]] = {
     error.outcome: error
-    for family in (RefusedError, RetryableError, BankbookError)
+    for family in (RefusedError, RetryableError, OutcomeUnknownError, BankbookError)
     for error in family.__subclasses__()
     if hasattr(error, "outcome")
 }
 
 
-def error_for(failure: Failure) -> BankbookError:
-    """Return the exception that tells a failure."""
-    return ERRORS[failure.outcome](failure)
+def error_for(failure: Failure, key: Key | None = None) -> BankbookError:
+    """Return the exception that tells a failure of a request with this key."""
+    return ERRORS[failure.outcome](failure, key)

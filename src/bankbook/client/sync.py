@@ -11,16 +11,21 @@ Proof: tests/client/test_sync.py, which also holds the two signatures together.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Self, TypeVar
 
 from bankbook.client import bank as asynchronous
+from bankbook.client import statement as statements
+from bankbook.client.attempts import ClosedError
 from bankbook.client.bank import DEFAULT_TIMEOUT_S
+from bankbook.client.session import Session as AsyncSession
 from bankbook.client.token import SessionToken
-from bankbook.core.commands import SESSION, Freshness
+from bankbook.core.commands import LINES_MAX, SESSION, Freshness, SingleWrite
 from bankbook.core.guarantees import Guarantee
-from bankbook.core.types import BranchId
-from bankbook.wire.requests import Receipt
+from bankbook.core.ports import Position
+from bankbook.core.types import BranchId, Money
+from bankbook.wire.replies import BatchReceipt, Receipt, StatementLine, StatementPage
 
 Result = TypeVar("Result")
 
@@ -33,8 +38,9 @@ class Bank:
         addresses: Mapping[BranchId, str] | Mapping[int, str] | Sequence[str],
         *,
         timeout: float = DEFAULT_TIMEOUT_S,
+        retries: bool = True,
     ) -> None:
-        self._bank = asynchronous.Bank(addresses, timeout=timeout)
+        self._bank = asynchronous.Bank(addresses, timeout=timeout, retries=retries)
         self._is_closed = False
         self._lock = threading.Lock()
         """Nothing is handed to the loop once it is going to stop: nobody would ever answer."""
@@ -89,15 +95,43 @@ class Bank:
         with self._lock:
             if self._is_closed:
                 work.close()
-                raise RuntimeError(asynchronous.CLOSED)
+                raise ClosedError
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result()
+
+
+class Statement:
+    """See bankbook.client.Statement; read it with `for`."""
+
+    def __init__(self, bank: Bank, statement: statements.Statement) -> None:
+        self._bank = bank
+        self._statement = statement
+
+    @property
+    def opening(self) -> Money | None:
+        """The balance before the first line; None until the first page has been read."""
+        return self._statement.opening
+
+    @property
+    def closing(self) -> Money | None:
+        """The balance after the last line; None until the last page has been read."""
+        return self._statement.closing
+
+    def page_after(self, page: StatementPage | None) -> StatementPage | None:
+        """See bankbook.client.Statement.page_after."""
+        return self._bank.wait_for(self._statement.page_after(page))
+
+    def __iter__(self) -> Iterator[StatementLine]:
+        page = self.page_after(None)
+        while page is not None:
+            yield from page.lines
+            page = self.page_after(page)
 
 
 class Session:
     """See bankbook.client.Session."""
 
-    def __init__(self, bank: Bank, session: asynchronous.Session) -> None:
+    def __init__(self, bank: Bank, session: AsyncSession) -> None:
         self._bank = bank
         self._session = session
 
@@ -114,12 +148,15 @@ class Session:
         self,
         *,
         account: str | None = None,
+        at: datetime | None = None,
         branch: int | None = None,
         timeout: float | None = None,
         freshness: Freshness = SESSION,
     ) -> Receipt:
-        """Read a balance. Raises BankbookError."""
-        work = self._session.balance(account=account, branch=branch, timeout=timeout, freshness=freshness)
+        """Read a balance, now or as it was at a moment. Raises BankbookError."""
+        work = self._session.balance(
+            account=account, at=at, branch=branch, timeout=timeout, freshness=freshness
+        )
         return self._bank.wait_for(work)
 
     def deposit(
@@ -127,13 +164,23 @@ class Session:
         amount: int,
         *,
         account: str | None = None,
+        memo: str = "",
+        key: str | None = None,
+        durable: int = 0,
         branch: int | None = None,
         timeout: float | None = None,
         freshness: Freshness = SESSION,
     ) -> Receipt:
         """Add `amount`, in minor units. Raises BankbookError."""
         work = self._session.deposit(
-            amount, account=account, branch=branch, timeout=timeout, freshness=freshness
+            amount,
+            account=account,
+            memo=memo,
+            key=key,
+            durable=durable,
+            branch=branch,
+            timeout=timeout,
+            freshness=freshness,
         )
         return self._bank.wait_for(work)
 
@@ -142,13 +189,23 @@ class Session:
         amount: int,
         *,
         account: str | None = None,
+        memo: str = "",
+        key: str | None = None,
+        durable: int = 0,
         branch: int | None = None,
         timeout: float | None = None,
         freshness: Freshness = SESSION,
     ) -> Receipt:
         """Take out `amount`, in minor units. Raises BankbookError."""
         work = self._session.withdraw(
-            amount, account=account, branch=branch, timeout=timeout, freshness=freshness
+            amount,
+            account=account,
+            memo=memo,
+            key=key,
+            durable=durable,
+            branch=branch,
+            timeout=timeout,
+            freshness=freshness,
         )
         return self._bank.wait_for(work)
 
@@ -158,13 +215,203 @@ class Session:
         amount: int,
         *,
         account: str | None = None,
+        memo: str = "",
+        key: str | None = None,
+        durable: int = 0,
         branch: int | None = None,
         timeout: float | None = None,
         freshness: Freshness = SESSION,
     ) -> Receipt:
         """Move `amount`, in minor units, to the account `to`, in one entry. Raises BankbookError."""
         work = self._session.transfer(
-            to, amount, account=account, branch=branch, timeout=timeout, freshness=freshness
+            to,
+            amount,
+            account=account,
+            memo=memo,
+            key=key,
+            durable=durable,
+            branch=branch,
+            timeout=timeout,
+            freshness=freshness,
+        )
+        return self._bank.wait_for(work)
+
+    def submit(
+        self,
+        postings: Mapping[str, int] | Iterable[tuple[str, int]],
+        *,
+        memo: str = "",
+        key: str | None = None,
+        durable: int = 0,
+        branch: int | None = None,
+        timeout: float | None = None,
+        freshness: Freshness = SESSION,
+    ) -> Receipt:
+        """Carry out all postings, account → amount in minor units, or none; they sum to zero.
+
+        Raises BankbookError. The receipt tells the first account's balance.
+        """
+        work = self._session.submit(
+            postings, memo=memo, key=key, durable=durable, branch=branch, timeout=timeout, freshness=freshness
+        )
+        return self._bank.wait_for(work)
+
+    def reserve(
+        self,
+        amount: int,
+        *,
+        account: str | None = None,
+        to: str | None = None,
+        lifetime: float | None = None,
+        memo: str = "",
+        key: str | None = None,
+        durable: int = 0,
+        branch: int | None = None,
+        timeout: float | None = None,
+        freshness: Freshness = SESSION,
+    ) -> Receipt:
+        """Set `amount` aside, to be captured for the account `to`, or to leave the bank.
+
+        `lifetime` is in seconds; then it expires by itself. The receipt's `reservation` is its name. Raises
+        BankbookError.
+        """
+        work = self._session.reserve(
+            amount,
+            account=account,
+            to=to,
+            lifetime=lifetime,
+            memo=memo,
+            key=key,
+            durable=durable,
+            branch=branch,
+            timeout=timeout,
+            freshness=freshness,
+        )
+        return self._bank.wait_for(work)
+
+    def capture(
+        self,
+        reservation: str,
+        amount: int | None = None,
+        *,
+        is_final: bool = True,
+        memo: str = "",
+        key: str | None = None,
+        durable: int = 0,
+        branch: int | None = None,
+        timeout: float | None = None,
+        freshness: Freshness = SESSION,
+    ) -> Receipt:
+        """Take out what was set aside, or `amount` of it. Raises BankbookError.
+
+        What is left then is released; unless it `is_final`, it stays set aside.
+        """
+        work = self._session.capture(
+            reservation,
+            amount,
+            is_final=is_final,
+            memo=memo,
+            key=key,
+            durable=durable,
+            branch=branch,
+            timeout=timeout,
+            freshness=freshness,
+        )
+        return self._bank.wait_for(work)
+
+    def release(
+        self,
+        reservation: str,
+        amount: int | None = None,
+        *,
+        key: str | None = None,
+        durable: int = 0,
+        branch: int | None = None,
+        timeout: float | None = None,
+        freshness: Freshness = SESSION,
+    ) -> Receipt:
+        """Free what was set aside, or `amount` of it. Raises BankbookError."""
+        work = self._session.release(
+            reservation, amount, key=key, durable=durable, branch=branch, timeout=timeout, freshness=freshness
+        )
+        return self._bank.wait_for(work)
+
+    def batch(
+        self,
+        commands: Iterable[SingleWrite],
+        *,
+        is_atomic: bool = False,
+        key: str | None = None,
+        durable: int = 0,
+        branch: int | None = None,
+        timeout: float | None = None,
+        freshness: Freshness = SESSION,
+    ) -> BatchReceipt:
+        """Carry out many commands at once, each with an outcome of its own. Raises BankbookError.
+
+        If it `is_atomic`, all are refused where one is: raised is why, and `command` says which.
+        """
+        work = self._session.batch(
+            commands,
+            is_atomic=is_atomic,
+            key=key,
+            durable=durable,
+            branch=branch,
+            timeout=timeout,
+            freshness=freshness,
+        )
+        return self._bank.wait_for(work)
+
+    def statement(
+        self,
+        *,
+        account: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        page_lines: int = LINES_MAX,
+        branch: int | None = None,
+        timeout: float | None = None,
+        freshness: Freshness = SESSION,
+    ) -> Statement:
+        """Return what moved on an account from `start` until before `end`, to be read by `for`."""
+        return Statement(
+            self._bank,
+            self._session.statement(
+                account=account,
+                start=start,
+                end=end,
+                page_lines=page_lines,
+                branch=branch,
+                timeout=timeout,
+                freshness=freshness,
+            ),
+        )
+
+    def statement_page(
+        self,
+        page: Position | None = None,
+        *,
+        account: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        page_lines: int = LINES_MAX,
+        branch: int | None = None,
+        timeout: float | None = None,
+        freshness: Freshness = SESSION,
+    ) -> StatementPage:
+        """Read one page of a statement: the first one, or that of another page's `next_page`.
+
+        Raises BankbookError.
+        """
+        work = self._session.statement_page(
+            page,
+            account=account,
+            start=start,
+            end=end,
+            page_lines=page_lines,
+            branch=branch,
+            timeout=timeout,
+            freshness=freshness,
         )
         return self._bank.wait_for(work)
 
@@ -174,8 +421,16 @@ class Session:
         *,
         floor: int | None = 0,
         currency: str = "",
+        key: str | None = None,
+        durable: int = 0,
+        branch: int | None = None,
         timeout: float | None = None,
     ) -> Receipt:
-        """Open an account at its home branch, with a balance of 0. Raises BankbookError."""
-        work = self._session.open_account(account, floor=floor, currency=currency, timeout=timeout)
+        """Open an account with a balance of 0. Raises BankbookError.
+
+        `floor` is in minor units: 0, or a credit line below it, or None for no floor at all.
+        """
+        work = self._session.open_account(
+            account, floor=floor, currency=currency, key=key, durable=durable, branch=branch, timeout=timeout
+        )
         return self._bank.wait_for(work)

@@ -22,7 +22,7 @@ from bankbook.core.vector import Gap
 from bankbook.scenario.model import UNKNOWN_BRANCH, Customer, Event, Interface, Scenario
 from bankbook.scenario.output import CustomerResults, EventResult
 from bankbook.server.config import AccountMode, account_of
-from bankbook.wire.requests import Receipt, ReplyInfo
+from bankbook.wire.replies import Receipt, ReplyInfo
 
 # Beyond the branch's own limit on holds, so that its answer, which says why, comes first.
 TIMEOUT_EXTRA_S = 5.0

@@ -3,16 +3,18 @@
 Decides nothing. Proof: tests/server/test_services.py.
 """
 
-import grpc.aio
-
-from bankbook.core.commands import account_of
+from bankbook.core.commands import accounts_of
 from bankbook.core.holds import Held
+from bankbook.core.outcome import Outcome
 from bankbook.core.peers import Peer
 from bankbook.core.replica import Status
+from bankbook.core.types import ID_RULE, AccountId, is_id
+from bankbook.server.calls import Context, abort, guarded
 from bankbook.server.config import BranchConfig
 from bankbook.server.driver import Driver, read_clocks
+from bankbook.wire.basics import encode_gap, encode_origin
 from bankbook.wire.peers import encode_vector
-from bankbook.wire.requests import encode_gap, encode_origin
+from bankbook.wire.status import Failure
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
 # As many holds as a person may want to look through; a message of about 200 kB.
@@ -26,10 +28,9 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         self._config = config
         self._driver = driver
 
+    @guarded
     async def GetStatus(
-        self,
-        _request: admin_pb2.GetStatusRequest,
-        _context: grpc.aio.ServicerContext[admin_pb2.GetStatusRequest, admin_pb2.BranchStatus],
+        self, _request: admin_pb2.GetStatusRequest, _context: Context
     ) -> admin_pb2.BranchStatus:
         """Return vectors, lag and holds."""
         status = await self._driver.status()
@@ -47,6 +48,28 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             accounts=self._config.accounts.value,
             hold_limit_us=self._config.hold_limit_us,
             delay_us=self._config.slowest_us(),
+            is_catching_up=status.catching_up_on is not None,
+            catching_up_on=status.catching_up_on,
+        )
+
+    @guarded
+    async def GetRights(
+        self, request: admin_pb2.GetRightsRequest, context: Context
+    ) -> admin_pb2.AccountRights:
+        """Return an account's state, and what each branch may take out of it."""
+        if not is_id(request.account):
+            detail = f"an account id has {ID_RULE}; this one is {request.account[:80]!r}"
+            await abort(context, Failure(Outcome.INVALID_REQUEST, detail))
+        state, rights = await self._driver.rights(AccountId(request.account))
+        if state is None:
+            await abort(context, Failure(Outcome.UNKNOWN_ACCOUNT, f"there is no account {request.account}"))
+        return admin_pb2.AccountRights(
+            balance=state.balance,
+            available=state.available,
+            reserved=state.reserved,
+            rights=[
+                admin_pb2.Rights(branch=branch, amount=amount) for branch, amount in sorted(rights.items())
+            ],
         )
 
 
@@ -64,7 +87,7 @@ def _encode_peer(peer: Peer, status: Status) -> admin_pb2.PeerStatus:
 def _encode_hold(held: Held, status: Status, now_us: int) -> admin_pb2.Hold:
     return admin_pb2.Hold(
         customer=held.request.customer,
-        account=account_of(held.request.command),
+        account=next(iter(accounts_of(held.request.command)), ""),
         held_us=max(now_us - held.since_us, 0),
         unanswered=sorted(held.unanswered),
         missing=[encode_gap(gap) for gap in status.applied.behind(held.needs)],

@@ -24,7 +24,7 @@ from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.server.admin import AdminServicer
 from bankbook.server.config import BranchConfig
-from bankbook.server.customers import BankServicer
+from bankbook.server.customers import bank_service
 from bankbook.server.driver import Driver
 from bankbook.server.handler import Handler
 from bankbook.server.original import OriginalServicer
@@ -33,13 +33,13 @@ from bankbook.server.tasks import first_of
 from bankbook.store.base import Store
 from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
+from bankbook.wire.basics import MESSAGE_OPTIONS
 from bankbook.wire.original import bank_pb2 as original_pb2
 from bankbook.wire.original import bank_pb2_grpc as original_pb2_grpc
 from bankbook.wire.v1 import (
     admin_pb2,
     admin_pb2_grpc,
     bank_pb2,
-    bank_pb2_grpc,
     replication_pb2,
     replication_pb2_grpc,
 )
@@ -50,6 +50,7 @@ _CLOSE_GRACE_S = 0.5
 STORE_FILE = "bank.sqlite"
 
 _SERVER_OPTIONS = (
+    *MESSAGE_OPTIONS,
     # A second branch on a taken port must fail loudly, and not share its requests.
     ("grpc.so_reuseport", 0),
     # As often as the streams of other branches ping; see streams.CHANNEL_OPTIONS.
@@ -144,7 +145,7 @@ class Branch:
         codec = TokenCodec(config.genesis.cluster, config.token_key)
         handler = Handler(config.branch, self._driver, codec, config.hold_limit_us)
         original = OriginalServicer(config.branch, handler, config.accounts)
-        bank_pb2_grpc.add_BankServicer_to_server(BankServicer(handler), self._server)
+        self._server.add_generic_rpc_handlers((bank_service(handler),))
         original_pb2_grpc.add_BankServicer_to_server(original, self._server)
         replication_pb2_grpc.add_ReplicationServicer_to_server(
             ReplicationServicer(self.streams), self._server

@@ -76,6 +76,8 @@ class BranchConfig:
     """What a customer of the original protocol deposits to."""
     token_key: bytes | None = None
     """Where given, session tokens are signed with it; the same at every branch."""
+    key_retention_us: int = Settings().key_retention_us
+    """For how long an idempotency key is remembered."""
     drain_us: int = 5_000_000
     """How long a branch that is stopping waits for what is held and what is not propagated."""
     log_level: str = "info"
@@ -99,4 +101,5 @@ class BranchConfig:
             silence_us=int(stretch * Settings().silence_us),
             # What is on its way over a slow link is not lost.
             resend_us=Settings().resend_us + self.slowest_us(),
+            key_retention_us=self.key_retention_us,
         )

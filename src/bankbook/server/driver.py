@@ -9,6 +9,7 @@ Proof: tests/server/test_driver.py.
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,13 +19,22 @@ from bankbook.core.clock import Instant
 from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
+from bankbook.core.ports import Account
 from bankbook.core.replica import Effects, Input, Replica, Settings, Status
-from bankbook.core.types import BranchId
+from bankbook.core.state import Layer
+from bankbook.core.types import AccountId, BranchId, Money
 from bankbook.core.vector import VersionVector
 from bankbook.store.base import CommitUnknownError, Store, StoreError
 
 # A life's questions start at a random number of so many bits: two lives do not meet.
 _QUESTION_BITS = 48
+
+# For how long a branch writes nothing of its own accord after a commit failed: a disk that is full must not
+# be tried for ever by a branch that has nothing else to do.
+_QUIET_US = 1_000_000
+
+# Of the accounts of one entry, in the log: a batch has thousands.
+_ACCOUNTS_LOGGED_MAX = 8
 
 
 def read_clocks() -> Instant:
@@ -97,6 +107,17 @@ class Driver:
             await self._stepped.wait()
             return self._replica.status()
 
+    async def rights(self, account: AccountId) -> tuple[Account | None, dict[BranchId, Money]]:
+        """Return an account's state, and what each branch may take out of it, as far as is known here.
+
+        The account is None where it is not open. It is what the disk has after a step.
+        """
+        async with self._stepped:
+            self._arrived.set()
+            await self._stepped.wait()
+            layer = Layer(self._store, self._store.identity.genesis)
+            return layer.account(account), layer.rights(account)
+
     async def drain(self, drain_us: int) -> None:
         """Refuse what is new; return once nothing is held or unpropagated, or after `drain_us`."""
         deadline_us = read_clocks().monotonic_us + drain_us
@@ -135,11 +156,19 @@ class Driver:
             self._release(effects)
         self._wake_at(effects.wake_at_us)
 
-    def _build(self) -> Replica:
+    def _build(self, quiet_us: int = 0) -> Replica:
         self._committed = self._store.applied()
         self._arrived.set()
         first_question = secrets.randbits(_QUESTION_BITS)
-        return Replica(self._store.identity, self._store, self._settings, read_clocks(), first_question)
+        now = read_clocks()
+        return Replica(
+            self._store.identity,
+            self._store,
+            self._settings,
+            now,
+            first_question,
+            quiet_until_us=now.monotonic_us + quiet_us,
+        )
 
     async def _commit(self, effects: Effects) -> bool:
         if not effects.changes:
@@ -159,9 +188,10 @@ class Driver:
             self._log.info(
                 "entry.applied",
                 entry=f"{entry.origin}#{entry.seq}",
-                kind=entry.kind.value,
+                records=dict(Counter(record.kind.value for record in entry.records)),
                 customer=entry.customer,
-                accounts=entry.accounts,
+                key=entry.keyed.key if entry.keyed is not None else None,
+                accounts=entry.accounts[:_ACCOUNTS_LOGGED_MAX],
             )
         for reply in effects.replies:
             self._resolve(reply)
@@ -187,17 +217,19 @@ class Driver:
         if isinstance(error, CommitUnknownError):
             outcome = Outcome.OUTCOME_UNKNOWN
         undecided = {each.id for each in self._inputs if isinstance(each, Request)}
-        written = {reply.request for reply in effects.replies if reply.entry is not None}
+        entries = {entry.id for entry in effects.changes.entries}
+        # Not every reply that names an entry: one that is told again was written long ago.
+        written = {reply.request for reply in effects.replies if reply.entry in entries}
         again: list[Input] = []
         for request, _ in list(self._waiting.values()):
-            if request.id in written:
+            if request.id in written or request.key in effects.changes.keys:
                 self._resolve(Reply(request.id, outcome, request.token, detail=str(error)))
             elif request.id not in undecided:
                 again.append(request)
-        self._inputs = again + [each for each in self._inputs if isinstance(each, Request | Cancel)]
-        self._replica = self._build()
         if self._drain is not None:
-            self._inputs.insert(0, self._drain)
+            again.append(self._drain)  # behind what was held already, which may end well until the deadline
+        self._inputs = again + [each for each in self._inputs if isinstance(each, Request | Cancel)]
+        self._replica = self._build(_QUIET_US)
         self._reset()
 
     def _wake_at(self, wake_at_us: int) -> None:

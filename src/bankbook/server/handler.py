@@ -5,25 +5,26 @@ kept for the answer's way back. Must not know any protocol. Proof: tests/server/
 """
 
 import asyncio
-import secrets
+from collections import Counter
 from typing import NamedTuple
+from uuid import uuid4
 
 import structlog
 
-from bankbook.core.commands import Command, Reply, Request, account_of
+from bankbook.core.commands import Capture, Command, Release, Reply, Request, access_of, accounts_of
+from bankbook.core.guarantees import Access
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.token import TokenCodec, TokenError
-from bankbook.core.types import BALANCE_MAX, BranchId, Money
+from bankbook.core.types import BALANCE_MAX, BranchId, Key, Money
+from bankbook.server.calls import request_name
 from bankbook.server.driver import Driver, read_clocks
-from bankbook.wire.requests import Envelope, ReplyInfo
+from bankbook.wire.replies import ReplyInfo
+from bankbook.wire.requests import Envelope
 from bankbook.wire.status import Failure
 
 # What of a caller's time is left for the answer, so that a hold ends with a typed error and not with
 # the caller hanging up: a tenth, and never more than this.
 _RETURN_SHARE, _RETURN_MAX_S = 0.1, 0.2
-
-# Of a request id that a caller gives: a UUID has 36 characters.
-_REQUEST_ID_CHARACTERS_MAX = 64
 
 # Of a name in the log: all of a good one, and enough of a bad one.
 _LOGGED_CHARACTERS_MAX = 64
@@ -72,8 +73,10 @@ class Handler:
             guarantees=envelope.guarantees,
             freshness=envelope.freshness,
             balance_max=call.balance_max,
+            key=envelope.key or self._new_key(command),
+            durable=envelope.durable,
         )
-        request_id = _request_id(call.request_id)
+        request_id = request_name(call.request_id)
         try:
             reply = await self._driver.ask(request)
         except asyncio.CancelledError:
@@ -83,11 +86,17 @@ class Handler:
                 request=request_id,
                 method=call.method,
                 customer=request.customer[:_LOGGED_CHARACTERS_MAX],
-                account=account_of(request.command)[:_LOGGED_CHARACTERS_MAX],
+                **_about(request),
             )
             raise
         self._log_reply(request, reply, call, request_id)
         return self._answer(reply, request_id)
+
+    def _new_key(self, command: Command) -> Key | None:
+        """Return a key for a write whose caller made none: what another branch has to decide needs one."""
+        if Access.WRITE not in access_of(command):
+            return None
+        return Key(f"{self._branch}/{uuid4().hex}")
 
     def _deadline_us(self, remaining_s: float | None) -> int:
         now_us = read_clocks().monotonic_us
@@ -106,13 +115,21 @@ class Handler:
         )
         if reply.outcome.certainty is Certainty.DONE:
             return Success(reply, info)
-        return Failure(reply.outcome, reply.detail, info, reply.branch, reply.balance)
+        return Failure(
+            reply.outcome,
+            reply.detail,
+            info,
+            reply.branch,
+            reply.balance,
+            reply.available,
+            _first_refused(reply),
+        )
 
     def refuse(self, outcome: Outcome, detail: str, call: Call, customer: str = "") -> Failure:
         """Refuse a request that is not worth the core's while. It changes nothing of the session."""
         self._log.info(
             "request",
-            request=_request_id(call.request_id),
+            request=request_name(call.request_id),
             method=call.method,
             customer=customer[:_LOGGED_CHARACTERS_MAX],
             outcome=outcome.name,
@@ -127,20 +144,37 @@ class Handler:
             "held_ms": reply.held_us / 1000,
             "asked": reply.asked,
             "held_for": [f"{gap.origin}#{gap.needs}" for gap in reply.awaited],
+            "reservation": reply.reservation or "",
+            "results": dict(Counter(result.outcome.name for result in reply.results)),
+            "lines": len(reply.statement.lines) if reply.statement else 0,
+            "replayed": reply.is_replayed,
         }
         self._log.info(
             "request",
             request=request_id,
             method=call.method,
             customer=request.customer[:_LOGGED_CHARACTERS_MAX],
-            account=account_of(request.command)[:_LOGGED_CHARACTERS_MAX],
             outcome=reply.outcome.name,
             balance=reply.balance,
-            **{name: value for name, value in optional.items() if value},
+            **{**_about(request), **{name: value for name, value in optional.items() if value}},
         )
 
 
-def _request_id(given: str | None) -> str:
-    if given and given.isprintable() and len(given) <= _REQUEST_ID_CHARACTERS_MAX:
-        return given
-    return secrets.token_hex(4)
+def _about(request: Request) -> dict[str, str]:
+    """Return what a request is about, for the log: by its key, all lines about one write can be found."""
+    told = {}
+    if request.key is not None:
+        told["key"] = request.key[:_LOGGED_CHARACTERS_MAX]
+    if isinstance(request.command, Capture | Release):
+        told["reservation"] = request.command.reservation[:_LOGGED_CHARACTERS_MAX]
+    for account in accounts_of(request.command)[:1]:
+        told["account"] = account[:_LOGGED_CHARACTERS_MAX]
+    return told
+
+
+def _first_refused(reply: Reply) -> int | None:
+    """Return which command of an all-or-nothing batch was refused first, from 1."""
+    for number, result in enumerate(reply.results, start=1):
+        if result.outcome not in {Outcome.OK, Outcome.BATCH_ABORTED}:
+            return number
+    return None

@@ -21,8 +21,8 @@ import grpc.aio
 from bankbook.core.commands import LATEST, Command, Deposit, ReadBalance, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import BranchId, CustomerId, Money
+from bankbook.server.calls import abort, guarded, request_id_of
 from bankbook.server.config import AccountMode, account_of
-from bankbook.server.customers import abort, request_id_of
 from bankbook.server.handler import Call, Handler, Success
 from bankbook.wire.original import bank_pb2, bank_pb2_grpc
 from bankbook.wire.requests import Envelope
@@ -47,6 +47,7 @@ class OriginalServicer(bank_pb2_grpc.BankServicer):
         self._handler = handler
         self._accounts = accounts
 
+    @guarded
     async def MsgDelivery(
         self,
         request: bank_pb2.BankRequest,

@@ -21,20 +21,25 @@ import structlog
 from bankbook.core.messages import (
     Acknowledge,
     AskHead,
+    AskKey,
     Connected,
     Disconnected,
     Entries,
+    Forward,
     Message,
     Received,
     Subscribe,
     SubscriberGone,
+    SubscriberHere,
     Unsubscribe,
 )
 from bankbook.core.types import BranchId
+from bankbook.server.calls import guarded
 from bankbook.server.config import Delay
 from bankbook.server.driver import Driver
 from bankbook.server.tasks import first_of
 from bankbook.store.base import Store
+from bankbook.wire.basics import MESSAGE_OPTIONS, MessageDamagedError
 from bankbook.wire.peers import (
     PROTOCOL_VERSION,
     Greeting,
@@ -43,7 +48,6 @@ from bankbook.wire.peers import (
     encode_for_publisher,
     encode_for_subscriber,
 )
-from bankbook.wire.requests import MessageDamagedError
 from bankbook.wire.v1 import replication_pb2, replication_pb2_grpc
 
 # A branch on the same machine is back within the first of these, one that was restarted by hand within
@@ -56,18 +60,15 @@ _GREETING_TIMEOUT_S = 5.0
 # collects so much is not being read, and is closed.
 _QUEUE_MAX = 10_000
 
-_SUBSCRIBER_SAYS = (Subscribe, Unsubscribe, Acknowledge, AskHead)
+_SUBSCRIBER_SAYS = (Subscribe, Unsubscribe, Acknowledge, AskHead, AskKey, Forward)
 
 # What goes into one gRPC message: the fewer, the cheaper, up to here. A branch that comes back may be sent
 # a whole window of every log in one step; all in one message, that would be more than gRPC takes, and the
 # stream would break again and again.
 BATCH_BYTES = 1024 * 1024
 
-# A batch, and one run of the largest entries there can be (256 of 24 kB) on top of it.
-_RECEIVED_BYTES_MAX = 16 * 1024 * 1024
-
 CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", _RECEIVED_BYTES_MAX),
+    *MESSAGE_OPTIONS,
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -121,7 +122,12 @@ class Streams:
             for some_up in batches(up):
                 link.send(replication_pb2.SubscriberMessages(messages=some_up))
         if publisher is not None:
-            down = [encode_for_subscriber(m) for m in messages if not isinstance(m, _SUBSCRIBER_SAYS)]
+            down = [
+                encode_for_subscriber(part)
+                for message in messages
+                if not isinstance(message, _SUBSCRIBER_SAYS)
+                for part in parts(message)
+            ]
             for some_down in batches(down):
                 publisher.put(replication_pb2.PublisherMessages(messages=some_down))
 
@@ -171,6 +177,7 @@ class Streams:
             replaced.close()
         self.driver.feed(SubscriberGone(branch))
         self._publishers[branch] = queue
+        self.driver.feed(SubscriberHere(greeting.origin))
         self._log.info("subscriber.connected", peer=branch)
         try:
             await first_of(self._read_subscriber(branch, requests), queue.write_to(write))
@@ -320,6 +327,23 @@ class _Queue(Generic[Outgoing]):
             await write(message)
 
 
+def parts(message: Message) -> Iterator[Message]:
+    """Yield a message in parts, none of which is larger than a batch: a run of entries can be split.
+
+    One entry cannot; the largest one is still a message that gRPC takes.
+    """
+    if not isinstance(message, Entries):
+        yield message
+        return
+    start = size = 0
+    for place, entry in enumerate(message.entries):
+        size += len(entry.encoded)
+        if place > start and size > BATCH_BYTES:
+            yield Entries(message.origin, message.entries[start:place])
+            start, size = place, len(entry.encoded)
+    yield Entries(message.origin, message.entries[start:])
+
+
 def batches(messages: list[Single]) -> Iterator[list[Single]]:
     """Yield the messages in their order, as many together as one gRPC message should carry."""
     batch: list[Single] = []
@@ -378,6 +402,7 @@ class ReplicationServicer(replication_pb2_grpc.ReplicationServicer):
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
 
+    @guarded
     async def Replicate(  # type: ignore[override]
         self,
         request_iterator: AsyncIterator[replication_pb2.SubscriberMessages],

@@ -6,14 +6,49 @@ Proof: tests/wire/test_peers.py.
 
 from dataclasses import dataclass
 
+from bankbook.core.bounds import complaint_about, complaint_about_customer
+from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.entry import Entry, EntryDamagedError, decode_entry
-from bankbook.core.messages import Acknowledge, AskHead, Entries, Head, Message, Subscribe, Unsubscribe
-from bankbook.core.types import AccountId, Origin, is_id
+from bankbook.core.messages import (
+    Acknowledge,
+    Answer,
+    AskHead,
+    AskKey,
+    Entries,
+    Forward,
+    Head,
+    Message,
+    Subscribe,
+    Unsubscribe,
+)
+from bankbook.core.token import Token
+from bankbook.core.types import (
+    MONEY_MAX,
+    AccountId,
+    BranchId,
+    CustomerId,
+    Key,
+    Money,
+    Origin,
+    is_branch_number,
+    is_id,
+    is_key,
+)
 from bankbook.core.vector import VersionVector
-from bankbook.wire.requests import MessageDamagedError, decode_origin, decode_seq, encode_origin
+from bankbook.wire.basics import (
+    MessageDamagedError,
+    decode_entry_id,
+    decode_origin,
+    decode_seq,
+    encode_entry_id,
+    encode_origin,
+)
+from bankbook.wire.commands import decode_write, encode_write
+from bankbook.wire.replies import decode_outcome
 from bankbook.wire.v1 import replication_pb2
 
-PROTOCOL_VERSION = 1
+# 2: rights, keys, and what one branch decides for another.
+PROTOCOL_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +75,22 @@ def encode_for_publisher(message: Message | Greeting) -> replication_pb2.Subscri
         case Unsubscribe(origin):
             unsubscribe = replication_pb2.Unsubscribe(origin=encode_origin(origin))
             return replication_pb2.SubscriberMessage(unsubscribe=unsubscribe)
-        case Acknowledge(applied):
-            acknowledge = replication_pb2.Acknowledge(applied=encode_vector(applied))
+        case Acknowledge(origin, applied):
+            acknowledge = replication_pb2.Acknowledge(
+                applied=encode_vector(applied), origin=encode_origin(origin)
+            )
             return replication_pb2.SubscriberMessage(acknowledge=acknowledge)
-        case AskHead(question, account):
-            ask_head = replication_pb2.AskHead(question=question, account=account)
+        case AskHead(question, account, wanted, since, joining):
+            ask_head = replication_pb2.AskHead(
+                question=question, account=account, wanted=wanted, since=since, is_joining=joining
+            )
             return replication_pb2.SubscriberMessage(ask_head=ask_head)
+        case AskKey(question, key):
+            return replication_pb2.SubscriberMessage(
+                ask_key=replication_pb2.AskKey(question=question, key=key)
+            )
+        case Forward():
+            return replication_pb2.SubscriberMessage(forward=_encode_forward(message))
         case _:
             raise AssertionError(f"{type(message).__name__} is not a subscriber's message")
 
@@ -69,6 +114,8 @@ def encode_for_subscriber(message: Message | Greeting) -> replication_pb2.Publis
                 applied=encode_vector(message.applied),
             )
             return replication_pb2.PublisherMessage(head=head)
+        case Answer():
+            return replication_pb2.PublisherMessage(answer=_encode_answer(message))
         case _:
             raise AssertionError(f"{type(message).__name__} is not a publisher's message")
 
@@ -83,9 +130,14 @@ def decode_from_subscriber(message: replication_pb2.SubscriberMessage) -> Messag
         case "unsubscribe":
             return Unsubscribe(decode_origin(message.unsubscribe.origin))
         case "acknowledge":
-            return Acknowledge(decode_vector(message.acknowledge.applied))
+            acknowledge = message.acknowledge
+            return Acknowledge(decode_origin(acknowledge.origin), decode_vector(acknowledge.applied))
         case "ask_head":
             return _decode_ask_head(message.ask_head)
+        case "ask_key":
+            return AskKey(message.ask_key.question, _decode_key(message.ask_key.key))
+        case "forward":
+            return _decode_forward(message.forward)
         case _:
             raise MessageDamagedError("a subscriber's message says nothing that this version knows")
 
@@ -105,6 +157,8 @@ def decode_from_publisher(message: replication_pb2.PublisherMessage) -> Message 
                 decode_seq(message.head.last_write),
                 decode_vector(message.head.applied),
             )
+        case "answer":
+            return _decode_answer(message.answer)
         case _:
             raise MessageDamagedError("a publisher's message says nothing that this version knows")
 
@@ -144,11 +198,66 @@ def _decode_greeting(message: replication_pb2.Greeting) -> Greeting:
 
 
 def _decode_ask_head(message: replication_pb2.AskHead) -> AskHead:
-    if not message.HasField("account"):
-        return AskHead(message.question)
-    if not is_id(message.account):
-        raise MessageDamagedError(f"{message.account[:80]!r} is not an account's id")
-    return AskHead(message.question, AccountId(message.account))
+    if not 0 <= message.wanted <= MONEY_MAX or not 0 <= message.since <= HYBRID_TIME_MAX:
+        raise MessageDamagedError(f"nobody wants {message.wanted} since {message.since}")
+    account = None
+    if message.HasField("account"):
+        account = AccountId(message.account)
+        if not is_id(account):
+            raise MessageDamagedError(f"{account[:80]!r} is not an account's id")
+    return AskHead(
+        message.question, account, Money(message.wanted), HybridTime(message.since), message.is_joining
+    )
+
+
+def _decode_key(key: str) -> Key:
+    if not is_key(key):
+        raise MessageDamagedError(f"{key[:80]!r} is not an idempotency key")
+    return Key(key)
+
+
+def _encode_forward(forward: Forward) -> replication_pb2.Forward:
+    return replication_pb2.Forward(
+        question=forward.question,
+        customer=forward.customer,
+        key=forward.key,
+        read=encode_vector(forward.token.read),
+        written=encode_vector(forward.token.write),
+        wait_us=forward.wait_us,
+        **encode_write(forward.command),  # type: ignore[arg-type]
+    )
+
+
+def _decode_forward(message: replication_pb2.Forward) -> Forward:
+    command, customer = decode_write(message), CustomerId(message.customer)
+    complaint = complaint_about(command) or complaint_about_customer(customer)
+    if complaint is not None:
+        raise MessageDamagedError(f"a forwarded request is malformed: {complaint}")
+    token = Token(decode_vector(message.read), decode_vector(message.written))
+    return Forward(message.question, customer, command, _decode_key(message.key), token, message.wait_us)
+
+
+def _encode_answer(answer: Answer) -> replication_pb2.Answer:
+    return replication_pb2.Answer(
+        question=answer.question,
+        entry=None if answer.entry is None else encode_entry_id(answer.entry),
+        outcome=answer.outcome.name,
+        detail=answer.detail,
+        branch=answer.branch,
+    )
+
+
+def _decode_answer(message: replication_pb2.Answer) -> Answer:
+    branch = BranchId(message.branch) if message.HasField("branch") else None
+    if branch is not None and not is_branch_number(branch):
+        raise MessageDamagedError(f"no bank has a branch {branch}")
+    return Answer(
+        message.question,
+        decode_entry_id(message.entry) if message.HasField("entry") else None,
+        decode_outcome(message.outcome),
+        message.detail,
+        branch,
+    )
 
 
 def _decode_entries(message: replication_pb2.Entries) -> Entries:

@@ -51,6 +51,8 @@ class BranchStatus(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     HOLD_LIMIT_US_FIELD_NUMBER: _builtins.int
     DELAY_US_FIELD_NUMBER: _builtins.int
+    IS_CATCHING_UP_FIELD_NUMBER: _builtins.int
+    CATCHING_UP_ON_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     held: _builtins.int
     inbox: _builtins.int
@@ -63,6 +65,8 @@ class BranchStatus(_message.Message):
     """How long this branch holds a request at the most."""
     delay_us: _builtins.int
     """How long entries are on their way to this branch at the most, where a delay is simulated."""
+    is_catching_up: _builtins.bool
+    """Whether its store is new, and it still fetches what the others know before it serves."""
     @_builtins.property
     def origin(self) -> _bank_pb2.Origin: ...
     @_builtins.property
@@ -79,6 +83,10 @@ class BranchStatus(_message.Message):
     def holds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hold]:
         """At most 1,000, the longest first; `held` counts them all."""
 
+    @_builtins.property
+    def catching_up_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Then: the branches that have not said yet what they have."""
+
     def __init__(
         self,
         *,
@@ -94,10 +102,12 @@ class BranchStatus(_message.Message):
         accounts: _builtins.str = ...,
         hold_limit_us: _builtins.int = ...,
         delay_us: _builtins.int = ...,
+        is_catching_up: _builtins.bool = ...,
+        catching_up_on: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "applied", b"applied", "opening_balance", b"opening_balance", "origin", b"origin", "stable", b"stable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "cluster", b"cluster", "delay_us", b"delay_us", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "catching_up_on", b"catching_up_on", "cluster", b"cluster", "delay_us", b"delay_us", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "is_catching_up", b"is_catching_up", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__opening_balance: _TypeAlias = _typing.Literal["opening_balance"]  # noqa: Y015
     _WhichOneofArgType__opening_balance: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance"]  # noqa: Y015
@@ -173,3 +183,83 @@ class Hold(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hold: _TypeAlias = Hold  # noqa: Y015
+
+@_typing.final
+class GetRightsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRightsRequest: _TypeAlias = GetRightsRequest  # noqa: Y015
+
+@_typing.final
+class AccountRights(_message.Message):
+    """In minor units."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCE_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
+    balance: _builtins.int
+    available: _builtins.int
+    """What can be taken out, the credit line included; absent where there is no floor."""
+    reserved: _builtins.int
+    """What is set aside for reservations that are open."""
+    @_builtins.property
+    def rights(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rights]:
+        """As far as this branch knows."""
+
+    def __init__(
+        self,
+        *,
+        balance: _builtins.int = ...,
+        available: _builtins.int | None = ...,
+        reserved: _builtins.int = ...,
+        rights: _abc.Iterable[Global___Rights] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "balance", b"balance", "reserved", b"reserved", "rights", b"rights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
+    _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
+
+Global___AccountRights: _TypeAlias = AccountRights  # noqa: Y015
+
+@_typing.final
+class Rights(_message.Message):
+    """What one branch may take out of the account without asking another one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRANCH_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    branch: _builtins.int
+    amount: _builtins.int
+    def __init__(
+        self,
+        *,
+        branch: _builtins.int = ...,
+        amount: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "branch", b"branch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rights: _TypeAlias = Rights  # noqa: Y015

@@ -39,6 +39,11 @@ class AdminStub:
                 request_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.BranchStatus.FromString,
                 _registered_method=True)
+        self.GetRights = channel.unary_unary(
+                '/bankbook.v1.Admin/GetRights',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.GetRightsRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.AccountRights.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -50,6 +55,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRights(self, request, context):
+        """Tells what this branch knows of one account, and of who may take out how much of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -57,6 +69,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.GetStatusRequest.FromString,
                     response_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.BranchStatus.SerializeToString,
+            ),
+            'GetRights': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRights,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.GetRightsRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.AccountRights.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +103,33 @@ class Admin:
             '/bankbook.v1.Admin/GetStatus',
             bankbook_dot_wire_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
             bankbook_dot_wire_dot_v1_dot_admin__pb2.BranchStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bankbook.v1.Admin/GetRights',
+            bankbook_dot_wire_dot_v1_dot_admin__pb2.GetRightsRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_admin__pb2.AccountRights.FromString,
             options,
             channel_credentials,
             insecure,

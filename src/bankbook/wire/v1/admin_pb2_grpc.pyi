@@ -32,11 +32,15 @@ class AdminStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.BranchStatus]
+    GetRights: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetRightsRequest, _admin_pb2.AccountRights]
+    """Tells what this branch knows of one account, and of who may take out how much of it."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.BranchStatus]  # type: ignore[assignment]
+    GetRights: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetRightsRequest, _admin_pb2.AccountRights]  # type: ignore[assignment]
+    """Tells what this branch knows of one account, and of who may take out how much of it."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -45,5 +49,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.BranchStatus, _abc.Awaitable[_admin_pb2.BranchStatus]]: ...
+
+    @_abc_1.abstractmethod
+    def GetRights(
+        self,
+        request: _admin_pb2.GetRightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AccountRights, _abc.Awaitable[_admin_pb2.AccountRights]]:
+        """Tells what this branch knows of one account, and of who may take out how much of it."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,7 +5,8 @@ What customers say to a branch.
 
 A refusal is a gRPC status, not a field: its details hold google.rpc.ErrorInfo (reason: the outcome's
 name; domain: "bankbook"), google.rpc.RetryInfo where the request may be sent again, and ReplyInfo,
-so that the session's token is never lost.
+so that the session's token is never lost. Only a batch that is not all-or-nothing is answered although
+some of its commands were refused; what became of each stands in the answer.
 """
 
 from collections import abc as _abc
@@ -199,17 +200,32 @@ Global___Freshness: _TypeAlias = Freshness  # noqa: Y015
 
 @_typing.final
 class OpenAccountRequest(_message.Message):
+    """Every request that writes has these three:
+
+    key      Its idempotency key: the caller's name for this one request, made before it is sent. Sent again
+             with the same key, at whichever branch, a request takes effect once, and is told the same again.
+             1 to 64 letters, digits and . _ : @ + -, with or without the number of a branch and / before it,
+             such as "2/order-17": that branch is then asked what became of it. Empty: the branch makes one up,
+             and whoever loses the answer cannot find out what became of the request.
+    durable  On how many other branches' disks it must be before it is answered.
+    memo     One line of at most 140 characters, noted with the posting.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     FLOOR_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     floor: _builtins.int
     """Absent: there is no floor. In minor units; 0, or a credit line below it."""
     currency: _builtins.str
     """Empty: plain units."""
+    key: _builtins.str
+    durable: _builtins.int
     @_builtins.property
     def session(self) -> Global___Session: ...
     def __init__(
@@ -219,10 +235,12 @@ class OpenAccountRequest(_message.Message):
         account: _builtins.str = ...,
         floor: _builtins.int | None = ...,
         currency: _builtins.str = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_floor", b"_floor", "floor", b"floor", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_floor", b"_floor", "account", b"account", "currency", b"currency", "floor", b"floor", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_floor", b"_floor", "account", b"account", "currency", b"currency", "durable", b"durable", "floor", b"floor", "key", b"key", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__floor: _TypeAlias = _typing.Literal["floor"]  # noqa: Y015
     _WhichOneofArgType__floor: _TypeAlias = _typing.Literal["_floor", b"_floor"]  # noqa: Y015
@@ -237,7 +255,10 @@ class GetBalanceRequest(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
     account: _builtins.str
+    at_ms: _builtins.int
+    """Milliseconds since 1970: everything decided before that moment counts. Absent: everything does."""
     @_builtins.property
     def session(self) -> Global___Session: ...
     @_builtins.property
@@ -248,12 +269,15 @@ class GetBalanceRequest(_message.Message):
         session: Global___Session | None = ...,
         freshness: Global___Freshness | None = ...,
         account: _builtins.str = ...,
+        at_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_at_ms", b"_at_ms", "at_ms", b"at_ms", "freshness", b"freshness", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_ms", b"_at_ms", "account", b"account", "at_ms", b"at_ms", "freshness", b"freshness", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__at_ms: _TypeAlias = _typing.Literal["at_ms"]  # noqa: Y015
+    _WhichOneofArgType__at_ms: _TypeAlias = _typing.Literal["_at_ms", b"_at_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at_ms) -> _WhichOneofReturnType__at_ms | None: ...
 
 Global___GetBalanceRequest: _TypeAlias = GetBalanceRequest  # noqa: Y015
 
@@ -265,9 +289,15 @@ class DepositRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     amount: _builtins.int
     """In minor units, 0 to 2^53 - 1."""
+    key: _builtins.str
+    durable: _builtins.int
+    memo: _builtins.str
     @_builtins.property
     def session(self) -> Global___Session: ...
     @_builtins.property
@@ -279,10 +309,13 @@ class DepositRequest(_message.Message):
         freshness: Global___Freshness | None = ...,
         account: _builtins.str = ...,
         amount: _builtins.int = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+        memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "durable", b"durable", "freshness", b"freshness", "key", b"key", "memo", b"memo", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,8 +329,14 @@ class WithdrawRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
     account: _builtins.str
     amount: _builtins.int
+    key: _builtins.str
+    durable: _builtins.int
+    memo: _builtins.str
     @_builtins.property
     def session(self) -> Global___Session: ...
     @_builtins.property
@@ -309,10 +348,13 @@ class WithdrawRequest(_message.Message):
         freshness: Global___Freshness | None = ...,
         account: _builtins.str = ...,
         amount: _builtins.int = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+        memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "durable", b"durable", "freshness", b"freshness", "key", b"key", "memo", b"memo", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -327,9 +369,15 @@ class TransferRequest(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     DESTINATION_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     destination: _builtins.str
     amount: _builtins.int
+    key: _builtins.str
+    durable: _builtins.int
+    memo: _builtins.str
     @_builtins.property
     def session(self) -> Global___Session: ...
     @_builtins.property
@@ -342,14 +390,350 @@ class TransferRequest(_message.Message):
         source: _builtins.str = ...,
         destination: _builtins.str = ...,
         amount: _builtins.int = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+        memo: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "destination", b"destination", "freshness", b"freshness", "session", b"session", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "destination", b"destination", "durable", b"durable", "freshness", b"freshness", "key", b"key", "memo", b"memo", "session", b"session", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransferRequest: _TypeAlias = TransferRequest  # noqa: Y015
+
+@_typing.final
+class Posting(_message.Message):
+    """One leg of a transaction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    amount: _builtins.int
+    """In minor units; above 0 where the account receives."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        amount: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Posting: _TypeAlias = Posting  # noqa: Y015
+
+@_typing.final
+class SubmitRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    POSTINGS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    durable: _builtins.int
+    memo: _builtins.str
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    @_builtins.property
+    def freshness(self) -> Global___Freshness: ...
+    @_builtins.property
+    def postings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]:
+        """2 to 1,024."""
+
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+        freshness: Global___Freshness | None = ...,
+        postings: _abc.Iterable[Global___Posting] | None = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+        memo: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "freshness", b"freshness", "key", b"key", "memo", b"memo", "postings", b"postings", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitRequest: _TypeAlias = SubmitRequest  # noqa: Y015
+
+@_typing.final
+class ReserveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    LIFETIME_MS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    amount: _builtins.int
+    destination: _builtins.str
+    """Who receives what is captured. Absent: it leaves the bank."""
+    lifetime_ms: _builtins.int
+    """After so long the reservation expires by itself. Absent: never."""
+    key: _builtins.str
+    durable: _builtins.int
+    memo: _builtins.str
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    @_builtins.property
+    def freshness(self) -> Global___Freshness: ...
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+        freshness: Global___Freshness | None = ...,
+        account: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        destination: _builtins.str | None = ...,
+        lifetime_ms: _builtins.int | None = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+        memo: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_lifetime_ms", b"_lifetime_ms", "destination", b"destination", "freshness", b"freshness", "lifetime_ms", b"lifetime_ms", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_lifetime_ms", b"_lifetime_ms", "account", b"account", "amount", b"amount", "destination", b"destination", "durable", b"durable", "freshness", b"freshness", "key", b"key", "lifetime_ms", b"lifetime_ms", "memo", b"memo", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__destination: _TypeAlias = _typing.Literal["destination"]  # noqa: Y015
+    _WhichOneofArgType__destination: _TypeAlias = _typing.Literal["_destination", b"_destination"]  # noqa: Y015
+    _WhichOneofReturnType__lifetime_ms: _TypeAlias = _typing.Literal["lifetime_ms"]  # noqa: Y015
+    _WhichOneofArgType__lifetime_ms: _TypeAlias = _typing.Literal["_lifetime_ms", b"_lifetime_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__destination) -> _WhichOneofReturnType__destination | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lifetime_ms) -> _WhichOneofReturnType__lifetime_ms | None: ...
+
+Global___ReserveRequest: _TypeAlias = ReserveRequest  # noqa: Y015
+
+@_typing.final
+class CaptureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    KEEP_REST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
+    reservation: _builtins.str
+    amount: _builtins.int
+    """Absent: all that is left."""
+    keep_rest: _builtins.bool
+    """Whether what is left then stays set aside; otherwise it is released."""
+    key: _builtins.str
+    durable: _builtins.int
+    memo: _builtins.str
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    @_builtins.property
+    def freshness(self) -> Global___Freshness: ...
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+        freshness: Global___Freshness | None = ...,
+        reservation: _builtins.str = ...,
+        amount: _builtins.int | None = ...,
+        keep_rest: _builtins.bool = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+        memo: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "amount", b"amount", "freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "amount", b"amount", "durable", b"durable", "freshness", b"freshness", "keep_rest", b"keep_rest", "key", b"key", "memo", b"memo", "reservation", b"reservation", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+
+Global___CaptureRequest: _TypeAlias = CaptureRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    reservation: _builtins.str
+    amount: _builtins.int
+    """Absent: all that is left."""
+    key: _builtins.str
+    durable: _builtins.int
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    @_builtins.property
+    def freshness(self) -> Global___Freshness: ...
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+        freshness: Global___Freshness | None = ...,
+        reservation: _builtins.str = ...,
+        amount: _builtins.int | None = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "amount", b"amount", "freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "amount", b"amount", "durable", b"durable", "freshness", b"freshness", "key", b"key", "reservation", b"reservation", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+
+Global___ReleaseRequest: _TypeAlias = ReleaseRequest  # noqa: Y015
+
+@_typing.final
+class BatchCommand(_message.Message):
+    """One command of a batch. Its session, freshness, key and durable are the batch's; its own stay unset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPOSIT_FIELD_NUMBER: _builtins.int
+    WITHDRAW_FIELD_NUMBER: _builtins.int
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    SUBMIT_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deposit(self) -> Global___DepositRequest: ...
+    @_builtins.property
+    def withdraw(self) -> Global___WithdrawRequest: ...
+    @_builtins.property
+    def transfer(self) -> Global___TransferRequest: ...
+    @_builtins.property
+    def submit(self) -> Global___SubmitRequest: ...
+    @_builtins.property
+    def reserve(self) -> Global___ReserveRequest: ...
+    def __init__(
+        self,
+        *,
+        deposit: Global___DepositRequest | None = ...,
+        withdraw: Global___WithdrawRequest | None = ...,
+        transfer: Global___TransferRequest | None = ...,
+        submit: Global___SubmitRequest | None = ...,
+        reserve: Global___ReserveRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "deposit", b"deposit", "reserve", b"reserve", "submit", b"submit", "transfer", b"transfer", "withdraw", b"withdraw"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "deposit", b"deposit", "reserve", b"reserve", "submit", b"submit", "transfer", b"transfer", "withdraw", b"withdraw"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["deposit", "withdraw", "transfer", "submit", "reserve"]  # noqa: Y015
+    _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
+
+Global___BatchCommand: _TypeAlias = BatchCommand  # noqa: Y015
+
+@_typing.final
+class SubmitBatchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    IS_ATOMIC_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    is_atomic: _builtins.bool
+    """Whether all are refused where one is."""
+    key: _builtins.str
+    durable: _builtins.int
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    @_builtins.property
+    def freshness(self) -> Global___Freshness: ...
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCommand]:
+        """1 to 8,192."""
+
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+        freshness: Global___Freshness | None = ...,
+        commands: _abc.Iterable[Global___BatchCommand] | None = ...,
+        is_atomic: _builtins.bool = ...,
+        key: _builtins.str = ...,
+        durable: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "durable", b"durable", "freshness", b"freshness", "is_atomic", b"is_atomic", "key", b"key", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitBatchRequest: _TypeAlias = SubmitBatchRequest  # noqa: Y015
+
+@_typing.final
+class GetStatementRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    TO_MS_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    LINES_MAX_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    from_ms: _builtins.int
+    """Milliseconds since 1970: what was decided from this moment on."""
+    to_ms: _builtins.int
+    """Milliseconds since 1970: what was decided before this moment. Absent: all."""
+    page: _builtins.bytes
+    """The `next_page` of the page before; empty for the first page."""
+    lines_max: _builtins.int
+    """1 to 1,000. Absent: 1,000."""
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    @_builtins.property
+    def freshness(self) -> Global___Freshness: ...
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+        freshness: Global___Freshness | None = ...,
+        account: _builtins.str = ...,
+        from_ms: _builtins.int = ...,
+        to_ms: _builtins.int | None = ...,
+        page: _builtins.bytes = ...,
+        lines_max: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lines_max", b"_lines_max", "_to_ms", b"_to_ms", "freshness", b"freshness", "lines_max", b"lines_max", "session", b"session", "to_ms", b"to_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lines_max", b"_lines_max", "_to_ms", b"_to_ms", "account", b"account", "freshness", b"freshness", "from_ms", b"from_ms", "lines_max", b"lines_max", "page", b"page", "session", b"session", "to_ms", b"to_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lines_max: _TypeAlias = _typing.Literal["lines_max"]  # noqa: Y015
+    _WhichOneofArgType__lines_max: _TypeAlias = _typing.Literal["_lines_max", b"_lines_max"]  # noqa: Y015
+    _WhichOneofReturnType__to_ms: _TypeAlias = _typing.Literal["to_ms"]  # noqa: Y015
+    _WhichOneofArgType__to_ms: _TypeAlias = _typing.Literal["_to_ms", b"_to_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lines_max) -> _WhichOneofReturnType__lines_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__to_ms) -> _WhichOneofReturnType__to_ms | None: ...
+
+Global___GetStatementRequest: _TypeAlias = GetStatementRequest  # noqa: Y015
 
 @_typing.final
 class Origin(_message.Message):
@@ -475,8 +859,22 @@ class Receipt(_message.Message):
     BALANCE_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     INFO_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    IS_REPLAYED_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     balance: _builtins.int
-    """The account's balance (of a transfer, the source's), after the request."""
+    """The account's balance (of a transfer, the source's; of a transaction, the first posting's), after the
+    request.
+    """
+    available: _builtins.int
+    """What can be taken out, the credit line included; absent where there is no floor."""
+    reservation: _builtins.str
+    """The name of what was set aside; empty where nothing was."""
+    is_replayed: _builtins.bool
+    """Whether this is what the same key was told before."""
+    currency: _builtins.str
+    """What the balance counts; empty for plain units."""
     @_builtins.property
     def entry(self) -> Global___EntryId:
         """What was written; absent where nothing was."""
@@ -489,11 +887,183 @@ class Receipt(_message.Message):
         balance: _builtins.int = ...,
         entry: Global___EntryId | None = ...,
         info: Global___ReplyInfo | None = ...,
+        available: _builtins.int | None = ...,
+        reservation: _builtins.str = ...,
+        is_replayed: _builtins.bool = ...,
+        currency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "entry", b"entry", "info", b"info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "balance", b"balance", "currency", b"currency", "entry", b"entry", "info", b"info", "is_replayed", b"is_replayed", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
+    _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
+
+Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
+
+@_typing.final
+class BatchReceipt(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    INFO_FIELD_NUMBER: _builtins.int
+    IS_REPLAYED_FIELD_NUMBER: _builtins.int
+    is_replayed: _builtins.bool
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
+        """One for each command, in their order."""
+
+    @_builtins.property
+    def entry(self) -> Global___EntryId: ...
+    @_builtins.property
+    def info(self) -> Global___ReplyInfo: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___Result] | None = ...,
+        entry: Global___EntryId | None = ...,
+        info: Global___ReplyInfo | None = ...,
+        is_replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "entry", b"entry", "info", b"info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "info", b"info", "is_replayed", b"is_replayed", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
+Global___BatchReceipt: _TypeAlias = BatchReceipt  # noqa: Y015
+
+@_typing.final
+class Result(_message.Message):
+    """How one command of a batch ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    outcome: _builtins.str
+    """The outcome's name, as in ErrorInfo.reason: "OK", "INSUFFICIENT_FUNDS", ..."""
+    detail: _builtins.str
+    """One sentence for a person where it is not OK."""
+    balance: _builtins.int
+    available: _builtins.int
+    reservation: _builtins.str
+    def __init__(
+        self,
+        *,
+        outcome: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        balance: _builtins.int | None = ...,
+        available: _builtins.int | None = ...,
+        reservation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_balance", b"_balance", "available", b"available", "balance", b"balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_balance", b"_balance", "available", b"available", "balance", b"balance", "detail", b"detail", "outcome", b"outcome", "reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
+    _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
+    _WhichOneofReturnType__balance: _TypeAlias = _typing.Literal["balance"]  # noqa: Y015
+    _WhichOneofArgType__balance: _TypeAlias = _typing.Literal["_balance", b"_balance"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__balance) -> _WhichOneofReturnType__balance | None: ...
+
+Global___Result: _TypeAlias = Result  # noqa: Y015
+
+@_typing.final
+class StatementPage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPENING_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    CLOSING_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_FIELD_NUMBER: _builtins.int
+    INFO_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    opening: _builtins.int
+    """The balance before the first line of this page."""
+    closing: _builtins.int
+    """The balance after its last line."""
+    next_page: _builtins.bytes
+    """To be sent for the page that follows; empty where this is the last one."""
+    currency: _builtins.str
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]: ...
+    @_builtins.property
+    def info(self) -> Global___ReplyInfo: ...
+    def __init__(
+        self,
+        *,
+        opening: _builtins.int = ...,
+        lines: _abc.Iterable[Global___StatementLine] | None = ...,
+        closing: _builtins.int = ...,
+        next_page: _builtins.bytes = ...,
+        info: Global___ReplyInfo | None = ...,
+        currency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closing", b"closing", "currency", b"currency", "info", b"info", "lines", b"lines", "next_page", b"next_page", "opening", b"opening"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementPage: _TypeAlias = StatementPage  # noqa: Y015
+
+@_typing.final
+class StatementLine(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    MEMO_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    LEG_FIELD_NUMBER: _builtins.int
+    time_ms: _builtins.int
+    """Milliseconds since 1970, by the clock of the branch that decided it."""
+    kind: _builtins.str
+    """"deposit", "withdrawal", "transfer" or "capture"."""
+    amount: _builtins.int
+    balance: _builtins.int
+    """After this line."""
+    customer: _builtins.str
+    """Empty where a branch decided it by itself."""
+    memo: _builtins.str
+    leg: _builtins.int
+    """The posting's number, from 0, among all of its entry."""
+    @_builtins.property
+    def others(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The other accounts of the same transaction, at most 8 of them."""
+
+    @_builtins.property
+    def entry(self) -> Global___EntryId: ...
+    def __init__(
+        self,
+        *,
+        time_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        balance: _builtins.int = ...,
+        customer: _builtins.str = ...,
+        memo: _builtins.str = ...,
+        others: _abc.Iterable[_builtins.str] | None = ...,
+        entry: Global___EntryId | None = ...,
+        leg: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance", b"balance", "customer", b"customer", "entry", b"entry", "kind", b"kind", "leg", b"leg", "memo", b"memo", "others", b"others", "time_ms", b"time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatementLine: _TypeAlias = StatementLine  # noqa: Y015

@@ -59,13 +59,43 @@ class BankStub:
                 request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.TransferRequest.SerializeToString,
                 response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
                 _registered_method=True)
+        self.Submit = channel.unary_unary(
+                '/bankbook.v1.Bank/Submit',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.SubmitRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+                _registered_method=True)
+        self.Reserve = channel.unary_unary(
+                '/bankbook.v1.Bank/Reserve',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.ReserveRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+                _registered_method=True)
+        self.Capture = channel.unary_unary(
+                '/bankbook.v1.Bank/Capture',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.CaptureRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+                _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/bankbook.v1.Bank/Release',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+                _registered_method=True)
+        self.SubmitBatch = channel.unary_unary(
+                '/bankbook.v1.Bank/SubmitBatch',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.SubmitBatchRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.BatchReceipt.FromString,
+                _registered_method=True)
+        self.GetStatement = channel.unary_unary(
+                '/bankbook.v1.Bank/GetStatement',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.GetStatementRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.StatementPage.FromString,
+                _registered_method=True)
 
 
 class BankServicer:
     """Missing associated documentation comment in .proto file."""
 
     def OpenAccount(self, request, context):
-        """Opens an account with a balance of 0. Only the account's home branch does.
+        """Opens an account with a balance of 0. The account's home branch decides, whichever one is asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,6 +121,48 @@ class BankServicer:
 
     def Transfer(self, request, context):
         """Moves money between two accounts in one entry: nobody ever sees half of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Submit(self, request, context):
+        """Carries out all postings of a transaction or none; they sum to zero in each currency.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reserve(self, request, context):
+        """Sets money aside, to be captured or released later. The receipt names the reservation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Capture(self, request, context):
+        """Takes out what was set aside, or a part of it. The branch that reserved it decides, whichever is asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Release(self, request, context):
+        """Frees what was set aside, or a part of it; decided as a capture is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitBatch(self, request, context):
+        """Carries out many commands in one entry, in their order, each with an outcome of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatement(self, request, context):
+        """Tells what moved on an account in a range of time, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +195,36 @@ def add_BankServicer_to_server(servicer, server):
                     servicer.Transfer,
                     request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.TransferRequest.FromString,
                     response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.SerializeToString,
+            ),
+            'Submit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Submit,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.SubmitRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.SerializeToString,
+            ),
+            'Reserve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reserve,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.ReserveRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.SerializeToString,
+            ),
+            'Capture': grpc.unary_unary_rpc_method_handler(
+                    servicer.Capture,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.CaptureRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.ReleaseRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.SerializeToString,
+            ),
+            'SubmitBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitBatch,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.SubmitBatchRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.BatchReceipt.SerializeToString,
+            ),
+            'GetStatement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatement,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.GetStatementRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.StatementPage.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -260,6 +362,168 @@ class Bank:
             '/bankbook.v1.Bank/Transfer',
             bankbook_dot_wire_dot_v1_dot_bank__pb2.TransferRequest.SerializeToString,
             bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Submit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bankbook.v1.Bank/Submit',
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.SubmitRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reserve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bankbook.v1.Bank/Reserve',
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.ReserveRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Capture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bankbook.v1.Bank/Capture',
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.CaptureRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bankbook.v1.Bank/Release',
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.ReleaseRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.Receipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bankbook.v1.Bank/SubmitBatch',
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.SubmitBatchRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.BatchReceipt.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bankbook.v1.Bank/GetStatement',
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.GetStatementRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.StatementPage.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,8 @@ What customers say to a branch.
 
 A refusal is a gRPC status, not a field: its details hold google.rpc.ErrorInfo (reason: the outcome's
 name; domain: "bankbook"), google.rpc.RetryInfo where the request may be sent again, and ReplyInfo,
-so that the session's token is never lost.
+so that the session's token is never lost. Only a batch that is not all-or-nothing is answered although
+some of its commands were refused; what became of each stands in the answer.
 """
 
 from bankbook.wire.v1 import bank_pb2 as _bank_pb2
@@ -37,23 +38,47 @@ class BankStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BankAsyncStub: ...
     OpenAccount: _grpc.UnaryUnaryMultiCallable[_bank_pb2.OpenAccountRequest, _bank_pb2.Receipt]
-    """Opens an account with a balance of 0. Only the account's home branch does."""
+    """Opens an account with a balance of 0. The account's home branch decides, whichever one is asked."""
     GetBalance: _grpc.UnaryUnaryMultiCallable[_bank_pb2.GetBalanceRequest, _bank_pb2.Receipt]
     Deposit: _grpc.UnaryUnaryMultiCallable[_bank_pb2.DepositRequest, _bank_pb2.Receipt]
     Withdraw: _grpc.UnaryUnaryMultiCallable[_bank_pb2.WithdrawRequest, _bank_pb2.Receipt]
     Transfer: _grpc.UnaryUnaryMultiCallable[_bank_pb2.TransferRequest, _bank_pb2.Receipt]
     """Moves money between two accounts in one entry: nobody ever sees half of it."""
+    Submit: _grpc.UnaryUnaryMultiCallable[_bank_pb2.SubmitRequest, _bank_pb2.Receipt]
+    """Carries out all postings of a transaction or none; they sum to zero in each currency."""
+    Reserve: _grpc.UnaryUnaryMultiCallable[_bank_pb2.ReserveRequest, _bank_pb2.Receipt]
+    """Sets money aside, to be captured or released later. The receipt names the reservation."""
+    Capture: _grpc.UnaryUnaryMultiCallable[_bank_pb2.CaptureRequest, _bank_pb2.Receipt]
+    """Takes out what was set aside, or a part of it. The branch that reserved it decides, whichever is asked."""
+    Release: _grpc.UnaryUnaryMultiCallable[_bank_pb2.ReleaseRequest, _bank_pb2.Receipt]
+    """Frees what was set aside, or a part of it; decided as a capture is."""
+    SubmitBatch: _grpc.UnaryUnaryMultiCallable[_bank_pb2.SubmitBatchRequest, _bank_pb2.BatchReceipt]
+    """Carries out many commands in one entry, in their order, each with an outcome of its own."""
+    GetStatement: _grpc.UnaryUnaryMultiCallable[_bank_pb2.GetStatementRequest, _bank_pb2.StatementPage]
+    """Tells what moved on an account in a range of time, a page at a time."""
 
 @_typing.type_check_only
 class BankAsyncStub(BankStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenAccount: _aio.UnaryUnaryMultiCallable[_bank_pb2.OpenAccountRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
-    """Opens an account with a balance of 0. Only the account's home branch does."""
+    """Opens an account with a balance of 0. The account's home branch decides, whichever one is asked."""
     GetBalance: _aio.UnaryUnaryMultiCallable[_bank_pb2.GetBalanceRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
     Deposit: _aio.UnaryUnaryMultiCallable[_bank_pb2.DepositRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
     Withdraw: _aio.UnaryUnaryMultiCallable[_bank_pb2.WithdrawRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
     Transfer: _aio.UnaryUnaryMultiCallable[_bank_pb2.TransferRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
     """Moves money between two accounts in one entry: nobody ever sees half of it."""
+    Submit: _aio.UnaryUnaryMultiCallable[_bank_pb2.SubmitRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
+    """Carries out all postings of a transaction or none; they sum to zero in each currency."""
+    Reserve: _aio.UnaryUnaryMultiCallable[_bank_pb2.ReserveRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
+    """Sets money aside, to be captured or released later. The receipt names the reservation."""
+    Capture: _aio.UnaryUnaryMultiCallable[_bank_pb2.CaptureRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
+    """Takes out what was set aside, or a part of it. The branch that reserved it decides, whichever is asked."""
+    Release: _aio.UnaryUnaryMultiCallable[_bank_pb2.ReleaseRequest, _bank_pb2.Receipt]  # type: ignore[assignment]
+    """Frees what was set aside, or a part of it; decided as a capture is."""
+    SubmitBatch: _aio.UnaryUnaryMultiCallable[_bank_pb2.SubmitBatchRequest, _bank_pb2.BatchReceipt]  # type: ignore[assignment]
+    """Carries out many commands in one entry, in their order, each with an outcome of its own."""
+    GetStatement: _aio.UnaryUnaryMultiCallable[_bank_pb2.GetStatementRequest, _bank_pb2.StatementPage]  # type: ignore[assignment]
+    """Tells what moved on an account in a range of time, a page at a time."""
 
 class BankServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -62,7 +87,7 @@ class BankServicer(metaclass=_abc_1.ABCMeta):
         request: _bank_pb2.OpenAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_bank_pb2.Receipt, _abc.Awaitable[_bank_pb2.Receipt]]:
-        """Opens an account with a balance of 0. Only the account's home branch does."""
+        """Opens an account with a balance of 0. The account's home branch decides, whichever one is asked."""
 
     @_abc_1.abstractmethod
     def GetBalance(
@@ -92,5 +117,53 @@ class BankServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_bank_pb2.Receipt, _abc.Awaitable[_bank_pb2.Receipt]]:
         """Moves money between two accounts in one entry: nobody ever sees half of it."""
+
+    @_abc_1.abstractmethod
+    def Submit(
+        self,
+        request: _bank_pb2.SubmitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.Receipt, _abc.Awaitable[_bank_pb2.Receipt]]:
+        """Carries out all postings of a transaction or none; they sum to zero in each currency."""
+
+    @_abc_1.abstractmethod
+    def Reserve(
+        self,
+        request: _bank_pb2.ReserveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.Receipt, _abc.Awaitable[_bank_pb2.Receipt]]:
+        """Sets money aside, to be captured or released later. The receipt names the reservation."""
+
+    @_abc_1.abstractmethod
+    def Capture(
+        self,
+        request: _bank_pb2.CaptureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.Receipt, _abc.Awaitable[_bank_pb2.Receipt]]:
+        """Takes out what was set aside, or a part of it. The branch that reserved it decides, whichever is asked."""
+
+    @_abc_1.abstractmethod
+    def Release(
+        self,
+        request: _bank_pb2.ReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.Receipt, _abc.Awaitable[_bank_pb2.Receipt]]:
+        """Frees what was set aside, or a part of it; decided as a capture is."""
+
+    @_abc_1.abstractmethod
+    def SubmitBatch(
+        self,
+        request: _bank_pb2.SubmitBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.BatchReceipt, _abc.Awaitable[_bank_pb2.BatchReceipt]]:
+        """Carries out many commands in one entry, in their order, each with an outcome of its own."""
+
+    @_abc_1.abstractmethod
+    def GetStatement(
+        self,
+        request: _bank_pb2.GetStatementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bank_pb2.StatementPage, _abc.Awaitable[_bank_pb2.StatementPage]]:
+        """Tells what moved on an account in a range of time, a page at a time."""
 
 def add_BankServicer_to_server(servicer: BankServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

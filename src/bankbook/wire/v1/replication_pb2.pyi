@@ -76,7 +76,7 @@ class Greeting(_message.Message):
     ORIGIN_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version of this protocol: 1."""
+    """The version of this protocol: 2."""
     cluster: _builtins.str
     genesis: _builtins.str
     """Of what the bank began with; it must be the same at every branch."""
@@ -155,16 +155,22 @@ class Acknowledge(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     APPLIED_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def applied(self) -> Global___VersionVector: ...
+    @_builtins.property
+    def origin(self) -> _bank_pb2.Origin:
+        """Whose disk: a new life of a branch is not credited with what an earlier one had."""
+
     def __init__(
         self,
         *,
         applied: Global___VersionVector | None = ...,
+        origin: _bank_pb2.Origin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -178,24 +184,139 @@ class AskHead(_message.Message):
 
     QUESTION_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    IS_JOINING_FIELD_NUMBER: _builtins.int
     question: _builtins.int
     account: _builtins.str
     """Absent: only the log's."""
+    wanted: _builtins.int
+    """The rights to take out of the account that I would like to have from you, in minor units."""
+    since: _builtins.int
+    """Since when I lack them, by the hybrid clock."""
+    is_joining: _builtins.bool
+    """Whether I ask because my store is new: answered also by a branch whose own is new."""
     def __init__(
         self,
         *,
         question: _builtins.int = ...,
         account: _builtins.str | None = ...,
+        wanted: _builtins.int = ...,
+        since: _builtins.int = ...,
+        is_joining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_account", b"_account", "account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account", b"_account", "account", b"account", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account", b"_account", "account", b"account", "is_joining", b"is_joining", "question", b"question", "since", b"since", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__account: _TypeAlias = _typing.Literal["account"]  # noqa: Y015
     _WhichOneofArgType__account: _TypeAlias = _typing.Literal["_account", b"_account"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__account) -> _WhichOneofReturnType__account | None: ...
 
 Global___AskHead: _TypeAlias = AskHead  # noqa: Y015
+
+@_typing.final
+class AskKey(_message.Message):
+    """What became of this idempotency key? If nothing, never let it take effect at your branch: I will."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    key: _builtins.str
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskKey: _TypeAlias = AskKey  # noqa: Y015
+
+@_typing.final
+class Forward(_message.Message):
+    """Carry this out for me: you alone decide it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    CUSTOMER_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    WRITTEN_FIELD_NUMBER: _builtins.int
+    WAIT_US_FIELD_NUMBER: _builtins.int
+    OPEN_ACCOUNT_FIELD_NUMBER: _builtins.int
+    DEPOSIT_FIELD_NUMBER: _builtins.int
+    WITHDRAW_FIELD_NUMBER: _builtins.int
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    SUBMIT_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    SUBMIT_BATCH_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    customer: _builtins.str
+    key: _builtins.str
+    wait_us: _builtins.int
+    """How long I wait for the answer."""
+    @_builtins.property
+    def read(self) -> Global___VersionVector:
+        """What the session has read, and what it has written."""
+
+    @_builtins.property
+    def written(self) -> Global___VersionVector: ...
+    @_builtins.property
+    def open_account(self) -> _bank_pb2.OpenAccountRequest: ...
+    @_builtins.property
+    def deposit(self) -> _bank_pb2.DepositRequest: ...
+    @_builtins.property
+    def withdraw(self) -> _bank_pb2.WithdrawRequest: ...
+    @_builtins.property
+    def transfer(self) -> _bank_pb2.TransferRequest: ...
+    @_builtins.property
+    def submit(self) -> _bank_pb2.SubmitRequest: ...
+    @_builtins.property
+    def reserve(self) -> _bank_pb2.ReserveRequest: ...
+    @_builtins.property
+    def capture(self) -> _bank_pb2.CaptureRequest: ...
+    @_builtins.property
+    def release(self) -> _bank_pb2.ReleaseRequest: ...
+    @_builtins.property
+    def submit_batch(self) -> _bank_pb2.SubmitBatchRequest: ...
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+        customer: _builtins.str = ...,
+        key: _builtins.str = ...,
+        read: Global___VersionVector | None = ...,
+        written: Global___VersionVector | None = ...,
+        wait_us: _builtins.int = ...,
+        open_account: _bank_pb2.OpenAccountRequest | None = ...,
+        deposit: _bank_pb2.DepositRequest | None = ...,
+        withdraw: _bank_pb2.WithdrawRequest | None = ...,
+        transfer: _bank_pb2.TransferRequest | None = ...,
+        submit: _bank_pb2.SubmitRequest | None = ...,
+        reserve: _bank_pb2.ReserveRequest | None = ...,
+        capture: _bank_pb2.CaptureRequest | None = ...,
+        release: _bank_pb2.ReleaseRequest | None = ...,
+        submit_batch: _bank_pb2.SubmitBatchRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "command", b"command", "deposit", b"deposit", "open_account", b"open_account", "read", b"read", "release", b"release", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "transfer", b"transfer", "withdraw", b"withdraw", "written", b"written"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "command", b"command", "customer", b"customer", "deposit", b"deposit", "key", b"key", "open_account", b"open_account", "question", b"question", "read", b"read", "release", b"release", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "transfer", b"transfer", "wait_us", b"wait_us", "withdraw", b"withdraw", "written", b"written"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_account", "deposit", "withdraw", "transfer", "submit", "reserve", "capture", "release", "submit_batch"]  # noqa: Y015
+    _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
+
+Global___Forward: _TypeAlias = Forward  # noqa: Y015
 
 @_typing.final
 class SubscriberMessages(_message.Message):
@@ -226,6 +347,8 @@ class SubscriberMessage(_message.Message):
     UNSUBSCRIBE_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
     ASK_HEAD_FIELD_NUMBER: _builtins.int
+    ASK_KEY_FIELD_NUMBER: _builtins.int
+    FORWARD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def greeting(self) -> Global___Greeting: ...
     @_builtins.property
@@ -236,6 +359,10 @@ class SubscriberMessage(_message.Message):
     def acknowledge(self) -> Global___Acknowledge: ...
     @_builtins.property
     def ask_head(self) -> Global___AskHead: ...
+    @_builtins.property
+    def ask_key(self) -> Global___AskKey: ...
+    @_builtins.property
+    def forward(self) -> Global___Forward: ...
     def __init__(
         self,
         *,
@@ -244,12 +371,14 @@ class SubscriberMessage(_message.Message):
         unsubscribe: Global___Unsubscribe | None = ...,
         acknowledge: Global___Acknowledge | None = ...,
         ask_head: Global___AskHead | None = ...,
+        ask_key: Global___AskKey | None = ...,
+        forward: Global___Forward | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_head", b"ask_head", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_head", b"ask_head", "ask_key", b"ask_key", "forward", b"forward", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_head", b"ask_head", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_head", b"ask_head", "ask_key", b"ask_key", "forward", b"forward", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "subscribe", "unsubscribe", "acknowledge", "ask_head"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "subscribe", "unsubscribe", "acknowledge", "ask_head", "ask_key", "forward"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -315,6 +444,45 @@ class Head(_message.Message):
 Global___Head: _TypeAlias = Head  # noqa: Y015
 
 @_typing.final
+class Answer(_message.Message):
+    """The answer to an AskKey or a Forward."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    outcome: _builtins.str
+    """Where nothing was decided, why: an outcome's name, a sentence, and the branch it names, if any."""
+    detail: _builtins.str
+    branch: _builtins.int
+    @_builtins.property
+    def entry(self) -> _bank_pb2.EntryId:
+        """Whoever has this entry knows of the key what I know; absent where nothing was decided."""
+
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+        entry: _bank_pb2.EntryId | None = ...,
+        outcome: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        branch: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "branch", b"branch", "entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "branch", b"branch", "detail", b"detail", "entry", b"entry", "outcome", b"outcome", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__branch: _TypeAlias = _typing.Literal["branch"]  # noqa: Y015
+    _WhichOneofArgType__branch: _TypeAlias = _typing.Literal["_branch", b"_branch"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__branch) -> _WhichOneofReturnType__branch | None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015
+
+@_typing.final
 class PublisherMessages(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -341,24 +509,28 @@ class PublisherMessage(_message.Message):
     GREETING_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def greeting(self) -> Global___Greeting: ...
     @_builtins.property
     def entries(self) -> Global___Entries: ...
     @_builtins.property
     def head(self) -> Global___Head: ...
+    @_builtins.property
+    def answer(self) -> Global___Answer: ...
     def __init__(
         self,
         *,
         greeting: Global___Greeting | None = ...,
         entries: Global___Entries | None = ...,
         head: Global___Head | None = ...,
+        answer: Global___Answer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "entries", "head"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "entries", "head", "answer"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

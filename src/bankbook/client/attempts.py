@@ -1,0 +1,184 @@
+"""One attempt at one request, at one branch.
+
+Decides what may be concluded from a call that got no answer. Must not know what happens then.
+Proof: tests/client/test_bank.py.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
+
+from bankbook.core.commands import Batch, Command, ReadBalance, ReadStatement
+from bankbook.core.outcome import Outcome
+from bankbook.core.token import TOKEN_BYTES_MAX
+from bankbook.wire.basics import MESSAGE_OPTIONS, MessageDamagedError
+from bankbook.wire.replies import Answer, BatchReceipt, decode_answer
+from bankbook.wire.requests import Envelope, encode_request
+from bankbook.wire.status import Failure, decode_failure
+from bankbook.wire.v1 import bank_pb2_grpc
+
+_CHANNEL_OPTIONS = (
+    *MESSAGE_OPTIONS,
+    # A branch that was down is found again soon after it is back; gRPC's own default waits for a second.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A failure's status travels in the headers, and the session's token in it.
+    ("grpc.max_metadata_size", 2 * TOKEN_BYTES_MAX),
+    # A machine that is gone without a word is found out while a request is under way, and half of the usual
+    # timeout is left to ask elsewhere. Twice as seldom as branches allow.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+)
+
+# The call may have been carried out although no answer came.
+_NO_ANSWER = {
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # an answer that was too large, among others
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNKNOWN,
+}
+
+CLOSED = "this bank is closed; make another one, and use its sessions inside its `with`"
+
+
+class ClosedError(RuntimeError):
+    """The bank is closed."""
+
+    def __init__(self) -> None:
+        super().__init__(CLOSED)
+
+
+class Missed(NamedTuple):
+    """An attempt that did not end well."""
+
+    failure: Failure
+    was_sent: bool
+    """Whether the request left this process; where it did not, it has certainly changed nothing."""
+    cause: Exception | None = None
+
+
+class Channels:
+    """The channels to a bank's branches, each opened when it is first used."""
+
+    def __init__(self, addresses: Mapping[int, str]) -> None:
+        self._addresses = addresses
+        self._channels: dict[int, grpc.aio.Channel] = {}
+        self.closed = asyncio.Event()
+
+    async def close(self) -> None:
+        """Close every channel; what is under way gets no answer. Closing twice is harmless."""
+        self.closed.set()
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            await channel.close(None)
+
+    async def attempt(
+        self, command: Command, envelope: Envelope, branch: int, deadline: float, wait_s: float | None
+    ) -> Answer | Missed:
+        """Send a request once, and return what came of it; raises ClosedError.
+
+        A connection is waited for until `wait_s` seconds are over; None: only as long as nothing speaks
+        against it.
+        """
+        channel = await self._connect(branch, deadline, wait_s)
+        if channel is None:
+            detail = f"branch {branch} at {self._addresses[branch]} could not be reached; is it running?"
+            return Missed(Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch), was_sent=False)
+        method, message = encode_request(command, envelope)
+        stub = bank_pb2_grpc.BankStub(channel)
+        try:
+            answer = decode_answer(await getattr(stub, method)(message, timeout=_until(deadline)))
+            return _checked(answer, command)
+        except asyncio.CancelledError:
+            if not self.closed.is_set() or _is_cancelled():
+                raise
+            # gRPC cancels the calls of a channel that is closed; whoever waits for one is not cancelled.
+            return Missed(_no_answer(command, branch, "the bank was closed meanwhile"), was_sent=True)
+        except grpc.aio.AioRpcError as error:
+            return Missed(_failure(error, command, branch), was_sent=True, cause=error)
+        except MessageDamagedError as error:
+            return Missed(_no_answer(command, branch, str(error)), was_sent=True, cause=error)
+
+    async def _connect(self, branch: int, deadline: float, wait_s: float | None) -> grpc.aio.Channel | None:
+        """Return a channel that is up: whatever fails before that has certainly changed nothing."""
+        if self.closed.is_set():
+            raise ClosedError
+        channel = self._channels.get(branch)
+        if channel is None:
+            channel = grpc.aio.insecure_channel(self._addresses[branch], _CHANNEL_OPTIONS)
+            self._channels[branch] = channel
+        try:
+            # Not `wait_for`: before Python 3.12 it swallows a cancellation that comes just as what it
+            # waits for is done, and the caller who was cancelled goes on waiting for the answer.
+            async with asyncio.timeout(min(_until(deadline), DOUBTFUL_S if wait_s is None else wait_s)):
+                is_up = await _comes_up(channel, is_doubted=wait_s is None)
+        except TimeoutError:
+            return None
+        except grpc.aio.UsageError as error:
+            raise ClosedError from error
+        return channel if is_up else None
+
+
+# How long nothing needs to speak against a connection until another branch is tried: far longer than any
+# handshake between two continents.
+DOUBTFUL_S = 1.0
+
+
+async def _comes_up(channel: grpc.aio.Channel, *, is_doubted: bool) -> bool:
+    """Return once the channel is up; if it is doubted, also once an attempt to connect has failed."""
+    while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+        if state is grpc.ChannelConnectivity.SHUTDOWN:
+            raise ClosedError
+        if is_doubted and state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            return False
+        await channel.wait_for_state_change(state)
+    return True
+
+
+def _checked(answer: Answer, command: Command) -> Answer:
+    if isinstance(command, Batch):
+        told = len(answer.results) if isinstance(answer, BatchReceipt) else 0
+        if told != len(command.commands):
+            raise MessageDamagedError(f"a batch of {len(command.commands)} was answered with {told} results")
+    return answer
+
+
+def _until(deadline: float) -> float:
+    return max(deadline - asyncio.get_running_loop().time(), 0.0)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Failure:
+    told = _told_by(error)
+    if told is not None:
+        return told
+    detail = f"branch {branch} gave no answer ({error.code().name}: {error.details()})"
+    if error.code() not in _NO_ANSWER:
+        return Failure(Outcome.INVALID_REQUEST, detail)
+    return _no_answer(command, branch, detail)
+
+
+def _no_answer(command: Command, branch: int, detail: str) -> Failure:
+    if isinstance(command, ReadBalance | ReadStatement):
+        return Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch)
+    return Failure(Outcome.OUTCOME_UNKNOWN, detail, branch=branch)
+
+
+def _told_by(error: grpc.aio.AioRpcError) -> Failure | None:
+    try:
+        return decode_failure(rpc_status.from_call(cast("grpc.Call", error)))
+    except (DecodeError, ValueError):  # details that are damaged, or contradict the status they came with
+        return None

@@ -1,0 +1,81 @@
+"""Calls to a bank's branches: what all sessions of one client share.
+
+Decides which branches may be asked, and in which order. Must not know what is asked.
+Proof: tests/client/test_bank.py, tests/client/test_failover.py.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bankbook.client.attempts import Channels, ClosedError, Missed
+from bankbook.client.retries import Plan
+from bankbook.core.commands import SESSION, Command, Freshness, access_of
+from bankbook.core.guarantees import Access
+from bankbook.core.types import Key
+from bankbook.wire.replies import Answer
+from bankbook.wire.requests import Envelope
+
+
+class Manner(NamedTuple):
+    """How a request is to be carried out."""
+
+    branch: int | None
+    """Which branch is asked, and no other; None: whichever can be reached."""
+    timeout: float | None
+    """In seconds, all attempts together; None: the bank's."""
+    freshness: Freshness = SESSION
+    key: str | None = None
+    durable: int = 0
+
+
+class Calls:
+    """The branches, and how to ask them."""
+
+    def __init__(self, addresses: Mapping[int, str], timeout: float, *, retries: bool) -> None:
+        self.branches = tuple(sorted(addresses))
+        self._timeout = timeout
+        self._retries = retries
+        self._channels = Channels(addresses)
+
+    async def close(self) -> None:
+        """Close every channel; what is under way gets no answer. Closing twice is harmless."""
+        await self._channels.close()
+
+    def plan(self, command: Command, manner: Manner, usual: int) -> Plan:
+        """Return how a request is going to be tried; raises InvalidRequestError."""
+        branches = self._order(usual) if manner.branch is None else (manner.branch,)
+        now = asyncio.get_running_loop().time()
+        return Plan(
+            branches,
+            now + (self._timeout if manner.timeout is None else manner.timeout),
+            now,
+            is_write=Access.WRITE in access_of(command),
+            key=None if manner.key is None else Key(manner.key),
+            is_retried=self._retries,
+        )
+
+    async def attempt(self, command: Command, envelope: Envelope, plan: Plan) -> Answer | Missed:
+        """Send a request once, as planned; raises ClosedError."""
+        return await self._channels.attempt(command, envelope, plan.branch, plan.deadline, plan.wait_s)
+
+    async def pause(self, seconds: float) -> None:
+        """Return after so long, or once the bank is closed; raises ClosedError then."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._channels.closed.wait()
+        except TimeoutError:
+            return
+        raise ClosedError
+
+    def complaint_about_branch(self, branch: int | None) -> str | None:
+        """Return in words that there is no such branch; None where there is."""
+        if branch is None or branch in self.branches:
+            return None
+        names = ", ".join(str(each) for each in self.branches)
+        return f"there is no branch {branch}; there are {names}"
+
+    def _order(self, usual: int) -> tuple[int, ...]:
+        """Return the branches, from the usual one on, around."""
+        place = self.branches.index(usual)
+        return self.branches[place:] + self.branches[:place]
