@@ -4,7 +4,8 @@
         paid = await bank.stub(1).Deposit(...)
 
 The test decides which branch fetches from which: a branch that is not joined to another one has nothing
-of it, until it is.
+of it, until it is. (At first all are, for a moment: a branch with a new store asks every other one what it
+knows before it serves.)
 """
 
 import asyncio
@@ -73,6 +74,16 @@ class BankInOneLoop:
                 if subscriber != publisher:
                     await self.join(subscriber, publisher)
 
+    async def until_all_serve(self) -> None:
+        """Wait until every branch knows that the others know nothing either."""
+        for branch in self.branches:
+            await self.until(branch, lambda status: not status.is_catching_up)
+
+    async def part_all(self) -> None:
+        """Close all streams between the branches."""
+        for branch in self.branches.values():
+            await branch.streams.close()
+
     def channel(self, branch: int) -> grpc.aio.Channel:
         if branch not in self._channels:
             self._channels[branch] = grpc.aio.insecure_channel(self.addresses[branch])
@@ -120,8 +131,10 @@ async def open_bank(
     try:
         for branch in bank.genesis.branches:
             await bank.start(branch)
-        if joined:
-            await bank.join_all()
+        await bank.join_all()
+        await bank.until_all_serve()
+        if not joined:
+            await bank.part_all()
         yield bank
     finally:
         await bank.close()

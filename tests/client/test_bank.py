@@ -21,7 +21,6 @@ from bankbook.client import (
     InsufficientFundsError,
     InvalidRequestError,
     InvalidTokenError,
-    NotHomeError,
     OutcomeUnknownError,
     Receipt,
     RefusedError,
@@ -30,10 +29,9 @@ from bankbook.client import (
     SessionToken,
     UnknownAccountError,
     bounded,
+    retries,
 )
-from bankbook.client import bank as bank_module
-from bankbook.core.ledger import home_branch
-from bankbook.core.types import AccountId, BranchId
+from bankbook.client import session as session_module
 from bankbook.wire.commands import AnyRequest
 from bankbook.wire.v1 import bank_pb2
 
@@ -43,6 +41,10 @@ WRITES: list[Callable[[Session], Coroutine[object, object, Receipt]]] = [
     lambda session: session.withdraw(5),
     lambda session: session.transfer("bert", 5),
     lambda session: session.open_account(),
+    lambda session: session.submit({"anna": -5, "bert": 5}),
+    lambda session: session.reserve(5),
+    lambda session: session.capture("1.0badcafe-17-0"),
+    lambda session: session.release("1.0badcafe-17-0"),
 ]
 
 # Codes of which nobody can say that the branch did nothing before they were told.
@@ -119,8 +121,8 @@ async def test_a_session_that_asks_for_very_much_at_once_never_outgrows_its_toke
             await session.deposit(1, branch=1)
             most = max(most, len(session.token.parts))
 
-        await asyncio.gather(*(deposit() for _ in range(4 * bank_module.REQUESTS_UNDER_WAY_MAX)))
-        assert 1 < most <= bank_module.REQUESTS_UNDER_WAY_MAX
+        await asyncio.gather(*(deposit() for _ in range(4 * session_module.REQUESTS_UNDER_WAY_MAX)))
+        assert 1 < most <= session_module.REQUESTS_UNDER_WAY_MAX
 
 
 async def test_an_answer_that_comes_late_does_not_undo_what_was_learned_meanwhile() -> None:
@@ -172,6 +174,7 @@ async def test_what_a_session_merged_while_it_was_asking_is_not_forgotten_by_the
 async def test_a_refusal_for_want_of_funds_is_remembered_as_the_read_that_it_is() -> None:
     async with open_bank(2, joined=False) as bank:
         session, other = bank.client().session("anna"), bank.client().session("anna")
+        await bank.join(1, 2)  # nobody is refused before every branch has been asked
         await other.deposit(5, branch=1)
         with pytest.raises(InsufficientFundsError) as error:
             await session.withdraw(6, branch=1)
@@ -211,43 +214,24 @@ async def test_a_customer_has_the_account_of_their_name_unless_they_name_another
         assert (await client.session("bert").balance()).balance == 8
 
 
-async def test_an_account_is_opened_at_its_home_wherever_that_is() -> None:
+async def test_an_account_is_opened_at_whichever_branch_and_only_once() -> None:
     async with open_bank(3, opening_balance=None) as bank:
         client = bank.client()
-        for name in ("anna", "bert", "carl", "dora"):
+        for number, name in enumerate(("anna", "bert", "carl", "dora")):
             session = client.session(name)
             with pytest.raises(UnknownAccountError):
                 await session.balance(branch=1)
-            opened = await session.open_account()
-            assert opened.branch == home_branch(AccountId(name), bank.genesis.branches)
+            opened = await session.open_account(branch=1 + number % 3)
+            assert (opened.balance, opened.branch) == (0, 1 + number % 3)
             with pytest.raises(AccountExistsError):
                 await session.open_account()
             assert (await session.deposit(5, branch=2)).balance == 5
 
 
-async def test_a_client_that_does_not_know_all_branches_is_told_the_home() -> None:
-    async with open_bank(3, opening_balance=None) as bank:
-        name = next(f"c{n}" for n in range(99) if home_branch(AccountId(f"c{n}"), bank.genesis.branches) == 3)
-        async with Bank({1: bank.addresses[1]}) as client:
-            with pytest.raises(NotHomeError) as error:
-                await client.session(name).open_account()
-            assert error.value.branch == 3
-
-
-async def test_a_client_that_counts_the_branches_wrongly_finds_the_home_all_the_same() -> None:
-    async with open_bank(3, opening_balance=None) as bank:
-        known = {number: bank.addresses[number] for number in (1, 3)}
-        names = [f"c{n}" for n in range(99)]
-        homes = [
-            (
-                home_branch(AccountId(n), bank.genesis.branches),
-                home_branch(AccountId(n), (BranchId(1), BranchId(3))),
-            )
-            for n in names
-        ]
-        mistaken = names[homes.index((BranchId(3), BranchId(1)))]
-        async with Bank(known) as client:
-            assert (await client.session(mistaken).open_account()).branch == 3
+async def test_a_client_that_knows_one_branch_only_opens_any_account_there() -> None:
+    async with open_bank(3, opening_balance=None) as bank, Bank({1: bank.addresses[1]}) as client:
+        for name in ("anna", "bert", "carl", "dora"):
+            assert (await client.session(name).open_account()).branch == 1
 
 
 async def test_branches_are_named_by_number_or_counted_from_1() -> None:
@@ -326,7 +310,7 @@ async def test_a_token_that_a_branch_refuses_stays_what_it_was() -> None:
 async def test_a_branch_that_cannot_be_reached_has_certainly_done_nothing(
     write: Callable[[Session], Coroutine[object, object, Receipt]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bank_module, "CONNECT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(retries, "CONNECT_TIMEOUT_S", 0.05)
     async with open_bank(1) as closed:
         address = closed.addresses[1]
     async with Bank([address]) as bank:
@@ -340,7 +324,7 @@ async def test_a_branch_that_cannot_be_reached_has_certainly_done_nothing(
 async def test_a_write_whose_answer_got_lost_is_in_doubt_and_a_read_can_be_repeated(
     write: Callable[[Session], Coroutine[object, object, Receipt]], code: grpc.StatusCode
 ) -> None:
-    async with fake_branch(abort_with(code)) as branch, Bank([branch.address]) as bank:
+    async with fake_branch(abort_with(code)) as branch, Bank([branch.address], retries=False) as bank:
         with pytest.raises(OutcomeUnknownError):
             await write(bank.session("anna"))
         with pytest.raises(RetryableError):
@@ -349,7 +333,7 @@ async def test_a_write_whose_answer_got_lost_is_in_doubt_and_a_read_can_be_repea
 
 @pytest.mark.parametrize("code", REFUSED)
 async def test_a_bare_refusal_is_a_refusal(code: grpc.StatusCode) -> None:
-    async with fake_branch(abort_with(code)) as branch, Bank([branch.address]) as bank:
+    async with fake_branch(abort_with(code)) as branch, Bank([branch.address], retries=False) as bank:
         with pytest.raises(RefusedError, match="so there"):
             await bank.session("anna").deposit(5)
 
@@ -363,7 +347,7 @@ async def test_a_branch_that_dies_in_the_middle_of_a_read_can_be_asked_again() -
 
 
 async def error_when_dying(call: Callable[[Session], Coroutine[object, object, Receipt]]) -> BankbookError:
-    async with fake_branch(hang) as branch, Bank([branch.address]) as bank:
+    async with fake_branch(hang) as branch, Bank([branch.address], retries=False) as bank:
         asked = asyncio.ensure_future(call(bank.session("anna")))
         await asyncio.wait_for(branch.has_been_asked.wait(), FOREVER_S)
         await branch.server.stop(None)
@@ -388,7 +372,7 @@ async def test_an_answer_that_cannot_be_understood_leaves_a_write_in_doubt_and_a
     async def answer(_request: AnyRequest, _context: Context) -> bank_pb2.Receipt:
         return bank_pb2.Receipt(entry=bank_pb2.EntryId(seq=1))
 
-    async with fake_branch(answer) as branch, Bank([branch.address]) as bank:
+    async with fake_branch(answer) as branch, Bank([branch.address], retries=False) as bank:
         with pytest.raises(OutcomeUnknownError):
             await bank.session("anna").deposit(5)
         with pytest.raises(RetryableError):
@@ -401,13 +385,13 @@ async def test_a_status_that_contradicts_its_details_leaves_a_write_in_doubt() -
         await context.abort(grpc.StatusCode.INTERNAL, "so there", details)
         raise AssertionError
 
-    async with fake_branch(answer) as branch, Bank([branch.address]) as bank:
+    async with fake_branch(answer) as branch, Bank([branch.address], retries=False) as bank:
         with pytest.raises(OutcomeUnknownError):
             await bank.session("anna").deposit(5)
 
 
 async def test_a_customer_who_gives_up_waiting_is_simply_gone() -> None:
-    async with fake_branch(hang) as branch, Bank([branch.address]) as bank:
+    async with fake_branch(hang) as branch, Bank([branch.address], retries=False) as bank:
         asked = asyncio.ensure_future(bank.session("anna").deposit(5))
         await asyncio.wait_for(branch.has_been_asked.wait(), FOREVER_S)
         asked.cancel()
@@ -425,9 +409,10 @@ class WakingChannel:
         self.is_up = asyncio.get_running_loop().create_future()
 
     def get_state(self, *, try_to_connect: bool) -> grpc.ChannelConnectivity:
-        return grpc.ChannelConnectivity.CONNECTING if try_to_connect else grpc.ChannelConnectivity.IDLE
+        assert try_to_connect
+        return grpc.ChannelConnectivity.READY if self.is_up.done() else grpc.ChannelConnectivity.CONNECTING
 
-    async def channel_ready(self) -> None:
+    async def wait_for_state_change(self, _state: grpc.ChannelConnectivity) -> None:
         await self.is_up
 
     async def close(self, _grace: float | None) -> None:
@@ -437,7 +422,7 @@ class WakingChannel:
 async def test_who_is_cancelled_just_as_the_branch_is_reached_does_not_wait_for_its_answer() -> None:
     async with Bank(["127.0.0.1:1"]) as client:
         channel = WakingChannel()
-        client._channels[1] = cast("grpc.aio.Channel", channel)
+        client._calls._channels._channels[1] = cast("grpc.aio.Channel", channel)
         asked = asyncio.create_task(client.session("anna").deposit(5))
         await asyncio.sleep(0)  # it waits for the channel now
         await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from bankbook.client.errors import ERRORS, error_for
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import BranchId, Incarnation, Origin, Seq
 from bankbook.core.vector import Gap
-from bankbook.wire.commands import ReplyInfo
+from bankbook.wire.replies import ReplyInfo
 from bankbook.wire.status import Failure
 
 GAP = Gap(Origin(BranchId(2), Incarnation(7)), Seq(1), Seq(2))

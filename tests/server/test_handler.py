@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from bankbook.core.commands import Deposit, EntryId, ReadBalance, Reply, Request, RequestId
+from bankbook.core.commands import Deposit, ReadBalance, Reply, Request, RequestId
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import EMPTY, Token, TokenCodec
-from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
+from bankbook.core.types import AccountId, BranchId, CustomerId, EntryId, Incarnation, Money, Origin, Seq
 from bankbook.core.vector import Gap, VersionVector
 from bankbook.server.driver import Driver, read_clocks
 from bankbook.server.handler import Call, Handler, Success

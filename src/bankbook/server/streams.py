@@ -139,10 +139,11 @@ class Streams:
             publisher.close()
 
     async def close(self) -> None:
-        """Close every stream for good."""
-        for task in self._tasks:
+        """Close every stream; none is opened again by itself."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for publisher in self._publishers.values():
             publisher.close()
 
