@@ -1,6 +1,7 @@
 """A bank of one's own for tests: its file, its branches, and a customer who types commands."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ class OwnBank:
         assert bankbook("init", "--config", self.config, *options).returncode == 0
         text = self.config.read_text().replace('log_level = "warning"', f'log_level = "error"\n{defaults}')
         self.config.write_text(text)
+        self.pids: dict[int, int] = {}
+        """Of the branches that `up` runs."""
         self.env = {
             **os.environ,
             "BANKBOOK_CONFIG": str(self.config),
@@ -49,7 +52,9 @@ class OwnBank:
     def up(self, *options: object) -> Iterator[subprocess.Popen[str]]:
         """Run all branches."""
         with started(BANKBOOK, "up", *options, env=self.env) as program:
-            lines_until(program, "are ready")
+            lines = "".join(lines_until(program, "are ready"))
+            found = re.findall(r"^branch (\d+) at .*, process (\d+)$", lines, re.MULTILINE)
+            self.pids = {int(number): int(pid) for number, pid in found}
             yield program
 
     @contextmanager

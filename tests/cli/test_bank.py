@@ -1,7 +1,6 @@
 """`bankbook init`, `branch` and `up`: a bank of one's own, from its file to its branches."""
 
 import os
-import re
 import signal
 import socket
 from pathlib import Path
@@ -143,12 +142,9 @@ def test_a_port_that_is_taken(tmp_path: Path, command: tuple[object, ...]) -> No
 
 def test_a_branch_that_dies_is_told_of_and_the_others_serve_on(tmp_path: Path) -> None:
     bank = OwnBank(tmp_path)
-    with started(BANKBOOK, "up", env=bank.env) as program:
-        pids = [
-            int(each) for each in re.findall(r"process (\d+)", "".join(lines_until(program, "are ready")))
-        ]
+    with bank.up() as program:
         bank.says("open", "anna")
-        os.kill(pids[1], signal.SIGKILL)
+        os.kill(bank.pids[2], signal.SIGKILL)
         assert program.stderr is not None
         told = program.stderr.readline()
         assert "branch 2 was killed by SIGKILL" in told
@@ -158,8 +154,8 @@ def test_a_branch_that_dies_is_told_of_and_the_others_serve_on(tmp_path: Path) -
         with started(BANKBOOK, *again, env=bank.env) as second:
             lines_until(second, "branch 2 at ")
             assert bank.says("balance", "anna", "--branch", 2) == "anna has 5", "as it was told to do"
-        os.kill(pids[0], signal.SIGKILL)
-        os.kill(pids[2], signal.SIGKILL)
+        os.kill(bank.pids[1], signal.SIGKILL)
+        os.kill(bank.pids[3], signal.SIGKILL)
         assert wait_for_end(program) == 3
         assert "no branch is left" in program.stderr.read()
 

@@ -1,10 +1,12 @@
 """What may stand in a bank.toml, and what is said of one that is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bankbook.server.bank_file import (
+    _DEFAULTS,
     BankFile,
     BankFileError,
     BranchPlace,
@@ -204,3 +206,12 @@ def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, key: bytes | None, ex
         read_bank_file(path).configs(tmp_path)
     assert expected in str(refusal.value)
     assert "token_key_file" in str(refusal.value)
+
+
+def test_every_setting_is_explained_and_the_example_can_be_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "bank.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `\[defaults\]` `(\w+)` \|", page, re.MULTILINE))
+    assert documented == set(_DEFAULTS)
+    example = re.search(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert example is not None
+    assert parsed(example[1]).currency == "EUR"

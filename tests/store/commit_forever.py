@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from store.history import GENESIS, HERE, THERE, changes_by, posting_entry
+from store.history import GENESIS, HERE, THERE, changes_by, entry_of, moved, posting_entry, reserved
 
 from bankbook.store.sqlite import SqliteStore
 
@@ -16,8 +16,10 @@ def main(path: Path) -> None:
     print("open", flush=True)  # noqa: T201
     first = store.applied()[THERE] + 1
     for number in range(first, first + COMMITS_MAX):
-        own = [posting_entry(HERE, 4 * (number - 1) + i, ("alice", -1), ("bob", 1)) for i in (1, 2, 3, 4)]
-        store.commit(changes_by(store, *own, posting_entry(THERE, number, ("alice", 4))))
+        seqs = range(4 * number - 3, 4 * number + 1)
+        own = [posting_entry(HERE, seq, ("alice", -1), ("bob", 1), key=f"order-{seq}") for seq in seqs]
+        their = entry_of(THERE, number, moved(("alice", 4)), reserved("bob", 1, expires_ms=number))
+        store.commit(changes_by(store, *own, their))
         print(number, flush=True)  # noqa: T201
 
 

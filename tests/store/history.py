@@ -64,6 +64,8 @@ ACCOUNTS = tuple(
 """Every character that an id may have, and ids that only differ in case or length."""
 
 FOR_EVER = HybridTime(HYBRID_TIME_MAX)
+START = Position(HybridTime(0), Origin(BranchId(0), Incarnation(0)), Seq(0), -1)
+"""Before every posting."""
 
 
 def entry_of(origin: Origin, seq: int, *records: Record, key: str = "", fingerprint: str = "f") -> Entry:

@@ -14,6 +14,7 @@ from store.history import (
     IDENTITY,
     ORIGINS,
     SILENT,
+    START,
     THERE,
     THERE_REBORN,
     changes_by,
@@ -31,7 +32,6 @@ from store.stores import STORES, NewStore
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, Record, RecordKind
 from bankbook.core.ports import (
-    START,
     Account,
     Changes,
     Holding,

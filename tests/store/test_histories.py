@@ -14,6 +14,7 @@ from store.history import (
     GENESIS,
     ORIGINS,
     SILENT,
+    START,
     Twin,
     changes_by,
     entry_of,
@@ -28,7 +29,6 @@ from store.stores import STORES, NewStore
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, Record, RecordKind
-from bankbook.core.ports import START
 from bankbook.core.types import MONEY_MAX, AccountId, EntryId, Key, Money, Origin, Seq
 from bankbook.store.base import Store
 
@@ -53,7 +53,7 @@ class Settling(NamedTuple):
 
     kind: RecordKind
     which: int
-    part: int
+    quarters: int
     is_last: bool
 
 
@@ -61,7 +61,7 @@ SETTLING = st.builds(
     Settling,
     st.sampled_from([RecordKind.CAPTURE, RecordKind.RELEASE, RecordKind.EXPIRY]),
     st.integers(0, 9),
-    AMOUNT,
+    st.integers(1, 4),
     st.booleans(),
 )
 BATCH = st.lists(MOVE | RESERVATION, min_size=1, max_size=3)
@@ -108,7 +108,7 @@ def settlements(twin: Twin, draft: Settling) -> list[Record]:
     if not open_ones:
         return [Record(RecordKind.REFUSAL)]
     name, made = open_ones[draft.which % len(open_ones)]
-    amount = 1 + draft.part % made.left
+    amount = max(made.left * draft.quarters // 4, 1)
     records = [settled(draft.kind, name, made, amount)]
     if draft.is_last and amount < made.left:
         rest = made._replace(left=Money(made.left - amount))

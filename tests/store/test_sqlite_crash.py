@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from store.history import ALICE, BOB, GENESIS, HERE, THERE, changes_by, posting_entry
+from store.history import ALICE, BOB, FOR_EVER, GENESIS, HERE, START, THERE, changes_by, posting_entry
 
-from bankbook.core.ports import Account
-from bankbook.core.types import Money, Seq
+from bankbook.core.ports import Account, Holding
+from bankbook.core.types import Key, Money, Seq
 from bankbook.core.vector import VersionVector
 from bankbook.store.base import CommitRefusedError, CommitUnknownError
 from bankbook.store.sqlite import SqliteStore
@@ -50,10 +50,37 @@ def add_to_alice(store: SqliteStore, entries: int = 1) -> None:
 
 def check_alice(store: SqliteStore, entries: int) -> None:
     """Check that every read agrees that alice's log has exactly so many entries."""
-    assert store.applied() == store.write_set(ALICE) == VersionVector([(HERE, Seq(entries))])
+    assert store.applied() == VersionVector([(HERE, Seq(entries))])
+    assert store.holdings(ALICE) == {HERE: Holding(Seq(entries), Money(entries))}
+    assert [p.position.seq for p in store.postings(ALICE, START, FOR_EVER, entries + 1)] == list(
+        range(1, entries + 1)
+    )
     assert store.account(ALICE) == Account(Money(100 + entries))
     assert [entry.seq for entry in store.entries(HERE, Seq(0), entries + 1)] == list(range(1, entries + 1))
     assert store.clock() == entries << 16
+
+
+def check_whole_commits(store: SqliteStore, commits: int) -> None:
+    """Check that the store has all of exactly so many commits of commit_forever."""
+    own = 4 * commits
+    assert store.applied() == VersionVector([(HERE, Seq(own)), (THERE, Seq(commits))])
+    assert len(store.entries(THERE, Seq(0), commits + 1)) == commits
+    assert len(store.entries(HERE, Seq(0), own + 1)) == own
+    if not commits:
+        assert store.account(ALICE) is store.account(BOB) is None
+        return
+    assert store.account(ALICE) == Account(Money(100))
+    assert store.account(BOB) == Account(Money(100 + own), reserved=Money(commits))
+    assert store.holdings(ALICE) == {
+        HERE: Holding(Seq(own), Money(-own)),
+        THERE: Holding(Seq(commits), Money(own)),
+    }
+    assert [p.amount for p in store.postings(BOB, START, FOR_EVER, own + 1)] == [1] * own
+    assert [end for end, _ in store.expiring(THERE.branch, commits + 1)] == list(range(1, commits + 1))
+    last, next_one = store.key(Key(f"order-{own}")), store.key(Key(f"order-{own + 1}"))
+    assert last is not None
+    assert last.entry.seq == own
+    assert next_one is None
 
 
 def test_whatever_was_acknowledged_before_kill_9_is_there_after_restart(tmp_path: Path) -> None:
@@ -69,12 +96,7 @@ def test_whatever_was_acknowledged_before_kill_9_is_there_after_restart(tmp_path
         with closing(open_store(path)) as store:
             there = store.applied()[THERE]
             assert there in (acknowledged, acknowledged + 1)
-            assert store.applied()[HERE] == 4 * there, "all of a commit, or nothing of it"
-            assert len(store.entries(THERE, Seq(0), 2 * there + 1)) == there
-            assert len(store.entries(HERE, Seq(0), 8 * there + 1)) == 4 * there
-            assert store.account(ALICE) == (Account(Money(100)) if there else None)
-            assert store.account(BOB) == (Account(Money(100 + 4 * there)) if there else None)
-            assert store.write_set(ALICE) == store.applied()
+            check_whole_commits(store, there)
         acknowledged = there
     assert acknowledged > KILLS, "a test that never committed anything proves nothing"
 
@@ -121,11 +143,11 @@ def test_the_disk_is_full_when_another_branchs_log_is_first_heard_of(tmp_path: P
         with pytest.raises(CommitRefusedError):
             store.commit(changes_by(store, *flood))
         assert store.entries(THERE, Seq(0), 9) == []
-        assert store.last_write(ALICE, THERE) == 0
+        assert store.holdings(ALICE) == {HERE: Holding(Seq(1), Money(1))}
         store._connection.execute(f"PRAGMA max_page_count = {2**30}")
         store.commit(changes_by(store, *flood))
         assert store.entries(THERE, Seq(0), 999) == flood
-        assert store.last_write(ALICE, THERE) == 499
+        assert store.holdings(ALICE)[THERE] == Holding(Seq(499), Money(499))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Which files a SQLite store takes for its own, what it tells a person, and what a person sees in one."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -8,20 +9,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from store.history import ALICE, BOB, GENESIS, HERE, IDENTITY, THERE, changes_by, opening_entry, posting_entry
+from store.history import (
+    ALICE,
+    BOB,
+    FOR_EVER,
+    GENESIS,
+    HERE,
+    IDENTITY,
+    SILENT,
+    START,
+    THERE,
+    THERE_REBORN,
+    changes_by,
+    entry_of,
+    granted,
+    moved,
+    opening_entry,
+    posting_entry,
+    reserved,
+)
 
-from bankbook.core.ports import Account, Genesis
-from bankbook.core.types import BranchId, Incarnation, Money, Seq
+from bankbook.core.entry import Record, RecordKind
+from bankbook.core.ports import Account, Genesis, Holding, KeyRecord
+from bankbook.core.types import BranchId, EntryId, Incarnation, Key, Money, Seq, reservation_id
 from bankbook.core.vector import VersionVector
-from bankbook.store import sqlite_file
+from bankbook.store import sqlite, sqlite_file
 from bankbook.store.base import CommitRefusedError, StoreError, StoreInUseError, StoreMismatchError
 from bankbook.store.sqlite import SqliteStore
 
+ORDER = Key("2/order-17")
 ENTRIES = (
     posting_entry(HERE, 1, ("alice", -40), ("bob", 40)),
     posting_entry(THERE, 1, ("alice", 7)),
     opening_entry(HERE, 2, "till", None, "EUR"),
+    entry_of(HERE, 3, granted("alice", SILENT, 25), reserved("alice", 5, "bob", 77), key=ORDER),
 )
+RESERVED = reservation_id(ENTRIES[3].id, 1)
 
 
 def open_store(
@@ -32,10 +55,12 @@ def open_store(
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A closed store with three entries in it."""
+    """A closed store with a few entries in it."""
     path = tmp_path / "store.db"
     with closing(open_store(path)) as store:
-        store.commit(changes_by(store, *ENTRIES))
+        changes = changes_by(store, *ENTRIES)
+        changes.has_joined = True
+        store.commit(changes)
     return path
 
 
@@ -54,18 +79,32 @@ def ask(path: Path, question: str) -> list[tuple[Any, ...]]:
 
 def test_a_branch_restarts_and_reads_what_it_had_committed(path: Path) -> None:
     with closing(open_store(path)) as store:
-        assert store.applied() == VersionVector([(HERE, Seq(2)), (THERE, Seq(1))])
-        assert store.clock() == 2 << 16
-        assert store.account(ALICE) == Account(Money(67))
+        assert store.applied() == VersionVector([(HERE, Seq(3)), (THERE, Seq(1))])
+        assert store.clock() == 3 << 16
+        assert store.account(ALICE) == Account(Money(67), reserved=Money(5))
         assert store.account(BOB) == Account(Money(140))
-        assert store.write_set(ALICE) == VersionVector([(HERE, Seq(1)), (THERE, Seq(1))])
-        assert (*store.entries(HERE, Seq(0), 9), *store.entries(THERE, Seq(0), 9)) == (
-            ENTRIES[0],
-            ENTRIES[2],
-            ENTRIES[1],
-        )
-        store.commit(changes_by(store, posting_entry(THERE, 2, ("bob", 1))))
-        assert store.last_write(BOB, THERE) == 2
+        assert store.holdings(ALICE) == {
+            HERE: Holding(Seq(3), Money(-70)),
+            THERE: Holding(Seq(1), Money(7)),
+            SILENT: Holding(Seq(0), Money(25)),
+        }
+        assert store.key(ORDER) == KeyRecord("f", ENTRIES[3].id, ENTRIES[3].clock)
+        assert store.expiring(HERE.branch, 9) == [(77, RESERVED)]
+        assert [posting.amount for posting in store.postings(ALICE, START, FOR_EVER, 9)] == [-40, 7]
+        assert store.has_joined()
+        assert store.ended() == {}
+        assert store.entries(HERE, Seq(0), 9) == [ENTRIES[0], ENTRIES[2], ENTRIES[3]]
+        assert store.entries(THERE, Seq(0), 9) == [ENTRIES[1]]
+        store.commit(changes_by(store, posting_entry(SILENT, 1, ("bob", 1))))
+        assert store.holdings(BOB)[SILENT] == Holding(Seq(1), Money(1))
+
+
+def test_a_branch_restarts_and_knows_which_logs_have_ended(path: Path) -> None:
+    rejoining = Record(RecordKind.REJOINING, ended=(EntryId(THERE, Seq(1)),))
+    with closing(open_store(path)) as store:
+        store.commit(changes_by(store, entry_of(THERE_REBORN, 1, rejoining)))
+    with closing(open_store(path)) as store:
+        assert store.ended() == {THERE: 1}
 
 
 def test_a_store_keeps_the_incarnation_it_was_created_with(path: Path) -> None:
@@ -129,10 +168,23 @@ def test_a_branch_is_started_on_anothers_store(
     open_store(path).close()
 
 
-def test_a_store_written_by_a_later_program_is_left_alone(path: Path) -> None:
-    edit(path, "UPDATE meta SET value = 2 WHERE name = 'schema version'")
-    with pytest.raises(StoreMismatchError, match="schema version 2, and this program knows version 1: use"):
+@pytest.mark.parametrize(
+    ("version", "statement"),
+    [
+        (1, "UPDATE meta SET value = 1 WHERE name = 'schema version'"),
+        (3, "UPDATE meta SET value = 3 WHERE name = 'schema version'"),
+    ],
+)
+def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
+    path: Path, version: int, statement: str
+) -> None:
+    edit(path, statement)
+    before = path.read_bytes()
+    with pytest.raises(
+        StoreMismatchError, match=f"schema version {version}, and this program knows version 2: use"
+    ):
         open_store(path)
+    assert path.read_bytes() == before
 
 
 def test_another_programs_database_is_left_exactly_as_it_was(tmp_path: Path) -> None:
@@ -203,11 +255,14 @@ def overwrite(path: Path) -> None:
     [
         truncate,
         overwrite,
-        lambda path: edit(path, "DELETE FROM log WHERE seq = 2"),
+        lambda path: edit(path, "DELETE FROM log WHERE seq = 3"),
         lambda path: edit(path, "DELETE FROM log WHERE seq = 1"),
         lambda path: edit(path, "UPDATE origin SET applied = 5 WHERE number = 1"),
+        lambda path: edit(path, "UPDATE origin SET applied = 0 WHERE number = 2"),
+        lambda path: edit(path, "UPDATE origin SET applied = 1 WHERE number = 3"),
         lambda path: edit(path, "DELETE FROM origin WHERE number = 1"),
         lambda path: edit(path, "DELETE FROM meta WHERE name = 'clock'"),
+        lambda path: edit(path, "DELETE FROM meta WHERE name = 'has joined'"),
         lambda path: edit(path, "DELETE FROM meta WHERE name = 'branches'"),
         lambda path: edit(path, "UPDATE meta SET value = 5 WHERE name = 'branches'"),
         lambda path: edit(path, "UPDATE meta SET value = '[1' WHERE name = 'branches'"),
@@ -220,8 +275,11 @@ def overwrite(path: Path) -> None:
         "last entry lost",
         "first entry lost",
         "applied beyond the log",
+        "a log that nothing was applied of",
+        "no log for what was applied",
         "origin lost",
         "clock lost",
+        "joining lost",
         "branches lost",
         "branches a number",
         "branches cut short",
@@ -261,10 +319,14 @@ def test_a_damaged_entry_is_noticed_when_it_is_read(tmp_path: Path, statement: s
         assert store.account(ALICE) == Account(Money(-20)), "the rest can still be read"
 
 
-def test_a_write_set_that_names_an_unknown_log_is_noticed_when_it_is_read(path: Path) -> None:
+def test_a_row_that_names_an_unknown_log_is_noticed_when_it_is_read(path: Path) -> None:
     edit(path, "UPDATE holding SET origin = 9 WHERE account = 'alice' AND origin = 1")
-    with closing(open_store(path)) as store, pytest.raises(StoreError, match="there is no origin number 9"):
-        store.write_set(ALICE)
+    edit(path, "UPDATE key SET origin = 9")
+    with closing(open_store(path)) as store:
+        with pytest.raises(StoreError, match="there is no origin number 9"):
+            store.holdings(ALICE)
+        with pytest.raises(StoreError, match="there is no origin number 9"):
+            store.key(ORDER)
 
 
 def test_a_store_that_is_closed_does_not_answer(path: Path) -> None:
@@ -275,29 +337,82 @@ def test_a_store_that_is_closed_does_not_answer(path: Path) -> None:
 
 
 def test_a_person_reads_the_log_with_sqlite3(path: Path) -> None:
+    first, second, third = (f"1970-01-01T00:00:00.00{ms}Z" for ms in (1, 2, 3))
     assert ask(path, "SELECT * FROM readable_log ORDER BY branch, seq") == [
-        (1, "000a11ce", 1, "1970-01-01T00:00:00.001Z", "transfer", "carol", "alice -40, bob +40", None),
-        (1, "000a11ce", 2, "1970-01-01T00:00:00.002Z", "opening", "carol", None, "till"),
-        (2, "00000b0b", 1, "1970-01-01T00:00:00.001Z", "deposit", "carol", "alice +7", None),
+        (1, "000a11ce", 1, first, "transfer", "carol", None, "alice -40, bob +40"),
+        (1, "000a11ce", 2, second, "opening", "carol", None, None),
+        (1, "000a11ce", 3, third, "grant, reservation", "carol", "2/order-17", None),
+        (2, "00000b0b", 1, first, "deposit", "carol", None, "alice +7"),
     ]
 
 
-def test_a_person_reads_who_wrote_to_an_account(path: Path) -> None:
-    assert ask(path, "SELECT * FROM readable_write_set WHERE account = 'alice' ORDER BY branch") == [
-        ("alice", 1, "000a11ce", 1),
-        ("alice", 2, "00000b0b", 1),
+def test_a_person_reads_all_that_a_batch_did(path: Path) -> None:
+    batch = entry_of(
+        HERE, 4, moved(("alice", 1), ("bob", -1)), Record(RecordKind.REFUSAL), moved(("till", 5))
+    )
+    with closing(open_store(path)) as store:
+        store.commit(changes_by(store, batch))
+    assert ask(path, "SELECT kinds, postings FROM readable_log WHERE branch = 1 AND seq = 4") == [
+        ("transfer, refusal, deposit", "alice +1, bob -1, till +5")
     ]
+
+
+def test_a_person_reads_who_wrote_to_an_account_and_what_became_of_their_rights(path: Path) -> None:
+    assert ask(path, "SELECT * FROM readable_rights WHERE account = 'alice' ORDER BY branch") == [
+        ("alice", 1, "000a11ce", 3, -70),
+        ("alice", 2, "00000b0b", 1, 7),
+        ("alice", 3, "0000deaf", 0, 25),
+    ]
+
+
+def test_a_person_reads_an_accounts_statement(path: Path) -> None:
+    time = "1970-01-01T00:00:00.001Z"
+    assert ask(path, "SELECT * FROM readable_statement WHERE account = 'alice'") == [
+        ("alice", time, 1, "000a11ce", 1, -40, 60),
+        ("alice", time, 2, "00000b0b", 1, 7, 67),
+    ]
+
+
+def test_a_person_reads_what_is_set_aside(path: Path) -> None:
+    question = "SELECT account, amount, destination, expires_ms, left, state, branch FROM reservation"
+    assert ask(path, question) == [("alice", 5, "bob", 77, 5, "open", 1)]
+
+
+def test_every_table_and_every_column_says_what_it_is(path: Path) -> None:
+    """SQLite keeps the comments of a CREATE statement: `.schema` shows them."""
+    for (statement,) in ask(path, "SELECT sql FROM sqlite_schema WHERE type = 'table'"):
+        head, *lines = statement.splitlines()
+        columns = [line for line in lines if re.match(r" +[a-z_]+ +(TEXT|INTEGER|ANY)", line)]
+        assert columns
+        assert [line for line in (head, *columns) if "--" not in line] == []
+
+
+# But for the few rows that are read once, when a store is opened.
+READS = [
+    name for name in vars(sqlite) if re.match("_SELECT|_SUM|_FORGET", name) and name != "_SELECT_ORIGINS"
+]
+
+
+@pytest.mark.parametrize("name", READS)
+def test_no_statement_goes_through_a_whole_table_or_sorts(path: Path, name: str) -> None:
+    statement = getattr(sqlite, name)
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [1] * statement.count("?")).fetchall()
+    plan = [step for *_, step in rows]
+    assert any(step.startswith("SEARCH") for step in plan)
+    assert not [step for step in plan if re.match("USE TEMP|SCAN (?!CONSTANT ROW)", step)]
 
 
 def test_a_person_reads_whose_store_it_is(path: Path) -> None:
     assert dict(ask(path, "SELECT name, value FROM meta")) == {
-        "schema version": 1,
+        "schema version": 2,
         "cluster": "bank-of-tests",
         "branch": 1,
         "incarnation": 0xA11CE,
         "branches": "[1, 2, 3]",
         "opening balance": 100,
-        "clock": 2 << 16,
+        "clock": 3 << 16,
+        "has joined": 1,
         "failed commits": 0,
     }
 
@@ -311,10 +426,12 @@ def test_the_account_table_is_the_sum_of_the_log(path: Path) -> None:
         path,
         """
         SELECT json_extract(leg.value, '$[0]'), 100 + sum(json_extract(leg.value, '$[1]'))
-        FROM log, json_each(entry, '$.postings') AS leg GROUP BY 1
+        FROM log, json_each(entry, '$.records') AS record, json_each(record.value, '$.postings') AS leg
+        GROUP BY 1
         """,
     )
     assert sums == ask(path, "SELECT id, balance FROM account WHERE id <> 'till'")
+    assert sums == ask(path, "SELECT account, 100 + sum(amount) FROM posting GROUP BY account")
 
 
 # The store of a branch that is stopped, for whoever audits it.
@@ -323,17 +440,17 @@ def test_the_account_table_is_the_sum_of_the_log(path: Path) -> None:
 def test_whoever_audits_reads_a_stopped_branch_without_knowing_its_bank(path: Path) -> None:
     with closing(SqliteStore.open_stopped(path)) as store:
         assert store.identity == IDENTITY
-        assert store.applied() == VersionVector([(HERE, Seq(2)), (THERE, Seq(1))])
+        assert store.applied() == VersionVector([(HERE, Seq(3)), (THERE, Seq(1))])
         assert store.account(BOB) == Account(Money(140))
     with closing(open_store(path)) as store:
-        assert store.applied()[HERE] == 2, "its branch goes on afterwards"
+        assert store.applied()[HERE] == 3, "its branch goes on afterwards"
 
 
 def test_whoever_audits_cannot_write(path: Path) -> None:
     with closing(SqliteStore.open_stopped(path)) as store:
         with pytest.raises(CommitRefusedError, match="readonly"):
-            store.commit(changes_by(store, posting_entry(HERE, 3, ("alice", 1))))
-        assert store.applied()[HERE] == 2
+            store.commit(changes_by(store, posting_entry(HERE, 4, ("alice", 1))))
+        assert store.applied()[HERE] == 3
 
 
 def test_the_store_of_a_branch_that_runs_is_not_for_others_to_read(path: Path) -> None:
@@ -369,6 +486,6 @@ def test_an_empty_file_a_text_and_another_programs_database_are_no_stores_to_rea
 
 
 def test_a_damaged_log_is_noticed_when_it_is_opened_to_be_read(path: Path) -> None:
-    edit(path, "DELETE FROM log WHERE seq = 2")
-    with pytest.raises(StoreError, match="should have the entries 1 to 2 and has the entries 1 to 1"):
+    edit(path, "DELETE FROM log WHERE seq = 3")
+    with pytest.raises(StoreError, match="should have the entries 1 to 3 and has the entries 1 to 2"):
         SqliteStore.open_stopped(path)

@@ -19,6 +19,7 @@ from bankbook.cli.report import print_json, write
 from bankbook.cli.teller import ToldError, Visit, visiting
 from bankbook.client import InsufficientFundsError, Receipt, Session
 from bankbook.core.commands import Freshness
+from bankbook.core.types import MEMO_CHARACTERS_MAX, is_memo
 
 Send = Callable[[int], Awaitable[Receipt]]
 
@@ -42,8 +43,19 @@ _part_argument = click.argument("amount", metavar="[AMOUNT [CURRENCY]]", nargs=-
 
 _reservation_argument = click.argument("reservation", metavar="RESERVATION")
 
+
+def _memo(_context: click.Context, _param: click.Parameter, memo: str) -> str:
+    if not is_memo(memo):
+        raise click.BadParameter(f"a memo is one line of at most {MEMO_CHARACTERS_MAX} characters")
+    return memo
+
+
 _memo_option = click.option(
-    "--memo", default="", metavar="TEXT", help="One line of at most 140 characters, for the statement."
+    "--memo",
+    default="",
+    callback=_memo,
+    metavar="TEXT",
+    help=f"One line of at most {MEMO_CHARACTERS_MAX} characters, for the statement.",
 )
 
 

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bankbook.cli import options
 from bankbook.cli.amounts import decimal_text, in_words
-from bankbook.cli.ending import BAD_INPUT, RETRYABLE, fail
+from bankbook.cli.ending import BAD_INPUT, RETRYABLE, end_like_ctrl_c, fail
 from bankbook.cli.report import console, print_json, telling, write
 from bankbook.client import LOCAL, Bank, BankbookError
 from bankbook.server.bank_file import BankFile, BankFileError, BranchPlace, read_bank_file
@@ -110,6 +110,7 @@ def status(config: Path, account: str | None, watch: bool, as_json: bool) -> Non
 
 
 def _watch(question: Question, as_json: bool) -> None:
+    end_like_ctrl_c()
     try:
         if as_json or not sys.stdout.isatty():
             asyncio.run(_print_for_ever(question, as_json))
@@ -176,26 +177,30 @@ def _as_tables(question: Question, reports: list[BranchReport]) -> RenderableTyp
     return Group(*tables)
 
 
-def _table(title: str, **justify: JustifyMethod) -> Table:
-    """Return a table without rows; its columns are named by the arguments, `_` standing for a blank."""
-    table = Table(title=escape(title), title_justify="left", title_style="bold")
-    for name, side in justify.items():
-        table.add_column(name.replace("_", " "), justify=side)
+def _table(title: str, columns: str) -> Table:
+    """Return a table without rows. A column whose name begins with > is one of numbers; ... ends a list.
+
+    Only lists are broken into several lines: it is to fit a terminal of 80 characters.
+    """
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for column in columns.split(", "):
+        name = column.strip(">.")
+        side: JustifyMethod = "right" if column.startswith(">") else "left"
+        table.add_column(name, justify=side, no_wrap=not column.endswith("..."))
     return table
 
 
 def _bank_as_table(bank: BankFile, reports: list[BranchReport]) -> Table:
     table = _table(
         f"bank {bank.cluster}",
-        branch="right",
-        address="left",
-        state="left",
-        incarnation="left",
-        log="right",
-        not_yet_at="left",
-        holds="right",
-        inbox="right",
-        cannot_reach="left",
+        ">branch, address, state, log, not yet at..., >holds, >inbox, cannot reach...",
     )
     for report in reports:
         table.add_row(*_row_of(report))
@@ -203,14 +208,7 @@ def _bank_as_table(bank: BankFile, reports: list[BranchReport]) -> Table:
 
 
 def _account_as_table(account: str, reports: list[BranchReport]) -> Table:
-    table = _table(
-        f"account {account}",
-        branch="right",
-        balance="right",
-        available="right",
-        reserved="right",
-        rights="left",
-    )
+    table = _table(f"account {account}", ">branch, >balance, >available, >reserved, may take out...")
     for report in reports:
         if report.account is not None:
             table.add_row(str(report.place.branch), *_account_row_of(report.account))
@@ -225,7 +223,7 @@ def _account_row_of(report: AccountReport) -> Iterable[str]:
         in_words(rights.balance, currency),
         in_words(rights.available, currency) if rights.HasField("available") else "no floor",
         in_words(rights.reserved, currency),
-        ", ".join(f"branch {each.branch}: {decimal_text(each.amount, currency)}" for each in rights.rights),
+        ", ".join(f"{each.branch}: {decimal_text(each.amount, currency)}" for each in rights.rights),
     )
 
 
@@ -234,13 +232,12 @@ def _row_of(report: BranchReport) -> Iterable[str]:
     start = (str(place.branch), escape(place.address))
     if status is None:
         return (*start, f"[red]{escape(report.complaint)}[/]")
-    lacking = (f"branch {peer.branch}: {peer.lag}" for peer in status.peers if peer.lag)
+    lacking = (f"{peer.branch}: {peer.lag}" for peer in status.peers if peer.lag)
     unreachable = ", ".join(str(number) for number in report.unreachable)
     return (
         *start,
         _state_of(status),
-        f"{status.origin.incarnation:08x}",
-        str(report.head),
+        f"{place.branch}.{status.origin.incarnation:08x}#{report.head}",
         ", ".join(lacking),
         str(status.held),
         str(status.inbox),

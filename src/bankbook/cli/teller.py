@@ -29,7 +29,7 @@ from bankbook.client import (
     WritesLostError,
 )
 from bankbook.client.bank import DEFAULT_TIMEOUT_S
-from bankbook.core.types import ID_RULE, BranchId, is_id
+from bankbook.core.types import ID_RULE, KEY_RULE, BranchId, is_id, is_key
 from bankbook.server.bank_file import BankFile, BankFileError, read_bank_file
 
 Result = TypeVar("Result")
@@ -230,9 +230,17 @@ _VISIT_OPTIONS = (
 
 _VISIT_NAMES = ("config", "branch", "customer", "timeout_us", "token_file", "new_session", "as_json")
 
+
+def _key(_context: click.Context, _param: click.Parameter, key: str | None) -> str | None:
+    if key is not None and not is_key(key):
+        raise click.BadParameter(f"a key is {KEY_RULE}; this one is {key[:80]!r}")
+    return key
+
+
 _WRITE_OPTIONS = (
     click.option(
         "--key",
+        callback=_key,
         metavar="KEY",
         help="Your name for this one request: sent again with it, it never takes effect twice. "
         "[default: a new one]",

@@ -92,8 +92,11 @@ class Context:
 
     @property
     def now_ms(self) -> int:
-        """This step's time, in milliseconds since 1970. It never falls, whatever the wall clock does."""
-        return max(self.now.wall_us // 1000, self.clock.last >> 16)
+        """This step's time, in milliseconds since 1970, by this branch's own clock.
+
+        Not by the hybrid one: another branch whose clock runs an hour ahead must not end reservations here.
+        """
+        return max(self.now.wall_us // 1000, 0)
 
     @property
     def is_quiet(self) -> bool:

@@ -15,8 +15,9 @@ came first is told by the hybrid clocks, then by the branches' numbers. A clock 
 unfair: whoever is asked has observed the asker's time, so whatever comes to it later comes after.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import RequestId
@@ -34,9 +35,9 @@ from bankbook.core.vector import NOTHING, VersionVector
 # The first entry of a log.
 _FIRST = Seq(1)
 
-# Of one step's accounts, how many are looked at for rights to be passed on; the others have their turn when
-# they are used again.
-_PASSED_ON_MAX = 16
+# Of the accounts used in a step or since a heartbeat, how many are looked at for rights to be passed on; the
+# others have their turn when they are used again.
+_PASSED_ON_MAX = 64
 
 # After a round that brought no rights, such as from a branch whose disk is full, before the next one.
 _PAUSE_US = 100_000
@@ -80,6 +81,8 @@ class Gatherings:
         self._usage = Usage()
         self._used: dict[AccountId, None] = {}
         """Accounts that something was taken out of in this step."""
+        self._used_lately: dict[AccountId, None] = {}
+        """The same since the last heartbeat, a few of them."""
 
     def join(self, held: Held, short: Short) -> None:
         """Let a request wait for rights that it lacks."""
@@ -308,16 +311,26 @@ class Gatherings:
     def _pass_on(self) -> None:
         """Give unasked to whoever will want it, of the accounts that were used in this step."""
         used, self._used = self._used, {}
-        if self._context.is_quiet or not self._context.peers.connected():
-            return
+        if len(self._used_lately) < _PASSED_ON_MAX:
+            self._used_lately.update(used)
+        self._pass_on_some(used, is_at_leisure=False)
+
+    def pass_on_at_leisure(self) -> None:
+        """The same, more exactly, of the accounts that were used since the last heartbeat."""
+        used, self._used_lately = self._used_lately, {}
+        self._pass_on_some(used, is_at_leisure=True)
+
+    def _pass_on_some(self, used: Iterable[AccountId], *, is_at_leisure: bool) -> None:
         reachable = {peer.branch for peer in self._context.reachable()}
-        for account in list(used)[:_PASSED_ON_MAX]:
+        if self._context.is_quiet or not reachable:
+            return
+        for account in islice(used, _PASSED_ON_MAX):
             rights = self._rights(account)
             if rights is None or account in self._gatherings:
                 continue
             there = {b: r for b, r in rights.items() if b == self._context.branch or b in reachable}
             passed = self._context.settings.policy.to_pass_on(
-                self._context.branch, there, self._usage.of(account)
+                self._context.branch, there, self._usage.of(account), is_at_leisure=is_at_leisure
             )
             if passed is not None:
                 self._write_grant(account, *passed)

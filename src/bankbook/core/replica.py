@@ -333,6 +333,7 @@ class Replica:
                     context.send(branch, overdue)
         self._plan_subscriptions()
         self._gatherings.look_for_stalls()
+        self._gatherings.pass_on_at_leisure()
         if now_us >= self._forget_at_us and not context.is_quiet:
             self._forget_at_us = now_us + _FORGET_EVERY_US
             before_ms = context.now_ms - settings.key_retention_us // 1000

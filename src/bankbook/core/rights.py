@@ -15,6 +15,7 @@ Sources: Balegas et al., "Extending Eventually Consistent Cloud Databases for En
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import isqrt
 from typing import NamedTuple, Protocol
 
 from bankbook.core.types import AccountId, BranchId, Money
@@ -27,13 +28,24 @@ ACCOUNTS_MAX = 10_000
 # decides, however busy the account is.
 _TURNOVERS_REMEMBERED = 4
 
-# The part of an account's rights that is shared out evenly whatever was used: the first customer to
-# walk into a branch that nobody used before is served at once too.
-_EVEN_SHARE = 16
+# The part of an account's rights that is shared out evenly whatever was used, one in so many: the first
+# customer to walk into a branch that nobody used before is served at once too.
+_EVEN_SHARE = 32
 
-# A branch is filled up once it has less than three quarters of its share. Closer to the whole, ordinary
-# chance would set off a grant at every withdrawal; farther from it, a branch cut off would have too little.
-_NEEDY_BELOW = (3, 4)
+# The part that is shared out by the square roots of the use. What a branch needs in the next minute swings
+# by about the root of what it needs on average: the less a branch is used, the more it has to have to spare
+# in proportion: the square-root rule for safety stocks (Eppen, "Effects of Centralization on Expected Costs
+# in a Multi-Location Newsboy Problem", Management Science 1979).
+_SLACK_SHARE = 4
+
+# Binary places of the roots, so that small numbers have different ones.
+_PLACES = 16
+
+# A branch is filled up at once when it has less than three quarters of its share; closer to the whole,
+# ordinary chance would set off a grant at every withdrawal. At leisure, which is once in a heartbeat, it is
+# filled up if it lacks a twentieth.
+_NEEDY_BELOW_AT_ONCE = (3, 4)
+_NEEDY_BELOW_AT_LEISURE = (19, 20)
 
 
 class Holder(NamedTuple):
@@ -65,9 +77,17 @@ class Policy(Protocol):
         ...
 
     def to_pass_on(
-        self, own: BranchId, rights: Mapping[BranchId, Money], used: Mapping[BranchId, int]
+        self,
+        own: BranchId,
+        rights: Mapping[BranchId, Money],
+        used: Mapping[BranchId, int],
+        *,
+        is_at_leisure: bool,
     ) -> tuple[BranchId, Money] | None:
-        """Return to whom the branch `own` gives how much unasked; None where nobody needs it."""
+        """Return to whom the branch `own` gives how much unasked; None where nobody needs it.
+
+        It is asked after every step, of what was used in it, and at leisure once in a heartbeat.
+        """
         ...
 
 
@@ -103,7 +123,12 @@ class ByUse:
         return Money(max(min(rights[own], wanted + min(spare, gap)), 0))
 
     def to_pass_on(
-        self, own: BranchId, rights: Mapping[BranchId, Money], used: Mapping[BranchId, int]
+        self,
+        own: BranchId,
+        rights: Mapping[BranchId, Money],
+        used: Mapping[BranchId, int],
+        *,
+        is_at_leisure: bool,
     ) -> tuple[BranchId, Money] | None:
         """Fill up the neediest branch, by this branch's part of what all have to spare.
 
@@ -114,7 +139,7 @@ class ByUse:
             return None
         shares = shares_by_use(rights, used)
         spare = {branch: max(rights[branch] - shares[branch], 0) for branch in rights}
-        below, whole = _NEEDY_BELOW
+        below, whole = _NEEDY_BELOW_AT_LEISURE if is_at_leisure else _NEEDY_BELOW_AT_ONCE
         gaps = {
             branch: shares[branch] - rights[branch]
             for branch in rights
@@ -130,10 +155,17 @@ class ByUse:
 def shares_by_use(rights: Mapping[BranchId, Money], used: Mapping[BranchId, int]) -> dict[BranchId, int]:
     """Return what each branch should have of all rights to one account; they sum to no more than all."""
     total, count = max(sum(rights.values()), 0), len(rights)
-    even = total if not any(used.values()) else total // _EVEN_SHARE
-    by_use = total - even
-    all_used = max(sum(used.values()), 1)
-    return {branch: even // count + by_use * used.get(branch, 0) // all_used for branch in rights}
+    if not any(used.get(branch, 0) for branch in rights):
+        return dict.fromkeys(rights, total // count)
+    even, slack = total // _EVEN_SHARE, total // _SLACK_SHARE
+    steady = total - even - slack
+    uses = {branch: used.get(branch, 0) for branch in rights}
+    swings = {branch: isqrt(used << _PLACES) for branch, used in uses.items()}
+    all_used, all_swings = sum(uses.values()), sum(swings.values())
+    return {
+        branch: even // count + slack * swings[branch] // all_swings + steady * uses[branch] // all_used
+        for branch in rights
+    }
 
 
 class Usage:

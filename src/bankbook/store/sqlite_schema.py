@@ -19,17 +19,17 @@ APPLICATION_ID = 0x62616E6B
 _TABLES = (
     """
     CREATE TABLE meta (  -- whose store this is, and the numbers that are kept beside its logs
-        name  TEXT PRIMARY KEY,
-        value ANY
+        name  TEXT PRIMARY KEY,  -- of a fact
+        value ANY                -- opening balance NULL: accounts are opened one by one
     ) STRICT, WITHOUT ROWID
     """,
     """
     CREATE TABLE origin (  -- the writers of logs: a branch in one of its incarnations
         number      INTEGER PRIMARY KEY,  -- what other tables call it; means nothing outside this file
-        branch      INTEGER NOT NULL,
+        branch      INTEGER NOT NULL,     -- its number in the bank
         incarnation INTEGER NOT NULL,     -- drawn at random when the branch's store was created
-        applied     INTEGER NOT NULL CHECK (applied >= 0),          -- the last seq of its log; 0: none yet
-        ended       INTEGER CHECK (ended BETWEEN 1 AND applied),    -- where its log ends for ever; NULL: open
+        applied     INTEGER NOT NULL CHECK (applied >= 0),        -- the last seq of its log; 0: none yet
+        ended       INTEGER CHECK (ended BETWEEN 1 AND applied),  -- where its log ends for ever; NULL: open
         UNIQUE (branch, incarnation)
     ) STRICT
     """,
@@ -42,31 +42,29 @@ _TABLES = (
     ) STRICT, WITHOUT ROWID
     """,
     """
-    CREATE TABLE account (  -- the sum of the log, account by account
-        -- In a bank whose meta has an opening balance every possible account exists from the start, and
-        -- one that is not listed here was never touched.
-        id       TEXT PRIMARY KEY,
-        balance  INTEGER NOT NULL,  -- minor units; so is every amount in this file
+    CREATE TABLE account (  -- the sum of the log, of every account that an entry touched
+        id       TEXT PRIMARY KEY,  -- its name; where meta has an opening balance, every name is an account
+        balance  INTEGER NOT NULL,  -- minor units, as every amount in this file
         floor    INTEGER,           -- the balance it may not fall below; NULL: none
         currency TEXT NOT NULL,     -- empty: plain units
-        reserved INTEGER NOT NULL CHECK (reserved >= 0)  -- the part of the balance that is set aside
+        reserved INTEGER NOT NULL CHECK (reserved >= 0)  -- what of its balance is set aside
     ) STRICT, WITHOUT ROWID
     """,
     """
-    CREATE TABLE holding (  -- what each log did to each account that it touched
-        account  TEXT NOT NULL REFERENCES account (id),
-        origin   INTEGER NOT NULL REFERENCES origin (number),
-        last_seq INTEGER NOT NULL CHECK (last_seq >= 0),  -- its last entry there; 0: it was only given rights
-        -- By how much its entries, and what others granted it, changed what its branch may take out of the
-        -- account without asking. Where meta has an opening balance, each branch began with an even share
-        -- of that (whole units; what is left over went to the first branches), which is not in here.
-        rights   INTEGER NOT NULL,
+    CREATE TABLE holding (  -- what each log did to each account
+        -- Rights are what a branch may take out of an account without asking. Where meta has an opening
+        -- balance, each branch began with an even share of it, which is not in here: only what came to
+        -- that or went from it since, and so a number below 0 is no debt.
+        account  TEXT NOT NULL REFERENCES account (id),       -- that it touched, or was given rights to
+        origin   INTEGER NOT NULL REFERENCES origin (number), -- the log
+        last_seq INTEGER NOT NULL CHECK (last_seq >= 0),      -- its last entry there; 0: only given rights
+        rights   INTEGER NOT NULL,                            -- by how much its branch's rights changed
         PRIMARY KEY (account, origin)
     ) STRICT, WITHOUT ROWID
     """,
     """
     CREATE TABLE posting (  -- every amount that was added to an account, in the order of its statement
-        account TEXT NOT NULL REFERENCES account (id),
+        account TEXT NOT NULL REFERENCES account (id),  -- that received it
         clock   INTEGER NOT NULL,  -- when: milliseconds since 1970 × 65536, plus a counter
         writer  INTEGER NOT NULL,  -- whose log: branch × 4294967296 + incarnation, alike at every branch
         seq     INTEGER NOT NULL,  -- the entry in that log
@@ -76,30 +74,31 @@ _TABLES = (
     ) STRICT, WITHOUT ROWID
     """,
     """
-    CREATE TABLE key (  -- idempotency keys: the callers' names for their requests; old ones are forgotten
-        key         TEXT PRIMARY KEY,
+    CREATE TABLE key (  -- idempotency keys, the callers' names for their requests; old ones are forgotten
+        key         TEXT PRIMARY KEY,  -- as the caller sent it
         fingerprint TEXT NOT NULL,     -- of the request; empty where only a fence is known
         origin      INTEGER NOT NULL REFERENCES origin (number),  -- the log of the entry that says so
         seq         INTEGER NOT NULL,  -- that entry
         clock       INTEGER NOT NULL,  -- when: milliseconds since 1970 × 65536, plus a counter
-        moved_to    INTEGER            -- the branch that decides it now; NULL: it was decided by that entry
+        moved_to    INTEGER            -- the branch that decides it now; NULL: that entry decided it
     ) STRICT, WITHOUT ROWID
     """,
-    "CREATE INDEX key_by_clock ON key (clock)",
+    "CREATE INDEX key_by_clock ON key (clock)  -- to forget the oldest",
     """
     CREATE TABLE reservation (  -- money that was set aside
-        id          TEXT PRIMARY KEY,
-        account     TEXT NOT NULL REFERENCES account (id),
+        id          TEXT PRIMARY KEY,  -- its branch.incarnation-seq-record, from the entry that made it
+        account     TEXT NOT NULL REFERENCES account (id),  -- whose money it is
         amount      INTEGER NOT NULL,  -- what was set aside at first
-        destination TEXT,              -- the account that receives it; NULL: it leaves the bank
+        destination TEXT,              -- the account that receives what is captured; NULL: it leaves the bank
         expires_ms  INTEGER,           -- milliseconds since 1970, by its branch's clock; NULL: never
         left        INTEGER NOT NULL CHECK (left BETWEEN 0 AND amount),  -- what is set aside still
-        state       TEXT NOT NULL CHECK (state IN ('open', 'captured', 'released', 'expired')),
-        branch      INTEGER NOT NULL   -- the branch that made it, and alone decides on it
+        state       TEXT NOT NULL  -- open while something is left, then how it ended
+                    CHECK (state IN ('open', 'captured', 'released', 'expired')),
+        branch      INTEGER NOT NULL   -- that made it, and alone decides on it
     ) STRICT, WITHOUT ROWID
     """,
     """
-    CREATE INDEX reservation_by_end ON reservation (branch, expires_ms)
+    CREATE INDEX reservation_by_end ON reservation (branch, expires_ms)  -- to find what expires next
     WHERE state = 'open' AND expires_ms IS NOT NULL
     """,
 )
