@@ -11,7 +11,7 @@ from bank_in_one_thread import ANNA, SECOND, BankInOneThread
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Deposit, ReadBalance
-from bankbook.core.entry import Entry, EntryKind, Posting, make_entry
+from bankbook.core.entry import Entry, Posting, Record, RecordKind, make_entry
 from bankbook.core.messages import Acknowledge, Entries, Head, Received, Subscribe, Unsubscribe
 from bankbook.core.peers import Peer
 from bankbook.core.replica import Settings
@@ -35,9 +35,8 @@ def entry(seq: int, origin: Origin = ONE) -> Entry:
         seq=Seq(seq),
         clock=HybridTime(seq),
         dependencies=NOTHING,
-        kind=EntryKind.DEPOSIT,
         customer=CustomerId("anna"),
-        postings=(Posting(ANNA, FIVE),),
+        records=(Record(RecordKind.DEPOSIT, (Posting(ANNA, FIVE),)),),
     )
 
 
@@ -386,7 +385,7 @@ def test_an_entry_waits_for_what_it_depends_on_however_often_it_is_sent() -> Non
     (letter,) = bank.letters(2, 3, Entries)
     for _ in range(1000):
         bank.step(3, Received(BranchId(2), letter.message))
-    watching = bank.replicas[3]._watchers.still_watching(bank.stores[1].identity.origin)
+    watching = bank.replicas[3]._logs.watchers.still_watching(bank.stores[1].identity.origin)
     assert len(watching) == 1
     bank.let_go()
     bank.deliver_all()
@@ -400,7 +399,7 @@ def test_a_lost_acknowledgement_is_made_good_by_the_next_heartbeat() -> None:
     bank.drop(*bank.letters(2, 1, Acknowledge))
     bank.pass_time(SECOND, deliver=False)
     (letter,) = bank.letters(2, 1, Acknowledge)
-    assert letter.message == Acknowledge(bank.stores[2].applied())
+    assert letter.message == Acknowledge(bank.stores[2].identity.origin, bank.stores[2].applied())
 
 
 def test_a_branch_that_comes_back_says_at_once_what_it_has() -> None:
@@ -410,7 +409,7 @@ def test_a_branch_that_comes_back_says_at_once_what_it_has() -> None:
     bank.crash(1)
     bank.restart(1)
     (letter,) = bank.letters(2, 1, Acknowledge)
-    assert letter.message == Acknowledge(bank.stores[2].applied())
+    assert letter.message == Acknowledge(bank.stores[2].identity.origin, bank.stores[2].applied())
 
 
 def test_entries_that_wait_for_a_slow_link_are_not_sent_again_and_again() -> None:
@@ -440,4 +439,4 @@ def test_what_a_branch_acknowledges_is_on_its_disk() -> None:
     bank.do(1, Deposit(ANNA, FIVE))
     bank.deliver(*bank.letters(1, 2, Entries))
     (letter,) = bank.letters(2, 1, Acknowledge)
-    assert letter.message == Acknowledge(bank.stores[2].applied())
+    assert letter.message == Acknowledge(bank.stores[2].identity.origin, bank.stores[2].applied())

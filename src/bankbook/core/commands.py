@@ -184,7 +184,10 @@ def accounts_of(command: Command) -> tuple[AccountId, ...]:
 
 def fingerprint_of(customer: CustomerId, command: Command) -> str:
     """Return a short text that is the same exactly where customer and command are."""
-    whole = json.dumps([customer, type(command).__name__, astuple(command)], separators=(",", ":"))
+    # A deposit's parts look like a withdrawal's, so each command of a batch is told by its name too.
+    commands = command.commands if isinstance(command, Batch) else (command,)
+    names = [type(command).__name__, *(type(each).__name__ for each in commands)]
+    whole = json.dumps([customer, names, astuple(command)], separators=(",", ":"))
     return sha256(whole.encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 

@@ -95,6 +95,8 @@ class Held:
     """The number of the question they were asked."""
     owner: BranchId | None = None
     """The branch that was asked what became of the key, or to decide instead of this one."""
+    had_key: bool = False
+    """Whether this branch was the one to decide its key."""
     is_forwarded: bool = False
     """Whether another branch decides instead of this one."""
     heard: set[AccountId] = field(default_factory=set)

@@ -56,6 +56,14 @@ class Inbox:
         if not waiting:
             del self._waiting[entry.origin]
 
+    def forget(self, origin: Origin) -> None:
+        """Forget all that has arrived of a log and waits."""
+        self._waiting.pop(origin, None)
+
+    def origins(self) -> list[Origin]:
+        """Return the logs of which anything waits."""
+        return list(self._waiting)
+
     def __len__(self) -> int:
         return sum(len(waiting) for waiting in self._waiting.values())
 

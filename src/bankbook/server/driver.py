@@ -126,6 +126,12 @@ class Driver:
         async with self._stepped:
             return look(self._store)
 
+    async def joined(self) -> None:
+        """Return once the branch serves; one with a new store has to know first what the others know."""
+        async with self._stepped:
+            while not self._replica.has_joined:
+                await self._stepped.wait()
+
     async def drain(self, drain_us: int) -> None:
         """Refuse what is new; return once nothing is held or unpropagated, or after `drain_us`."""
         deadline_us = read_clocks().monotonic_us + drain_us
