@@ -136,12 +136,7 @@ class SqliteStore:
 
         Raises StoreError where the file cannot be used, StoreMismatchError where it is another's.
         """
-        file = open_file(path, genesis, branch, incarnation)
-        try:
-            return cls(path, file)
-        except BaseException:
-            file.connection.close()
-            raise
+        return cls._of(path, open_file(path, genesis, branch, incarnation))
 
     @classmethod
     def open_stopped(cls, path: Path) -> Self:
@@ -149,7 +144,10 @@ class SqliteStore:
 
         Raises StoreError where the file cannot be used, StoreInUseError while its branch runs.
         """
-        file = open_stopped_file(path)
+        return cls._of(path, open_stopped_file(path))
+
+    @classmethod
+    def _of(cls, path: Path, file: OpenFile) -> Self:
         try:
             return cls(path, file)
         except BaseException:
