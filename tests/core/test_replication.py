@@ -6,6 +6,8 @@
 Where the link between 1 and 3 is cut, 3 fetches the log of 1 from 2.
 """
 
+from dataclasses import replace
+
 import pytest
 from bank_in_one_thread import ANNA, SECOND, BankInOneThread
 
@@ -17,6 +19,7 @@ from bankbook.core.peers import Peer
 from bankbook.core.replica import Settings
 from bankbook.core.replication import (
     ENTRIES_PER_MESSAGE_MAX,
+    IN_FLIGHT_BYTES,
     IN_FLIGHT_MAX,
     Inbox,
     Outbox,
@@ -27,6 +30,9 @@ from bankbook.core.vector import NOTHING, VersionVector
 
 ONE, TWO, THREE = (Origin(BranchId(branch), Incarnation(1)) for branch in (1, 2, 3))
 FIVE = Money(5)
+
+
+LARGE_BYTES = 1_000_000
 
 
 def entry(seq: int, origin: Origin = ONE) -> Entry:
@@ -49,6 +55,14 @@ class LongLog:
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         return [entry(seq, origin) for seq in range(after + 1, after + 1 + limit)]
+
+
+class LargeLog:
+    """The same, of entries as large as a batch makes them."""
+
+    def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
+        made = LongLog().entries(origin, after, limit)
+        return [replace(each, encoded=b"x" * LARGE_BYTES) for each in made]
 
 
 def settled_bank(count: int = 3, settings: Settings = Settings()) -> BankInOneThread:  # noqa: B008
@@ -101,11 +115,24 @@ def test_no_more_is_on_its_way_than_the_window_until_it_is_acknowledged() -> Non
     outbox = Outbox()
     outbox.subscribe(BranchId(2), Subscribe(ONE, Seq(10)))
     runs = list(outbox.due(LongLog(), at(100_000)))
-    assert [len(run.entries) for _, run in runs] == [ENTRIES_PER_MESSAGE_MAX] * (16)
+    lengths = [len(run.entries) for _, run in runs]
+    assert sum(lengths) == IN_FLIGHT_MAX
+    assert max(lengths) == ENTRIES_PER_MESSAGE_MAX
     assert runs[0][1].entries[0].seq == 11
     assert sent(outbox, 100_000) == []
     outbox.acknowledge(BranchId(2), at(13))
     assert sent(outbox, 100_000) == [10 + IN_FLIGHT_MAX + each for each in (1, 2, 3)]
+
+
+def test_of_large_entries_fewer_are_on_their_way() -> None:
+    outbox = Outbox()
+    outbox.subscribe(BranchId(2), Subscribe(ONE, Seq(0)))
+    first, *later = [run.entries for _, run in outbox.due(LargeLog(), at(100_000))]
+    assert all(len(entries) == 1 for entries in later), "each fills a message"
+    assert len(first) + len(later) <= IN_FLIGHT_BYTES // LARGE_BYTES
+    outbox.acknowledge(BranchId(2), at(len(first)))
+    again = [run.entries for _, run in outbox.due(LargeLog(), at(100_000))]
+    assert [len(entries) for entries in again] == [1] * len(first)
 
 
 def test_an_acknowledgement_that_comes_late_or_twice_does_not_widen_the_window() -> None:

@@ -18,7 +18,7 @@ from bankbook.core.entry import Record, RecordKind
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.types import BranchId
-from bankbook.core.vector import VersionVector
+from bankbook.core.vector import VersionVector  # noqa: TC001  (as every module imports it)
 
 
 class Joining:

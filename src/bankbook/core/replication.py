@@ -30,7 +30,7 @@ MESSAGE_BYTES = 512 * 1024
 IN_FLIGHT_BYTES = 16 * 1024 * 1024
 
 # What an entry is taken for before one was sent: few are read at first, whatever they are.
-_ENTRY_BYTES_AT_FIRST = 16 * 1024
+_ENTRY_BYTES_AT_FIRST = 64 * 1024
 
 
 class Inbox:
