@@ -340,6 +340,21 @@ async def test_the_status_tells_only_what_is_on_the_disk_however_busy_the_branch
         await asyncio.gather(*deposits)
 
 
+async def test_whoever_reads_the_store_waits_for_the_commit_under_way() -> None:
+    async with open_desk() as desk:
+        desk.store.is_slow = True
+        deposit = desk.ask(Deposit(ANNA, FIVE))
+        await desk.store.begun()
+        reading = asyncio.create_task(desk.driver.read(lambda store: (store.applied(), desk.store.is_slow)))
+        await settle()
+        assert not reading.done()
+        desk.store.let_go()
+        await deposit
+        desk.store.be_quick()
+        applied, _ = await reading
+        assert applied == VersionVector([(HERE, Seq(1))])
+
+
 async def test_a_drain_of_a_branch_that_holds_nothing_ends_at_once() -> None:
     async with open_desk() as desk:
         await asyncio.wait_for(desk.driver.drain(NEVER_US), FOREVER_S)

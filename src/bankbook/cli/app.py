@@ -24,6 +24,7 @@ from bankbook.cli.check import check
 from bankbook.cli.completion import completion
 from bankbook.cli.customers import customers
 from bankbook.cli.ending import INTERRUPTED
+from bankbook.cli.export import export
 from bankbook.cli.run import run
 from bankbook.cli.statement import statement
 from bankbook.cli.status import status
@@ -56,7 +57,7 @@ def app() -> None:
 
 
 SCENARIOS = (run, branches, customers, check)
-BANK = (init, up, branch, status)
+BANK = (init, up, branch, status, export)
 CUSTOMER = (
     open_account,
     deposit,
