@@ -53,6 +53,10 @@ class Watchers(Generic[Waiter]):
                 del self._heaps[origin]
             yield waiter
 
+    def origins(self) -> list[Origin]:
+        """Return the logs that anybody waits for."""
+        return list(self._heaps)
+
     def still_watching(self, origin: Origin) -> list[Waiter]:
         """Return those that wait for this origin, in no particular order."""
         return [waiter for _, _, waiter in self._heaps.get(origin, ())]

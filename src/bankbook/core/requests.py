@@ -8,7 +8,15 @@ tests/core/test_durability.py.
 
 from dataclasses import replace
 
-from bankbook.core.admission import Desk, never_decided, refusal_at_sight, stopping, why_overdue, writes_lost
+from bankbook.core.admission import (
+    Desk,
+    never_decided,
+    nothing_saved,
+    refusal_at_sight,
+    stopping,
+    why_overdue,
+    writes_lost,
+)
 from bankbook.core.commands import (
     Batch,
     Cancel,
@@ -514,6 +522,27 @@ class Requests:
             if named > head.head:
                 self._end_hold(held)
                 self._answer(held, never_decided(head.origin, named, head.head))
+        self._refuse_what_nobody_saved(head)
+
+    def _refuse_what_nobody_saved(self, head: Head) -> None:
+        """Refuse the requests that wait for an earlier life of a branch of which nobody has anything.
+
+        The present life knew all there is of the earlier ones before it answered anybody, and said where they
+        end in its first entry, if there was anything to say. So what is not known once that entry is here is
+        lost.
+        """
+        context = self._context
+        if context.applied[head.origin] < head.head:
+            return
+        for origin in self._logs.watchers.origins():
+            is_earlier_life = origin.branch == head.origin.branch and origin != head.origin
+            if not is_earlier_life or context.applied[origin]:
+                continue
+            for waiter in self._logs.watchers.still_watching(origin):
+                held = self.holds.get(waiter) if isinstance(waiter, int) else None
+                if held is not None and held.first_question <= head.question:
+                    self._end_hold(held)
+                    self._answer(held, nothing_saved(origin))
 
     def on_applied(self, entry: Entry) -> None:
         """Go on with who has the entry's key; refuse whoever waits for what a lost store took with it."""
