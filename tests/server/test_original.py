@@ -110,7 +110,7 @@ async def test_want_of_funds_where_the_balance_does_not_fit_is_no_fail_with_a_wr
         await session.open_account(floor=-(2**33))
         await session.withdraw(2**33)
         outcome, _ = await outcome_of(deliver(bank, 1, "withdraw", 1))
-        assert outcome is Outcome.NOT_REPRESENTABLE
+        assert outcome is Outcome.INSUFFICIENT_FUNDS
 
 
 def slow_to_branch_2(config: BranchConfig) -> BranchConfig:
