@@ -44,6 +44,7 @@ class SlowStore(MemoryStore):
     def __init__(self, branches: tuple[int, ...] = (1,)) -> None:
         genesis = Genesis("test", tuple(BranchId(each) for each in branches), Money(0))
         super().__init__(Identity(HERE, genesis))
+        super().commit(Changes(has_joined=True))
         self.commits: list[Changes] = []
         self.is_slow = False
         self.is_closed = False
@@ -127,6 +128,8 @@ async def open_desk(
     desk = Desk(store, Driver(store, settings, send, reset))
     running = asyncio.create_task(desk.driver.run())
     try:
+        await desk.driver.status()
+        store.commits.clear()  # what a branch does first of its own accord: forget old keys
         yield desk
         assert not running.done(), "the driver has ended"
     finally:
@@ -286,7 +289,7 @@ async def test_a_branch_whose_disk_failed_has_forgotten_its_streams_and_takes_th
         desk.store.is_slow = True
         deposit = desk.ask(Deposit(ANNA, FIVE))
         await desk.store.begun()
-        desk.driver.feed(Received(BranchId(2), Acknowledge(VersionVector())))
+        desk.driver.feed(Received(BranchId(2), Acknowledge(THERE, VersionVector())))
         desk.store.let_go(CommitRefusedError("the disk is full"))
         assert (await deposit).outcome is Outcome.STORE_UNAVAILABLE
         desk.store.be_quick()
@@ -393,7 +396,7 @@ async def test_a_drain_ends_once_the_others_have_all_that_was_decided_here() -> 
         drain = asyncio.create_task(desk.driver.drain(NEVER_US))
         await settle()
         assert not drain.done()
-        desk.driver.feed(Received(BranchId(2), Acknowledge(VersionVector([(HERE, Seq(1))]))))
+        desk.driver.feed(Received(BranchId(2), Acknowledge(THERE, VersionVector([(HERE, Seq(1))]))))
         await settle()
         assert not drain.done(), "nobody knows yet what the other one has"
         asked = [message for _, message in desk.sent if isinstance(message, AskHead)][-1]
@@ -421,7 +424,7 @@ async def test_a_bug_of_ours_ends_the_driver_loudly(bug: str) -> None:
     driver = Driver(store, Settings(), lambda _branch, _messages: None, lambda: None)
     running = asyncio.create_task(driver.run())
     if bug == "in the core":
-        driver.feed(Received(BranchId(9), Acknowledge(VersionVector())))
+        driver.feed(Received(BranchId(9), Acknowledge(THERE, VersionVector())))
         with pytest.raises(AssertionError, match="branch 9"):
             await asyncio.wait_for(running, FOREVER_S)
     else:

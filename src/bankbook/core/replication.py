@@ -24,6 +24,14 @@ ENTRIES_PER_MESSAGE_MAX = 256
 # subscriber's inbox too: about 1 MB for each origin.
 IN_FLIGHT_MAX = 4096
 
+# The same for large entries, such as batches: one message, and what is on its way. Measured by the mean of
+# what was sent last, so a log that suddenly has larger entries exceeds it once, by as much as that was wrong.
+MESSAGE_BYTES = 512 * 1024
+IN_FLIGHT_BYTES = 16 * 1024 * 1024
+
+# What an entry is taken for before one was sent: few are read at first, whatever they are.
+_ENTRY_BYTES_AT_FIRST = 16 * 1024
+
 
 class Inbox:
     """Entries that have arrived and cannot be applied yet: out of order, or before what they depend on."""
@@ -59,6 +67,8 @@ class Progress:
     next: Seq
     """The next to be sent."""
     acknowledged: Seq
+    entry_bytes: int = _ENTRY_BYTES_AT_FIRST
+    """The mean size of the entries that were sent last."""
 
 
 class LogReader(Protocol):
@@ -105,10 +115,14 @@ class Outbox:
 
 def _next_run(origin: Origin, progress: Progress, log: LogReader, applied: VersionVector) -> Entries | None:
     in_flight = progress.next - 1 - progress.acknowledged
-    limit = min(ENTRIES_PER_MESSAGE_MAX, IN_FLIGHT_MAX - in_flight, applied[origin] - (progress.next - 1))
+    flight_max = min(IN_FLIGHT_MAX, max(IN_FLIGHT_BYTES // progress.entry_bytes, 1))
+    message_max = min(ENTRIES_PER_MESSAGE_MAX, max(MESSAGE_BYTES // progress.entry_bytes, 1))
+    limit = min(message_max, flight_max - in_flight, applied[origin] - (progress.next - 1))
     if limit <= 0:
         return None
-    return Entries(origin, tuple(log.entries(origin, Seq(progress.next - 1), limit)))
+    entries = tuple(log.entries(origin, Seq(progress.next - 1), limit))
+    progress.entry_bytes = max(sum(len(entry.encoded) for entry in entries) // len(entries), 1)
+    return Entries(origin, entries)
 
 
 class Subscription(NamedTuple):

@@ -34,8 +34,8 @@ _EVEN_SHARE = 32
 
 # The part that is shared out by the square roots of the use. What a branch needs in the next minute swings
 # by about the root of what it needs on average: the less a branch is used, the more it has to have to spare
-# in proportion: the square-root rule for safety stocks (Eppen, "Effects of Centralization on Expected Costs in
-# a Multi-Location Newsboy Problem", Management Science 1979).
+# in proportion: the square-root rule for safety stocks (Eppen, "Effects of Centralization on Expected Costs
+# in a Multi-Location Newsboy Problem", Management Science 1979).
 _SLACK_SHARE = 4
 
 # Binary places of the roots, so that small numbers have different ones.
