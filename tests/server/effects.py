@@ -6,7 +6,7 @@ that command took effect: not at all, once, or, which must never be, twice.
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -30,9 +30,9 @@ BASE = 4
 # 4^24 is the largest power of which a few still fit what a branch keeps exactly.
 PLACES = 25
 
-# What every account has at first: of the larger amounts only a few can be taken out, and those only with the
-# rights of several branches.
-OPENING = Money(3 * BASE ** (PLACES - 1))
+# What every account has at first: the largest amount can be taken out only with the rights of all branches,
+# and often not at all.
+OPENING = Money(BASE ** (PLACES - 1))
 
 # How many of the simple commands go without a key of the customer's own.
 _WITHOUT_KEY = 0.3
@@ -75,7 +75,7 @@ class Piece:
 
     @property
     def amount(self) -> int:
-        return BASE**self.place
+        return int(BASE**self.place)
 
     @property
     def name(self) -> str:
@@ -134,7 +134,7 @@ class Customers:
 
     async def _do(self, piece: Piece, session: Session) -> None:
         first, second, amount, named = piece.first, piece.second, Money(piece.amount), self._named(piece)
-        ask = partial(self._ask, piece, **named)
+        ask = partial(self._ask, piece, named)
         match piece.kind:
             case Kind.DEPOSIT:
                 await ask(partial(session.deposit, amount, account=first, memo=piece.name))
@@ -156,9 +156,9 @@ class Customers:
         end = partial(session.release, reservation)
         if piece.kind is Kind.CAPTURED:
             end = partial(session.capture, reservation, memo=piece.name)
-        await self._ask(piece, end, key=self._key(f"{piece.name}.end"))
+        await self._ask(piece, {"key": self._key(f"{piece.name}.end")}, end)
         with pytest.raises(ReservationEndedError):
-            await self._ask(piece, end, key=self._key(f"{piece.name}.again"))
+            await self._ask(piece, {"key": self._key(f"{piece.name}.again")}, end)
 
     def _named(self, piece: Piece) -> dict[str, str]:
         """Return a key; or none, where the library makes one up and the customer need not know all."""
@@ -170,7 +170,7 @@ class Customers:
         born = self._chance.randrange(self._branches + 1)
         return f"{born}/{name}" if born else name
 
-    async def _ask(self, piece: Piece, ask: Callable[..., Awaitable[Any]], **named: str) -> Any:
+    async def _ask(self, piece: Piece, named: Mapping[str, str], ask: Callable[..., Awaitable[Any]]) -> Any:
         """Ask one branch or whichever can be reached; with a key, again until the customer knows."""
         while True:
             self.attempts += 1

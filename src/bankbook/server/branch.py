@@ -23,6 +23,7 @@ from bankbook.core.replica import Settings
 from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.server.admin import AdminServicer
+from bankbook.server.calls import Reading
 from bankbook.server.config import BranchConfig
 from bankbook.server.customers import bank_service
 from bankbook.server.driver import Driver
@@ -84,7 +85,7 @@ class Branch:
         self.streams = Streams(self._store, config.delay_from)
         self._driver = Driver(self._store, config.settings(), self.streams.send, self.streams.reset)
         self.streams.driver = self._driver
-        self._server = grpc.aio.server(options=_SERVER_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[Reading(_SERVICES)], options=_SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._add_services()
         self._stepping: asyncio.Task[None] | None = None
