@@ -125,6 +125,8 @@ class Branch:
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self._bug = self._bug or task.exception()
+            # At once: whoever asks why this branch stops may end it before it has stopped by itself.
+            self._log.error("bug", task=task.get_name(), exc_info=self._bug)
             self._has_ended.set()
 
     async def stop(self, drain_us: int) -> None:
