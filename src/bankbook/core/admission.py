@@ -116,6 +116,11 @@ def why_overdue(held: Held, context: Context) -> Decision:
             branch=min(held.unanswered),
         )
     gaps = list(context.applied.behind(held.needs))
+    if not gaps:
+        # It lacks nothing but a moment, such as a statement in a step that also writes: its time was over
+        # when it came.
+        detail = f"branch {context.branch} was not done with this request before its time was over"
+        return Decision(Outcome.HOLD_TIMEOUT, detail)
     missing = "; ".join(
         f"of branch {gap.origin.branch} it has {gap.has} and needs {gap.needs}"
         for gap in gaps[:_GAPS_IN_WORDS_MAX]

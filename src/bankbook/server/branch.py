@@ -23,6 +23,7 @@ from bankbook.core.replica import Settings
 from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.server.admin import AdminServicer
+from bankbook.server.calls import Reading
 from bankbook.server.config import BranchConfig
 from bankbook.server.customers import bank_service
 from bankbook.server.driver import Driver
@@ -84,7 +85,7 @@ class Branch:
         self.streams = Streams(self._store, config.delay_from)
         self._driver = Driver(self._store, config.settings(), self.streams.send, self.streams.reset)
         self.streams.driver = self._driver
-        self._server = grpc.aio.server(options=_SERVER_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[Reading(_SERVICES)], options=_SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._add_services()
         self._stepping: asyncio.Task[None] | None = None
@@ -134,6 +135,8 @@ class Branch:
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self._bug = self._bug or task.exception()
+            # At once: whoever asks why this branch stops may end it before it has stopped by itself.
+            self._log.error("bug", task=task.get_name(), exc_info=self._bug)
             self._has_ended.set()
 
     async def stop(self, drain_us: int) -> None:
