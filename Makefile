@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run test check lint types layers proto proto-check docs docs-check pytest format clean
+.PHONY: help setup run test check lint types layers proto proto-check docs docs-check pytest soak format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ docs-check: $(VENV)/.dev
 
 pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+soak: $(VENV)/.dev  ## 1,000 kills of branches amid customers' work; about ten minutes
+	BANKBOOK_KILLS=1000 $(BIN)/pytest -s tests/server/test_crashes.py
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 	$(BIN)/ruff format .

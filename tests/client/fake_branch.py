@@ -27,12 +27,12 @@ class FakeBranch(bank_pb2_grpc.BankServicer):
         self.server = grpc.aio.server()
         bank_pb2_grpc.add_BankServicer_to_server(self, self.server)
         self.address = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
-        self._answer = answer
+        self.answer = answer
 
     async def _serve(self, request: AnyRequest, context: Context) -> AnyReceipt:
         self.asked.append(request)
         self.has_been_asked.set()
-        return await self._answer(request, context)
+        return await self.answer(request, context)
 
     @property
     def keys(self) -> list[str]:

@@ -89,6 +89,13 @@ async def status_of(address: str) -> admin_pb2.BranchStatus:
         return await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=PATIENCE_S)
 
 
+async def rights_at(address: str, account: str) -> admin_pb2.AccountRights:
+    """Ask a branch what it knows of an account and of who may take what out of it."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: admin_pb2_grpc.AdminAsyncStub = admin_pb2_grpc.AdminStub(channel)
+        return await stub.GetRights(admin_pb2.GetRightsRequest(account=account), timeout=PATIENCE_S)
+
+
 async def msg_delivery(
     address: str, interface: str, money: int = 0, customer: int = 1
 ) -> original_pb2.BankResponse:

@@ -6,10 +6,21 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from bankbook.core.commands import Deposit, ReadBalance, Reply, Request, RequestId
+from bankbook.core.commands import Batch, Deposit, ReadBalance, Reply, Request, RequestId, Result
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import EMPTY, Token, TokenCodec
-from bankbook.core.types import AccountId, BranchId, CustomerId, EntryId, Incarnation, Money, Origin, Seq
+from bankbook.core.types import (
+    AccountId,
+    BranchId,
+    CustomerId,
+    EntryId,
+    Incarnation,
+    Key,
+    Money,
+    Origin,
+    Seq,
+    is_key,
+)
 from bankbook.core.vector import Gap, VersionVector
 from bankbook.server.driver import Driver, read_clocks
 from bankbook.server.handler import Call, Handler, Success
@@ -95,7 +106,14 @@ async def test_an_error_tells_what_the_customer_has_learned_all_the_same() -> No
     gap = Gap(THERE, Seq(3), Seq(7))
     driver = ScriptedDriver(
         lambda r: Reply(
-            r.id, Outcome.HOLD_TIMEOUT, KNOWS_MORE, "too late", held_us=9, asked=2, awaited=(gap,), branch=2
+            r.id,
+            Outcome.HOLD_TIMEOUT,
+            KNOWS_MORE,
+            "too late",
+            held_us=9,
+            asked=2,
+            awaited=(gap,),
+            branch=BranchId(2),
         )
     )
     answer = await handler_over(driver).handle(
@@ -139,6 +157,7 @@ async def test_every_request_is_one_line_in_the_log_also_when_its_token_is_no_go
                 Deposit(ANNA, Money(5)), Envelope(CustomerId("anna"), token), Call("Deposit", 1.0, "mine")
             )
     good, bad = lines
+    assert is_key(good.pop("key")), "whoever gave none gets one"
     assert good == {
         "event": "request",
         "log_level": "info",
@@ -204,3 +223,55 @@ async def test_a_caller_who_hangs_up_leaves_a_line_in_the_log() -> None:
         await asyncio.wait([asked])
     (line,) = lines
     assert (line["event"], line["request"], line["customer"]) == ("request.abandoned", "r-1", "anna")
+
+
+async def test_a_write_gets_the_key_that_its_caller_made_or_one_of_this_branch_and_a_read_none() -> None:
+    driver = ScriptedDriver(well)
+    handler = handler_over(driver)
+    anna = Envelope(CustomerId("anna"))
+    for command, envelope in (
+        (Deposit(ANNA, Money(5)), anna._replace(key=Key("2/order-17"), durable=2)),
+        (Deposit(ANNA, Money(5)), anna),
+        (Deposit(ANNA, Money(5)), anna),
+        (ReadBalance(ANNA), anna),
+    ):
+        await handler.handle(command, envelope, Call("x", 1.0))
+    given, made, another, none = driver.requests
+    assert (given.key, given.durable) == ("2/order-17", 2)
+    assert made.key is not None
+    assert is_key(made.key)
+    assert made.key.startswith("1/")
+    assert made.key != another.key
+    assert (none.key, none.durable) == (None, 0)
+
+
+async def test_a_refused_token_is_not_answered_with_another_that_would_take_its_place() -> None:
+    answer = await handler_over(ScriptedDriver(well)).handle(
+        Deposit(ANNA, Money(5)), Envelope(CustomerId("anna"), b"x"), Call("Deposit", 1.0)
+    )
+    assert isinstance(answer, Failure)
+    assert answer.info is None
+
+
+async def test_of_an_all_or_nothing_batch_that_was_refused_is_told_which_command_it_was() -> None:
+    aborted, short = Result(Outcome.BATCH_ABORTED), Result(Outcome.INSUFFICIENT_FUNDS, "no")
+    driver = ScriptedDriver(
+        lambda r: Reply(r.id, Outcome.INSUFFICIENT_FUNDS, EMPTY, "no", results=(aborted, short, short))
+    )
+    command = Batch((Deposit(ANNA, Money(5)),) * 3, is_atomic=True)
+    with capture_logs() as lines:
+        answer = await handler_over(driver).handle(
+            command, Envelope(CustomerId("anna")), Call("SubmitBatch", 1.0)
+        )
+    assert isinstance(answer, Failure)
+    assert (answer.outcome, answer.command) == (Outcome.INSUFFICIENT_FUNDS, 2)
+    assert lines[0]["results"] == {"BATCH_ABORTED": 1, "INSUFFICIENT_FUNDS": 2}
+
+
+async def test_a_line_in_the_log_says_that_a_key_was_told_the_same_again() -> None:
+    driver = ScriptedDriver(lambda r: Reply(r.id, Outcome.OK, EMPTY, balance=Money(5), is_replayed=True))
+    with capture_logs() as lines:
+        await handler_over(driver).handle(
+            Deposit(ANNA, Money(5)), Envelope(CustomerId("anna"), key=Key("a")), Call("Deposit", 1.0)
+        )
+    assert (lines[0]["key"], lines[0]["replayed"]) == ("a", True)

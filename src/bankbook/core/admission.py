@@ -82,6 +82,12 @@ def writes_lost(vector: VersionVector, context: Context) -> Decision | None:
     return None
 
 
+def nothing_saved(origin: Origin) -> Decision:
+    """Return the refusal of whoever has seen what a store of which nothing is left had decided."""
+    detail = f"the session token names a store of branch {origin.branch} that was lost with all its entries"
+    return Decision(Outcome.WRITES_LOST, detail, branch=origin.branch)
+
+
 def why_overdue(held: Held, context: Context) -> Decision:
     """Return why a request whose deadline has come could not be carried out, naming what was missing."""
     if not context.has_joined:
@@ -110,6 +116,11 @@ def why_overdue(held: Held, context: Context) -> Decision:
             branch=min(held.unanswered),
         )
     gaps = list(context.applied.behind(held.needs))
+    if not gaps:
+        # It lacks nothing but a moment, such as a statement in a step that also writes: its time was over
+        # when it came.
+        detail = f"branch {context.branch} was not done with this request before its time was over"
+        return Decision(Outcome.HOLD_TIMEOUT, detail)
     missing = "; ".join(
         f"of branch {gap.origin.branch} it has {gap.has} and needs {gap.needs}"
         for gap in gaps[:_GAPS_IN_WORDS_MAX]

@@ -23,6 +23,7 @@ from bankbook.core.replica import Settings
 from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.server.admin import AdminServicer
+from bankbook.server.calls import Reading
 from bankbook.server.config import BranchConfig
 from bankbook.server.customers import bank_service
 from bankbook.server.driver import Driver
@@ -84,10 +85,11 @@ class Branch:
         self.streams = Streams(self._store, config.delay_from)
         self._driver = Driver(self._store, config.settings(), self.streams.send, self.streams.reset)
         self.streams.driver = self._driver
-        self._server = grpc.aio.server(options=_SERVER_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[Reading(_SERVICES)], options=_SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._add_services()
         self._stepping: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[None] | None = None
         self._has_ended = asyncio.Event()
         self._bug: BaseException | None = None
 
@@ -103,12 +105,21 @@ class Branch:
         self._stepping = asyncio.create_task(self._driver.run(), name="driver")
         self._stepping.add_done_callback(self._on_ended)
         await self._server.start()
-        for service in ("", *_SERVICES):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self._tell_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._serving = asyncio.create_task(self._tell_when_serving(), name="health")
         self._log.info(
             "branch.listening", port=port, pid=os.getpid(), incarnation=f"{self._store.identity.origin}"
         )
         return port
+
+    async def _tell_when_serving(self) -> None:
+        await self._driver.joined()
+        await self._tell_health(health_pb2.HealthCheckResponse.SERVING)
+        self._log.info("branch.serving")
+
+    async def _tell_health(self, status: int) -> None:
+        for service in ("", *_SERVICES):
+            await self._health.set(service, status)
 
     def connect(self, addresses: dict[BranchId, str]) -> None:
         """Open, and keep open, a stream to every other branch."""
@@ -124,11 +135,15 @@ class Branch:
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self._bug = self._bug or task.exception()
+            # At once: whoever asks why this branch stops may end it before it has stopped by itself.
+            self._log.error("bug", task=task.get_name(), exc_info=self._bug)
             self._has_ended.set()
 
     async def stop(self, drain_us: int) -> None:
         """Stop serving; held requests and unpropagated entries get `drain_us` at the most."""
         self._log.info("branch.stopping")
+        if self._serving is not None:
+            self._serving.cancel()
         await self._health.enter_graceful_shutdown()
         if self._stepping is not None and not self._stepping.done():
             await first_of(self._driver.drain(drain_us), self._has_ended.wait())

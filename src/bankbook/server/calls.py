@@ -1,19 +1,23 @@
 """What every service does with a call: its name, its end by a status, and what is told of a bug of ours.
 
 Decides that of a bug only its name in the log leaves the branch: gRPC by itself would send the exception's
-text to the caller. Must not know any service. Proof: tests/server/test_calls.py.
+text to the caller, also for bytes that are no message. Must not know any service.
+Proof: tests/server/test_calls.py, tests/server/test_malformed.py.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
+from functools import partial, wraps
 from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from bankbook.core.outcome import Outcome
+from bankbook.wire.basics import MessageDamagedError
 from bankbook.wire.status import Failure, encode_failure
 
 REQUEST_ID_KEY = "x-request-id"
@@ -23,6 +27,44 @@ _REQUEST_ID_CHARACTERS_MAX = 64
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Answer = TypeVar("Answer")
+
+
+class Unreadable:
+    """Stands where a message should, for bytes that are none."""
+
+
+_UNREADABLE = "these bytes are no message of the type that this method takes; its .proto file says what is"
+
+
+class Reading(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+    """Lets what is `guarded` see bytes that are no message; gRPC by itself would end the call."""
+
+    def __init__(self, services: Container[str]) -> None:
+        """`services` are those whose every method is guarded, by their full names."""
+        self._services = services
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Return how a method is served."""
+        handler = await continuation(handler_call_details)
+        service = handler_call_details.method.split("/")[1]
+        if handler is None or service not in self._services:
+            return handler
+        return handler._replace(request_deserializer=partial(_deserialize, handler.request_deserializer))
+
+
+def _deserialize(deserialize: Callable[[bytes], Any], encoded: bytes) -> Any:
+    try:
+        return deserialize(encoded)
+    except DecodeError:
+        return Unreadable()
+
+
+async def _readable(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """Yield what a caller streams; raises MessageDamagedError."""
+    async for message in messages:
+        if isinstance(message, Unreadable):
+            raise MessageDamagedError(_UNREADABLE)
+        yield message
 
 
 def request_id_of(context: Context) -> str | None:
@@ -50,17 +92,22 @@ async def abort(context: Context, failure: Failure) -> NoReturn:
 def guarded(serve: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
     """Let `serve`, whose last argument is the call's context, tell nobody but the log of a bug of ours.
 
-    No rich status goes along, so that a client takes a write to be in doubt.
+    No rich status goes along, so that a client takes a write to be in doubt. The argument before the last is
+    the message, or all of them; `serve` is handed none that is Unreadable.
     """
 
     @wraps(serve)
     async def serve_guarded(*arguments: Any) -> Answer:
+        *others, message, context = arguments
         try:
-            return await serve(*arguments)
+            if isinstance(message, Unreadable):
+                await abort(context, Failure(Outcome.INVALID_REQUEST, _UNREADABLE))
+            if isinstance(message, AsyncIterator):
+                message = _readable(message)
+            return await serve(*others, message, context)
         except grpc.aio.BaseError:  # how gRPC itself ends a call, as after `abort`
             raise
         except Exception:  # noqa: BLE001  (whatever it is, it is ours to mend)
-            context: Context = arguments[-1]
             name = request_name(request_id_of(context))
             structlog.get_logger().exception("bug", request=name, method=serve.__qualname__)
             await context.abort(grpc.StatusCode.INTERNAL, f"internal error; in the branch's log it is {name}")
