@@ -36,7 +36,7 @@ _BUSY_SHARE_MAX = 0.25
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", disk]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("this user may not mount a small disk")
     try:
@@ -61,7 +61,7 @@ async def exhaust(session: Session) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                await session.deposit(1, account="filler", memo="x" * 100, branch=1)
+                await session.deposit(1, account="filler", memo="x" * 100, branch=1, timeout=1)
             except StoreUnavailableError:
                 return
 
