@@ -110,7 +110,7 @@ class BankInOneThread:
 
     # What customers do.
 
-    def ask(  # noqa: PLR0913  (a request has that many parts)
+    def ask(
         self,
         branch: int,
         command: Command,

@@ -123,17 +123,22 @@ async def open_bank(
     *,
     opening_balance: int | None = 0,
     joined: bool = True,
+    new: bool = True,
     configure: Callable[[BranchConfig], BranchConfig] = as_it_is,
 ) -> AsyncIterator[BankInOneLoop]:
-    """Start a bank; stop it, whatever happened, and see that no task is left."""
+    """Start a bank; stop it, whatever happened, and see that no task is left.
+
+    Stores that are not `new` have joined before, so that branches serve which were never joined here.
+    """
     before = asyncio.all_tasks()
     bank = BankInOneLoop(count, opening_balance, configure)
     try:
         for branch in bank.genesis.branches:
             await bank.start(branch)
-        await bank.join_all()
-        await bank.until_all_serve()
-        if not joined:
+        if joined or new:
+            await bank.join_all()
+            await bank.until_all_serve()
+        if new and not joined:
             await bank.part_all()
         yield bank
     finally:

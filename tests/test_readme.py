@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +37,17 @@ class Command(NamedTuple):
     output: str
 
 
-def blocks(language: str) -> list[Block]:
-    found = [Block(*match.groups()) for match in _BLOCK.finditer(README.read_text(encoding="utf-8"))]
+def own_bank_section() -> str:
+    """Return the section whose branches run while the reader types on."""
+    text = README.read_text(encoding="utf-8")
+    start = text.index("## A bank of your own\n")
+    return text[start : text.index("\n## ", start)]
+
+
+def blocks(language: str, text: str | None = None) -> list[Block]:
+    if text is None:
+        text = README.read_text(encoding="utf-8").replace(own_bank_section(), "")
+    found = [Block(*match.groups()) for match in _BLOCK.finditer(text)]
     return [block for block in found if block.language == language]
 
 
@@ -51,6 +61,9 @@ def folded(text: str) -> str:
     """Fold what differs from run to run."""
     text = re.sub(r"process \d+", "process N", text)
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
+    text = re.sub(r"\bports \d+ to \d+", "ports PORT to PORT", text)
+    text = re.sub(r"\b\d\.[0-9a-f]{8}-\d+-\d+\b", "RESERVATION", text)
+    text = re.sub(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b", "YYYY-MM-DD HH:MM:SS", text)
     text = re.sub(r"\b\d+\.\d+ s", "T s", text)
     text = re.sub(r"\b\d{6,}\b", "MICROSECONDS", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
@@ -78,14 +91,16 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def port_base() -> int:
-    """Two free ports in a row begin after it; the README's own may be taken."""
+    """Three free ports in a row begin after it; the README's own may be taken."""
     for base in range(20_000, 30_000, 7):
         try:
-            with socket.create_server(("127.0.0.1", base + 1)), socket.create_server(("127.0.0.1", base + 2)):
+            with ExitStack() as stack:
+                for number in (1, 2, 3):
+                    stack.enter_context(socket.create_server(("127.0.0.1", base + number)))
                 return base
         except OSError:
             continue
-    raise AssertionError("no two free ports in a row")
+    raise AssertionError("no three free ports in a row")
 
 
 @pytest.fixture
@@ -169,6 +184,43 @@ def test_every_other_command_prints_what_the_readme_says(reader: Path, environme
                 assert folded(ran.stdout) == folded(command.output), command.line
             count += 1
     assert count == 6
+
+
+def test_a_bank_of_ones_own_does_what_the_readme_says(
+    environment: dict[str, str], port_base: int, tmp_path: Path
+) -> None:
+    branches, customers = blocks("console", own_bank_section())
+    env = environment | {"XDG_STATE_HOME": str(tmp_path / "state")}
+
+    def typed(command: Command) -> str:
+        ran = subprocess.run(
+            ["bash", "-c", command.line],
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return ran.stdout
+
+    init, up = commands(branches)
+    on_free_ports = init._replace(line=f"{init.line} --port {port_base}")
+    assert folded(typed(on_free_ports)) == folded(init.output)
+    with subprocess.Popen(
+        up.line.split(), cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = "".join(process.stdout.readline() for _ in up.output.splitlines())
+            assert folded(said) == folded(up.output)
+            for command in commands(customers):
+                assert folded(typed(command)) == folded(command.output), command.line
+        finally:
+            process.send_signal(signal.SIGINT)
+            status = process.wait(30)
+    assert status == 0
 
 
 def test_the_scenario_of_the_readme_can_be_run(

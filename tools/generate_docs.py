@@ -88,7 +88,8 @@ def outcomes() -> Iterator[str]:
         "In order of precedence: where several apply, the first is told. Over gRPC an outcome is a status "
         "whose details hold `google.rpc.ErrorInfo` with the outcome's name as its reason and `bankbook` as "
         "its domain; in the client library it is an exception; in a scenario's output, the `reason`. A "
-        "scenario's event at a branch that does not exist has the reason UNKNOWN_BRANCH."
+        "scenario's event at a branch that does not exist has the reason UNKNOWN_BRANCH. "
+        "[outcomes.md](outcomes.md) tells of each how it comes about and what to do."
     )
     rows = ["| outcome | gRPC status | the money | what it means, and what to do |", "|---|---|---|---|"]
     rows += [

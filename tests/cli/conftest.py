@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from cli.own_bank import OwnBank
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,3 +17,11 @@ def temporary_folder() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="bb-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "TMPDIR", folder)
         yield
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBank]:
+    """A bank of one's own that runs; tests use accounts of their own."""
+    bank = OwnBank(tmp_path_factory.mktemp("bank"))
+    with bank.up():
+        yield bank

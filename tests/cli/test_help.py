@@ -31,7 +31,7 @@ def test_the_help_of_a_command_explains_every_option(name: str) -> None:
 def test_the_help_names_every_command() -> None:
     for arguments in (("--help",), ("-h",)):
         told = bankbook(*arguments).stdout
-        for name in ("run", "branches", "customers", "check"):
+        for name in app.commands:
             assert re.search(rf"^  {name} +[A-Z]", told, re.MULTILINE)
 
 

@@ -20,6 +20,8 @@ from bankbook.server.config import Delay
         ("500ms", 500_000),
         ("7us", 7),
         ("2m", 120_000_000),
+        ("2h", 7_200_000_000),
+        ("7d", DURATION_MAX_US),
         ("10080m", DURATION_MAX_US),
     ],
 )
@@ -37,7 +39,7 @@ def test_a_duration(text: str, duration_us: int) -> None:
         "1.s",
         ".5s",
         "1e3s",
-        "2h",
+        "2w",
         "2 seconds",
         "1,5s",
         "2s2s",
@@ -50,6 +52,12 @@ def test_a_duration(text: str, duration_us: int) -> None:
 def test_what_is_no_duration_is_answered_with_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a duration; write one like 2s, 500ms, 1\.5s or 2m"):
         parse_duration_us(text)
+
+
+def test_an_option_may_take_longer_durations_and_says_which() -> None:
+    assert parse_duration_us("366d", 366 * 24 * 3600 * 1_000_000) == 366 * 24 * 3600 * 1_000_000
+    with pytest.raises(ValueError, match="longer than 366 days"):
+        parse_duration_us("367d", 366 * 24 * 3600 * 1_000_000)
 
 
 @pytest.mark.parametrize("text", ["10081m", "604801s", "9" * 400 + "s"])

@@ -7,6 +7,7 @@ several amounts of money in the accounts.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -39,10 +40,10 @@ class Minute(NamedTuple):
 
 
 class _World:
-    """Accounts, and which branches their owners visit: the n-th of their own list 1/n as often as the first."""
+    """Accounts, and which branches their owners visit: the n-th of a list 1/n as often as the first."""
 
     def __init__(self, seed: int, accounts: int) -> None:
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311  (no secret)
         self.bank = BankInOneThread(BRANCHES)
         self.bank.deliver_all()
         self.accounts = [AccountId(f"account-{number}") for number in range(accounts)]
@@ -121,12 +122,19 @@ def _grants(bank: BankInOneThread) -> int:
     )
 
 
-if __name__ == "__main__":
-    print("funds ÷ demand   accepted   of those coverable   refused   grants per withdrawal before")
+def table() -> Iterator[str]:
+    """Yield the lines of the table, as they are found."""
+    yield "funds ÷ demand   accepted   of those coverable   refused   grants per withdrawal before"
     for funds in (1.0, 1.25, 1.5, 2.0, 3.0):
         minutes = [cut_off_for_a_minute(seed, funds) for seed in range(3)]
         asked, accepted, coverable, withdrawals, grants, _ = map(sum, zip(*minutes, strict=True))
-        print(
+        yield (
             f"{funds:14.2f}   {accepted:8}   {accepted / coverable:18.2%}   {1 - accepted / asked:7.2%}   "
             f"{grants / withdrawals:.2f}"
         )
+
+
+if __name__ == "__main__":
+    for line in table():
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

@@ -10,16 +10,26 @@ from hypothesis import strategies as st
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.entry import (
+    DETAIL_CHARACTERS_MAX,
     ENTRY_BYTES_MAX,
+    EXPIRES_MS_MAX,
     Entry,
     EntryDamagedError,
-    EntryKind,
+    Grant,
+    Keyed,
     Opening,
     Posting,
+    Record,
+    RecordKind,
+    Reservation,
+    Settlement,
+    Verdict,
     decode_entry,
     make_entry,
 )
+from bankbook.core.outcome import Outcome
 from bankbook.core.types import (
+    BALANCE_MAX,
     BRANCHES_MAX,
     ID_CHARACTERS_MAX,
     INCARNATION_MAX,
@@ -28,10 +38,13 @@ from bankbook.core.types import (
     AccountId,
     BranchId,
     CustomerId,
+    EntryId,
     Incarnation,
+    Key,
     Money,
     Origin,
     Seq,
+    reservation_id,
 )
 from bankbook.core.vector import NOTHING, VersionVector
 
@@ -43,30 +56,64 @@ origins = st.builds(
 )
 seqs = st.integers(1, SEQ_MAX).map(Seq)
 amounts = st.integers(-MONEY_MAX, MONEY_MAX).map(Money)
-postings = st.builds(Posting, ids.map(AccountId), amounts)
-openings = st.builds(
-    Opening,
-    ids.map(AccountId),
-    st.none() | st.integers(-MONEY_MAX, 0).map(Money),
-    st.just("") | ids,
+accounts = ids.map(AccountId)
+branches = st.integers(1, BRANCHES_MAX).map(BranchId)
+money = st.integers(0, MONEY_MAX).map(Money)
+memos = st.text(st.characters(exclude_categories=("C", "Z")), max_size=140)
+postings = st.lists(st.builds(Posting, accounts, amounts), min_size=1, max_size=3).map(tuple)
+entry_ids = st.builds(EntryId, origins, seqs)
+openings = st.builds(Opening, accounts, st.none() | st.integers(-MONEY_MAX, 0).map(Money), st.just("") | ids)
+reservations = st.builds(
+    Reservation, accounts, money, st.none() | accounts, st.none() | st.integers(0, EXPIRES_MS_MAX)
 )
+settlements = st.builds(
+    Settlement,
+    st.builds(reservation_id, entry_ids, st.integers(0, 99_999)),
+    accounts,
+    money,
+    money,
+)
+balances = st.none() | st.integers(-BALANCE_MAX, BALANCE_MAX).map(Money)
+verdicts = st.builds(
+    Verdict, st.sampled_from(Outcome), balances, balances, st.text(max_size=DETAIL_CHARACTERS_MAX)
+)
+keys = ids.map(Key) | st.builds(lambda branch, name: Key(f"{branch}/{name}"), branches, ids)
+
+PARTS: dict[RecordKind, dict[str, st.SearchStrategy[Any]]] = {
+    RecordKind.DEPOSIT: {"postings": postings},
+    RecordKind.WITHDRAWAL: {"postings": postings},
+    RecordKind.TRANSFER: {"postings": postings},
+    RecordKind.OPENING: {"opening": openings},
+    RecordKind.RESERVATION: {"reservation": reservations},
+    RecordKind.CAPTURE: {"postings": postings, "settlement": settlements},
+    RecordKind.RELEASE: {"settlement": settlements},
+    RecordKind.EXPIRY: {"settlement": settlements},
+    RecordKind.REFUSAL: {},
+    RecordKind.GRANT: {"grant": st.builds(Grant, accounts, origins, st.integers(1, MONEY_MAX).map(Money))},
+    RecordKind.FENCE: {"fence": branches},
+    RecordKind.REJOINING: {"ended": st.lists(entry_ids, min_size=1, max_size=3).map(tuple)},
+}
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    kind = draw(st.sampled_from(RecordKind))
+    parts = {name: draw(part) for name, part in PARTS[kind].items()}
+    return Record(kind, **parts, memo=draw(memos), verdict=draw(st.none() | verdicts))
 
 
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
     origin = draw(origins)
     others = draw(st.dictionaries(origins.filter(lambda other: other != origin), seqs, max_size=5))
-    kind = draw(st.sampled_from(EntryKind))
-    legs = draw(st.lists(postings, min_size=1, max_size=2))
     return make_entry(
         origin=origin,
         seq=draw(seqs),
         clock=draw(st.integers(0, HYBRID_TIME_MAX).map(HybridTime)),
         dependencies=VersionVector(others.items()),
-        kind=kind,
-        customer=CustomerId(draw(ids)),
-        postings=() if kind is EntryKind.OPENING else tuple(legs),
-        opening=draw(openings) if kind is EntryKind.OPENING else None,
+        customer=draw(st.none() | ids.map(CustomerId)),
+        keyed=draw(st.none() | st.builds(Keyed, keys, st.just("") | ids)),
+        records=tuple(draw(st.lists(records(), min_size=1, max_size=3))),
     )
 
 
@@ -75,9 +122,16 @@ EXAMPLE = make_entry(
     seq=Seq(3),
     clock=HybridTime(99),
     dependencies=VersionVector([(Origin(BranchId(2), Incarnation(8)), Seq(4))]),
-    kind=EntryKind.TRANSFER,
     customer=CustomerId("anna"),
-    postings=(Posting(AccountId("a"), Money(-5)), Posting(AccountId("b"), Money(5))),
+    keyed=Keyed(Key("1/order-17"), "f00d"),
+    records=(
+        Record(
+            RecordKind.TRANSFER,
+            (Posting(AccountId("a"), Money(-5)), Posting(AccountId("b"), Money(5))),
+            memo="rent",
+            verdict=Verdict(Outcome.OK, Money(3), Money(2), ""),
+        ),
+    ),
 )
 
 
@@ -88,8 +142,9 @@ def test_an_entry_arrives_as_it_was_written(entry: Entry) -> None:
 
 def test_a_person_can_read_an_entry() -> None:
     assert EXAMPLE.encoded == (
-        b'{"origin":[1,7],"seq":3,"clock":99,"after":[[2,8,4]],"kind":"transfer","customer":"anna",'
-        b'"postings":[["a",-5],["b",5]]}'
+        b'{"origin":[1,7],"seq":3,"clock":99,"after":[[2,8,4]],"customer":"anna","key":["1/order-17","f00d"],'
+        b'"records":[{"kind":"transfer","postings":[["a",-5],["b",5]],"memo":"rent",'
+        b'"verdict":["OK",3,2,""]}]}'
     )
 
 
@@ -103,9 +158,13 @@ def test_the_largest_transfer_after_a_restart_of_the_largest_bank_fits() -> None
         seq=Seq(SEQ_MAX),
         clock=HybridTime(HYBRID_TIME_MAX),
         dependencies=everything,
-        kind=EntryKind.TRANSFER,
         customer=CustomerId(longest),
-        postings=(Posting(AccountId(longest), Money(-MONEY_MAX)), Posting(AccountId(longest), MONEY_MAX)),
+        records=(
+            Record(
+                RecordKind.TRANSFER,
+                (Posting(AccountId(longest), Money(-MONEY_MAX)), Posting(AccountId(longest), MONEY_MAX)),
+            ),
+        ),
     )
     assert decode_entry(entry.encoded) == entry
 
@@ -118,9 +177,29 @@ WRONG: list[Any] = [None, True, 1.5, {}, {"a": 1}, [[]], [[1]], [None], "\ud800"
 
 
 def damaged(**changes: Any) -> bytes:
-    fields = json.loads(EXAMPLE.encoded)
+    """Return the example with other fields; `...` for none at all."""
+    return changed(json.loads(EXAMPLE.encoded), changes)
+
+
+def changed(fields: dict[str, Any], changes: dict[str, Any]) -> bytes:
     fields.update(changes)
     return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
+
+
+def damaged_record(**changes: Any) -> bytes:
+    """Return the example with other fields in its record."""
+    fields = json.loads(EXAMPLE.encoded)
+    fields["records"] = [json.loads(changed(fields["records"][0], changes))]
+    return json.dumps(fields).encode()
+
+
+def other_record(kind: str, **parts: Any) -> bytes:
+    """Return the example with another record."""
+    return damaged(records=[{"kind": kind, **parts}])
+
+
+OPTIONAL = {"customer", "key"}
+A_SETTLEMENT = ["1.00000007-3-0", "a", 5, 0]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +217,7 @@ def damaged(**changes: Any) -> bytes:
         b"9" * ENTRY_BYTES_MAX,
         EXAMPLE.encoded + b" " * ENTRY_BYTES_MAX,
         *(EXAMPLE.encoded[:length] for length in range(len(EXAMPLE.encoded))),
-        *(damaged(**{field: ...}) for field in json.loads(EXAMPLE.encoded)),
+        *(damaged(**{field: ...}) for field in json.loads(EXAMPLE.encoded) if field not in OPTIONAL),
         *(damaged(**{field: wrong}) for field in json.loads(EXAMPLE.encoded) for wrong in WRONG),
         damaged(origin=[0, 7]),
         damaged(origin=[BRANCHES_MAX + 1, 7]),
@@ -150,20 +229,56 @@ def damaged(**changes: Any) -> bytes:
         damaged(clock=HYBRID_TIME_MAX + 1),
         damaged(after=[[1, 7, 2]]),
         damaged(after=[[2, 8, 0]]),
-        damaged(kind="gift"),
-        damaged(kind=["transfer"]),
-        damaged(kind="opening"),
         damaged(customer="an na"),
-        damaged(postings=[]),
-        damaged(postings=[["a", MONEY_MAX + 1]]),
-        damaged(postings=[["a", -MONEY_MAX - 1]]),
-        damaged(postings=[["a", 1, 1]]),
-        damaged(postings=[["a", "1"]]),
-        damaged(opening=["c", 0, "EUR"]),
-        damaged(kind="opening", postings=[], opening=["c", 1, "EUR"]),
-        damaged(kind="opening", postings=[], opening=["c", 0, 7]),
-        damaged(kind="opening", postings=[], opening=["c", 0]),
-        damaged(kind="opening", postings=[], opening=None),
+        damaged(key=["1/order-17"]),
+        damaged(key=["no key", "f00d"]),
+        damaged(key=["1/order-17", "no fingerprint"]),
+        damaged(key=["1/order-17", 7]),
+        damaged(records=[]),
+        damaged(records=[[]]),
+        *(damaged_record(**{field: ...}) for field in ("kind", "postings")),
+        *(
+            damaged_record(**{field: wrong})
+            for field in ("kind", "postings", "memo", "verdict")
+            for wrong in WRONG
+            if (field, wrong) != ("memo", "")
+        ),
+        damaged_record(kind="gift"),
+        damaged_record(kind=["transfer"]),
+        damaged_record(kind="opening"),
+        damaged_record(memo="two\nlines"),
+        damaged_record(memo="x" * 141),
+        damaged_record(postings=[["a", MONEY_MAX + 1]]),
+        damaged_record(postings=[["a", -MONEY_MAX - 1]]),
+        damaged_record(postings=[["a", 1, 1]]),
+        damaged_record(postings=[["a", "1"]]),
+        damaged_record(opening=["c", 0, "EUR"]),
+        damaged_record(grant=["a", [1, 7], 5]),
+        damaged_record(verdict=["FINE", 3, 2, ""]),
+        damaged_record(verdict=["OK", BALANCE_MAX + 1, 2, ""]),
+        damaged_record(verdict=["OK", 3, 2]),
+        damaged_record(verdict=["OK", 3, 2, "x" * (DETAIL_CHARACTERS_MAX + 1)]),
+        other_record("opening", opening=["c", 1, "EUR"]),
+        other_record("opening", opening=["c", 0, 7]),
+        other_record("opening", opening=["c", 0]),
+        other_record("opening", opening=None),
+        other_record("reservation", reservation=["a", -1, None, None]),
+        other_record("reservation", reservation=["a", 1, None, -1]),
+        other_record("reservation", reservation=["a", 1, "?", None]),
+        other_record("reservation", reservation=["a", 1, None, EXPIRES_MS_MAX + 1]),
+        other_record("release", settlement=["no name", *A_SETTLEMENT[1:]]),
+        other_record("release", settlement=[*A_SETTLEMENT[:2], -1, 0]),
+        other_record("release", settlement=[*A_SETTLEMENT[:3], -1]),
+        other_record("capture", settlement=A_SETTLEMENT),
+        other_record("grant", grant=["a", [1, 7], 0]),
+        other_record("grant", grant=["a", [0, 7], 5]),
+        other_record("grant", grant=["a", 1, 5]),
+        other_record("fence", fence=0),
+        other_record("fence", fence="1"),
+        other_record("rejoining", ended=[[1, 7, 0]]),
+        other_record("rejoining", ended=[[1, 7]]),
+        other_record("rejoining"),
+        other_record("refusal", fence=1),
     ],
 )
 def test_what_is_no_entry_is_refused_as_damaged(encoded: bytes) -> None:
@@ -204,9 +319,7 @@ def test_an_entry_depends_on_nothing_where_its_branch_had_nothing() -> None:
         seq=Seq(1),
         clock=HybridTime(1),
         dependencies=NOTHING,
-        kind=EntryKind.OPENING,
-        customer=CustomerId("anna"),
-        opening=Opening(AccountId("c"), None, ""),
+        records=(Record(RecordKind.OPENING, opening=Opening(AccountId("c"), None, "")),),
     )
     assert decode_entry(entry.encoded).dependencies == NOTHING
     assert entry.accounts == ("c",)

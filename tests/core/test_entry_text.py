@@ -4,7 +4,10 @@ import pytest
 
 from bankbook.core.entry import EntryDamagedError, decode_entry
 
-ENTRY = '{"origin":[1,7],"seq":1,"clock":0,"after":[],"kind":"deposit","customer":"c","postings":[["a",5]]%s}'
+ENTRY = (
+    '{"origin":[1,7],"seq":1,"clock":0,"after":[],"customer":"c",'
+    '"records":[{"kind":"deposit","postings":[["a",5]]}]%s}'
+)
 
 
 def test_utf8_beside_the_known_fields_is_kept_as_it_came() -> None:

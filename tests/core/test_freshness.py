@@ -1,10 +1,9 @@
-"""What the others said, when it was asked, and whom a request has to hear from."""
+"""Whom a request has to hear from, and what it must have of the others."""
 
-from bankbook.core.commands import Freshness, Level, RequestId
-from bankbook.core.freshness import Question, Questions, branches_to_ask, heads_known
-from bankbook.core.messages import AskHead, Head
+from bankbook.core.commands import Freshness, Level
+from bankbook.core.freshness import branches_to_ask, heads_known
 from bankbook.core.peers import Peer
-from bankbook.core.types import AccountId, BranchId, Incarnation, Origin, Seq
+from bankbook.core.types import BranchId, Incarnation, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 
 TWO, THREE = (Origin(BranchId(branch), Incarnation(1)) for branch in (2, 3))
@@ -17,18 +16,6 @@ def bounded(bound_us: int) -> Freshness:
 
 def heard(origin: Origin, head: int, asked_us: int | None) -> Peer:
     return Peer(origin.branch, is_connected=True, origin=origin, head=Seq(head), head_asked_us=asked_us)
-
-
-def answer_to(asked: AskHead, origin: Origin) -> Head:
-    return Head(asked.question, origin, Seq(1), Seq(1), NOTHING)
-
-
-def heartbeat(asked_us: int = 0) -> Question:
-    return Question(None, asked_us, None, {B2, B3})
-
-
-def asked_for(request: int, asked_us: int = 0) -> Question:
-    return Question(AccountId("a"), asked_us, RequestId(request), {B2, B3})
 
 
 def test_latest_asks_everybody_and_local_and_session_nobody() -> None:
@@ -69,40 +56,3 @@ def test_a_branch_is_reachable_while_its_stream_is_up_and_it_is_not_silent() -> 
     assert not peer.is_reachable(110, silence_max_us=10)
     peer.is_connected = False
     assert not peer.is_reachable(100, silence_max_us=10)
-
-
-def test_a_branch_answers_a_question_once() -> None:
-    questions = Questions(first=50)
-    asked = questions.ask(asked_for(1))
-    assert asked == AskHead(50, AccountId("a"))
-    assert questions.answer(B2, answer_to(asked, TWO)) is not None
-    assert questions.answer(B2, answer_to(asked, TWO)) is None
-    assert questions.answer(B3, answer_to(asked, THREE)) is not None
-    assert questions.answer(B3, answer_to(asked, THREE)) is None
-
-
-def test_an_answer_to_what_was_never_asked_or_is_forgotten_is_nobodys() -> None:
-    questions = Questions(first=50)
-    asked = questions.ask(asked_for(1))
-    assert questions.answer(B2, answer_to(AskHead(49), TWO)) is None
-    questions.forget(asked.question)
-    questions.forget(asked.question)
-    assert questions.answer(B2, answer_to(asked, TWO)) is None
-
-
-def test_what_a_request_needs_is_asked_again_and_heartbeats_are_not() -> None:
-    questions = Questions(first=1)
-    questions.ask(heartbeat())
-    early, late = questions.ask(asked_for(1, asked_us=5)), questions.ask(asked_for(2, asked_us=9))
-    assert list(questions.unanswered_by(B2, asked_until_us=8)) == [early]
-    questions.answer(B2, answer_to(early, TWO))
-    assert list(questions.unanswered_by(B2, asked_until_us=9)) == [late]
-    assert list(questions.unanswered_by(B3, asked_until_us=9)) == [early, late]
-
-
-def test_ten_thousand_unanswered_heartbeats_cost_no_memory() -> None:
-    questions = Questions(first=1)
-    for asked_us in range(10_000):
-        last = questions.ask(heartbeat(asked_us))
-    assert len(questions._open) < 10
-    assert questions.answer(B2, answer_to(last, TWO)) is not None

@@ -14,7 +14,7 @@ def gap(origin: Origin, needs: int, has: int = 0) -> Gap:
 
 def held(number: int, deadline_us: int = 100, needs: VersionVector = NOTHING) -> Held:
     request = Request(RequestId(number), ReadBalance(AccountId("a")), deadline_us, CustomerId("anna"))
-    return Held(request, since_us=0, deadline_us=deadline_us, needs=needs)
+    return Held(request, since_us=0, deadline_us=deadline_us, first_question=0, needs=needs)
 
 
 def numbers_of(ended: list[Held]) -> list[int]:

@@ -1,52 +1,95 @@
 """What a command does to the accounts: the ladder, its precedence and its limits."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import pytest
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.commands import Command, Deposit, OpenAccount, ReadBalance, Transfer, Withdraw
-from bankbook.core.entry import EntryKind, Opening, Posting, make_entry
-from bankbook.core.ledger import Decision, Ledger, home_branch
+from bankbook.core.commands import (
+    Command,
+    Deposit,
+    OpenAccount,
+    ReadBalance,
+    Reserve,
+    Submit,
+    Transfer,
+    Withdraw,
+)
+from bankbook.core.entry import Opening, Posting, RecordKind, make_entry
+from bankbook.core.ledger import Decision, Short, Teller, decider_of
 from bankbook.core.outcome import Outcome
-from bankbook.core.ports import Account, Changes, Genesis, Identity
-from bankbook.core.types import MONEY_MAX, AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
+from bankbook.core.ports import Account, Changes, Genesis, Holding, Identity
+from bankbook.core.state import State
+from bankbook.core.types import (
+    BALANCE_MAX,
+    MONEY_MAX,
+    AccountId,
+    BranchId,
+    CustomerId,
+    EntryId,
+    Incarnation,
+    Money,
+    Origin,
+    Seq,
+    chosen_branch,
+)
 from bankbook.core.vector import NOTHING
 from bankbook.store.memory import MemoryStore
 
 A, B, C = AccountId("a"), AccountId("b"), AccountId("c")
-HERE = Origin(BranchId(1), Incarnation(1))
+HERE, THERE = (Origin(BranchId(branch), Incarnation(1)) for branch in (1, 2))
 INT32_MAX = 2**31 - 1
 
 
-def ledger_with(
-    accounts: dict[AccountId, Account], *, opening_balance: int | None = None, branches: Iterable[int] = (1,)
-) -> Ledger:
+def state_with(
+    accounts: dict[AccountId, Account], *, opening_balance: int | None = None, rights_there: int = 0
+) -> State:
+    """Return accounts, the rights to which are here but for some to each that are at another branch."""
     genesis = Genesis(
         "test",
-        tuple(BranchId(branch) for branch in branches),
+        (HERE.branch, THERE.branch) if rights_there else (HERE.branch,),
         None if opening_balance is None else Money(opening_balance),
     )
     store = MemoryStore(Identity(HERE, genesis))
-    store.commit(Changes(accounts=accounts))
-    return Ledger(store, genesis, BranchId(1))
+    holdings = {
+        name: {
+            HERE: Holding(rights=Money(max(each.available or 0, 0) - rights_there)),
+            THERE: Holding(rights=Money(rights_there)),
+        }
+        for name, each in accounts.items()
+    }
+    store.commit(Changes(accounts=accounts, holdings=holdings if rights_there else _only_here(holdings)))
+    return State(store, genesis)
 
 
-def carry_out(ledger: Ledger, command: Command, seq: int) -> Decision:
+def _only_here(holdings: dict[AccountId, dict[Origin, Holding]]) -> dict[AccountId, dict[Origin, Holding]]:
+    return {name: {HERE: each[HERE]} for name, each in holdings.items()}
+
+
+def decide(
+    state: State,
+    command: Command,
+    *,
+    balance_max: int = BALANCE_MAX,
+    heard: Collection[AccountId] = (A, B, C),
+) -> Decision:
+    """Decide as a branch that has asked all others about the accounts in `heard`."""
+    here = EntryId(HERE, Seq(1))
+    return Teller(state, HERE.branch, 0, here, Money(balance_max), heard).decide(command)
+
+
+def carry_out(state: State, command: Command, seq: int) -> Decision:
     """Decide, and apply what was decided as entry `seq`."""
-    decision = ledger.decide(command)
-    if decision.draft is not None:
-        kind, postings, opening = decision.draft
-        ledger.apply(
+    decision = decide(state, command)
+    if decision.records:
+        state.apply(
             make_entry(
                 origin=HERE,
                 seq=Seq(seq),
                 clock=HybridTime(seq),
                 dependencies=NOTHING,
-                kind=kind,
                 customer=CustomerId("anna"),
-                postings=postings,
-                opening=opening,
+                records=decision.records,
             )
         )
     return decision
@@ -69,53 +112,54 @@ def transfer(amount: int, source: AccountId = A, destination: AccountId = B) -> 
 
 
 def outcome_of(command: Command, accounts: dict[AccountId, Account], balance_max: int = MONEY_MAX) -> Outcome:
-    return ledger_with(accounts).decide(command, Money(balance_max)).outcome
+    return decide(state_with(accounts), command, balance_max=balance_max).outcome
 
 
-def test_a_deposit_tells_the_balance_after_and_drafts_one_leg() -> None:
-    decision = ledger_with({A: account(3)}).decide(deposit(5))
+def test_a_deposit_tells_the_balance_after_and_writes_one_leg() -> None:
+    decision = decide(state_with({A: account(3)}), deposit(5))
     assert (decision.outcome, decision.balance) == (Outcome.OK, 8)
-    assert decision.draft is not None
-    assert decision.draft[:2] == (EntryKind.DEPOSIT, (Posting(A, Money(5)),))
+    (record,) = decision.records
+    assert (record.kind, record.postings) == (RecordKind.DEPOSIT, (Posting(A, Money(5)),))
+    assert record.verdict == (Outcome.OK, 8, 8, "")
 
 
 def test_a_transfer_tells_the_sources_balance_and_its_legs_sum_to_zero() -> None:
-    decision = ledger_with({A: account(5), B: account(0)}).decide(transfer(5))
+    decision = decide(state_with({A: account(5), B: account(0)}), transfer(5))
     assert (decision.outcome, decision.balance) == (Outcome.OK, 0)
-    assert decision.draft is not None
-    assert decision.draft.postings == (Posting(A, Money(-5)), Posting(B, Money(5)))
+    (record,) = decision.records
+    assert record.postings == (Posting(A, Money(-5)), Posting(B, Money(5)))
 
 
 def test_deciding_changes_nothing() -> None:
-    ledger = ledger_with({A: account(3)})
-    ledger.decide(deposit(5))
-    assert ledger.decide(ReadBalance(A)).balance == 3
-    assert not ledger.take_changes(HybridTime(0))
+    state = state_with({A: account(3)})
+    decide(state, deposit(5))
+    assert decide(state, ReadBalance(A)).balance == 3
+    assert not state.take_changes(HybridTime(0))
 
 
 def test_a_transfer_moves_both_balances_in_one_change() -> None:
-    ledger = ledger_with({A: account(5), B: account(0)})
-    carry_out(ledger, transfer(5), 1)
-    changes = ledger.take_changes(HybridTime(1))
+    state = state_with({A: account(5), B: account(0)})
+    carry_out(state, transfer(5), 1)
+    changes = state.take_changes(HybridTime(1))
     assert changes.accounts == {A: account(0), B: account(5)}
-    assert changes.last_writes == {A: {HERE: 1}, B: {HERE: 1}}
+    assert {name: held[HERE] for name, held in changes.holdings.items()} == {A: (1, 0), B: (1, 5)}
     assert len(changes.entries) == 1
 
 
 def test_every_possible_account_is_open_where_the_genesis_says_so() -> None:
-    ledger = ledger_with({}, opening_balance=7)
-    assert ledger.decide(ReadBalance(C)).balance == 7
-    assert carry_out(ledger, deposit(1, into=C), 1).balance == 8
-    assert ledger.decide(OpenAccount(Opening(C, None, ""))).outcome is Outcome.ACCOUNT_EXISTS
+    state = state_with({}, opening_balance=7)
+    assert decide(state, ReadBalance(C)).balance == 7
+    assert carry_out(state, deposit(1, into=C), 1).balance == 8
+    assert decide(state, OpenAccount(Opening(C, None, ""))).outcome is Outcome.ACCOUNT_EXISTS
 
 
 def test_an_account_can_be_used_in_the_step_that_opens_it_and_not_be_opened_twice() -> None:
-    ledger = ledger_with({})
+    state = state_with({})
     opening = OpenAccount(Opening(A, Money(-5), "EUR"))
-    assert carry_out(ledger, opening, 1).outcome is Outcome.OK
-    assert ledger.decide(opening).outcome is Outcome.ACCOUNT_EXISTS
-    assert carry_out(ledger, withdraw(5), 2).balance == -5
-    assert ledger.decide(withdraw(1)).outcome is Outcome.INSUFFICIENT_FUNDS
+    assert carry_out(state, opening, 1).outcome is Outcome.OK
+    assert decide(state, opening).outcome is Outcome.ACCOUNT_EXISTS
+    assert carry_out(state, withdraw(5), 2).balance == -5
+    assert decide(state, withdraw(1)).outcome is Outcome.INSUFFICIENT_FUNDS
 
 
 @pytest.mark.parametrize(
@@ -137,9 +181,9 @@ def test_no_withdrawal_goes_below_the_floor(
 
 
 def test_a_refusal_for_want_of_funds_tells_balance_and_floor() -> None:
-    decision = ledger_with({A: account(5, -1)}).decide(withdraw(7))
+    decision = decide(state_with({A: account(5, -1)}), withdraw(7))
     assert decision.balance == 5
-    assert decision.detail == "account a has 5 and its floor is -1: 7 is more than 6"
+    assert decision.detail == "account a has 5, its floor is -1: 7 is more than 6"
 
 
 @pytest.mark.parametrize(
@@ -167,11 +211,11 @@ def test_a_transfer_does_not_take_its_destination_beyond_the_limit() -> None:
 
 
 def test_a_balance_that_two_branches_took_beyond_the_limit_is_told_and_can_be_taken_out() -> None:
-    ledger = ledger_with({A: account(2 * MONEY_MAX), B: account(-2 * MONEY_MAX, None)})
-    assert ledger.decide(ReadBalance(A)).balance == 2 * MONEY_MAX
-    assert ledger.decide(withdraw(1)).balance == 2 * MONEY_MAX - 1
-    assert ledger.decide(transfer(1)).balance == 2 * MONEY_MAX - 1
-    assert ledger.decide(deposit(1)).outcome is Outcome.BALANCE_LIMIT
+    state = state_with({A: account(2 * MONEY_MAX), B: account(-2 * MONEY_MAX, None)})
+    assert decide(state, ReadBalance(A)).balance == 2 * MONEY_MAX
+    assert decide(state, withdraw(1)).balance == 2 * MONEY_MAX - 1
+    assert decide(state, transfer(1)).balance == 2 * MONEY_MAX - 1
+    assert decide(state, deposit(1)).outcome is Outcome.BALANCE_LIMIT
 
 
 def test_the_original_protocol_is_told_2147483647_and_refused_one_more() -> None:
@@ -202,7 +246,7 @@ PRECEDENCE = [
     (transfer(9, A, B), {A: account(0), B: account(MONEY_MAX)}, Outcome.INSUFFICIENT_FUNDS),
     (transfer(9, A, B), {A: account(90), B: account(MONEY_MAX)}, Outcome.BALANCE_LIMIT),
     (transfer(9, A, B), {A: account(90), B: account(0)}, Outcome.NOT_REPRESENTABLE),
-    (withdraw(9), {A: account(-MONEY_MAX)}, Outcome.INSUFFICIENT_FUNDS),
+    (withdraw(9), {A: account(-1)}, Outcome.INSUFFICIENT_FUNDS),
     (deposit(9), {A: account(MONEY_MAX)}, Outcome.BALANCE_LIMIT),
 ]
 
@@ -214,32 +258,105 @@ def test_where_several_refusals_apply_the_one_defined_first_is_told(
     assert outcome_of(command, accounts, balance_max=1) is told
 
 
+def opening_of(name: str) -> OpenAccount:
+    return OpenAccount(Opening(AccountId(name), None, ""))
+
+
 def test_the_home_of_an_account_is_the_same_in_every_process() -> None:
     branches = tuple(BranchId(number) for number in range(1, 11))
-    assert [home_branch(AccountId(name), branches) for name in ("anna", "bert", "345")] == [4, 3, 4]
+    assert [decider_of(opening_of(name), branches) for name in ("anna", "bert", "345")] == [4, 3, 4]
 
 
 def test_homes_are_spread_over_all_branches() -> None:
     branches = tuple(BranchId(number) for number in range(1, 11))
-    assert {home_branch(AccountId(f"account-{number}"), branches) for number in range(200)} == set(branches)
+    homes = {decider_of(opening_of(f"account-{number}"), branches) for number in range(200)}
+    assert homes == set(branches)
+    assert chosen_branch("account-1", branches) == decider_of(opening_of("account-1"), branches)
 
 
-def test_an_account_is_not_opened_away_from_home() -> None:
-    ledger = ledger_with({}, branches=range(1, 11))
-    for number in range(20):
-        name = AccountId(f"account-{number}")
-        home = home_branch(name, tuple(BranchId(branch) for branch in range(1, 11)))
-        decision = ledger.decide(OpenAccount(Opening(name, None, "")))
-        assert decision.outcome is (Outcome.OK if home == 1 else Outcome.NOT_HOME)
-        assert decision.branch == (None if home == 1 else home)
+@pytest.mark.parametrize(
+    "command", [deposit(1), withdraw(1), transfer(1), ReadBalance(A), Reserve(A, Money(1))]
+)
+def test_what_needs_no_home_is_decided_wherever_it_is_asked(command: Command) -> None:
+    assert decider_of(command, (HERE.branch, THERE.branch)) is None
+
+
+# Rights.
+
+
+def test_a_branch_takes_out_what_it_may_and_says_what_it_lacks() -> None:
+    state = state_with({A: account(10)}, rights_there=6)
+    assert decide(state, withdraw(4)).outcome is Outcome.OK
+    short = decide(state, withdraw(5))
+    assert (short.outcome, short.shorts) == (Outcome.RIGHTS_UNREACHABLE, (Short(A, Money(1), False),))
+
+
+def test_what_looks_like_too_little_is_no_fact_before_the_others_were_heard() -> None:
+    state = state_with({A: account(10)}, rights_there=6)
+    before = decide(state, withdraw(11), heard=())
+    assert (before.outcome, before.shorts) == (Outcome.RIGHTS_UNREACHABLE, (Short(A, Money(7), True),))
+    after = decide(state, withdraw(11), heard=(A,))
+    assert (after.outcome, after.shorts, after.balance) == (Outcome.INSUFFICIENT_FUNDS, (), 10)
+
+
+def test_a_transaction_that_lacks_rights_to_two_accounts_names_both() -> None:
+    state = state_with({A: account(10), B: account(10), C: account(0)}, rights_there=6)
+    legs = Submit((Posting(A, Money(-7)), Posting(B, Money(-8)), Posting(C, Money(15))))
+    assert decide(state, legs).shorts == (Short(A, Money(3), False), Short(B, Money(4), False))
+
+
+def test_a_fact_about_one_account_comes_before_a_want_of_rights_to_another() -> None:
+    state = state_with({A: account(10), B: account(10), C: account(0)}, rights_there=6)
+    legs = Submit((Posting(A, Money(-7)), Posting(B, Money(-11)), Posting(C, Money(18))))
+    assert decide(state, legs, heard=(B,)).outcome is Outcome.INSUFFICIENT_FUNDS
+    assert decide(state, legs, heard=(A,)).outcome is Outcome.RIGHTS_UNREACHABLE
+
+
+# Transactions of many legs.
+
+
+@pytest.mark.parametrize(
+    ("legs", "outcome"),
+    [
+        ({A: -7, B: 3, C: 4}, Outcome.OK),
+        ({A: -7, B: 3, C: 5}, Outcome.UNBALANCED),
+        ({A: 0, B: 0}, Outcome.OK),
+        ({A: -11, B: 11}, Outcome.INSUFFICIENT_FUNDS),
+        ({A: -1, AccountId("nobody"): 1}, Outcome.UNKNOWN_ACCOUNT),
+    ],
+)
+def test_the_legs_of_a_transaction_sum_to_zero_or_nothing_moves(
+    legs: dict[AccountId, int], outcome: Outcome
+) -> None:
+    accounts = {A: account(10), B: account(0), C: account(0)}
+    postings = tuple(Posting(name, Money(amount)) for name, amount in legs.items())
+    assert outcome_of(Submit(postings), accounts) is outcome
+
+
+def test_each_currency_of_a_transaction_sums_to_zero_by_itself() -> None:
+    accounts = {A: account(10, 0, "EUR"), B: account(0, 0, "USD"), C: account(0, 0, "EUR")}
+    across = Submit((Posting(A, Money(-5)), Posting(B, Money(5))))
+    within = Submit((Posting(A, Money(-5)), Posting(C, Money(5)), Posting(B, Money(0))))
+    assert outcome_of(across, accounts) is Outcome.UNBALANCED
+    assert outcome_of(within, accounts) is Outcome.OK
+
+
+def test_an_account_with_two_legs_is_told_to_make_them_one() -> None:
+    accounts = {A: account(10), B: account(0)}
+    twice = Submit((Posting(A, Money(-5)), Posting(B, Money(10)), Posting(A, Money(-5))))
+    decision = decide(state_with(accounts), twice)
+    assert (decision.outcome, decision.detail) == (
+        Outcome.SAME_ACCOUNT,
+        "account a has two legs; make them one",
+    )
 
 
 def test_the_log_shows_the_steps_own_entries_behind_the_committed_ones() -> None:
-    ledger = ledger_with({A: account(0)})
+    state = state_with({A: account(0)})
     for seq in (1, 2, 3):
-        carry_out(ledger, deposit(1), seq)
-    assert [entry.seq for entry in ledger.entries(HERE, Seq(0), 2)] == [1, 2]
-    assert [entry.seq for entry in ledger.entries(HERE, Seq(1), 9)] == [2, 3]
-    assert ledger.last_write(A, HERE) == 3
-    assert ledger.write_set(A)[HERE] == 3
-    assert ledger.last_write(B, HERE) == 0
+        carry_out(state, deposit(1), seq)
+    assert [entry.seq for entry in state.entries(HERE, Seq(0), 2)] == [1, 2]
+    assert [entry.seq for entry in state.entries(HERE, Seq(1), 9)] == [2, 3]
+    assert state.last_write(A, HERE) == 3
+    assert state.write_set(A)[HERE] == 3
+    assert state.last_write(B, HERE) == 0

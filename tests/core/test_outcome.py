@@ -15,9 +15,11 @@ def test_no_two_outcomes_are_the_same_one_under_two_names() -> None:
     assert len(Outcome) == len(Outcome.__members__)
 
 
-def test_only_one_outcome_means_that_it_was_done_and_only_one_leaves_it_open() -> None:
+def test_only_one_outcome_means_that_it_was_done_and_those_that_leave_it_open_tell_to_ask_again() -> None:
     assert [each for each in Outcome if each.certainty is Certainty.DONE] == [Outcome.OK]
-    assert [each for each in Outcome if each.certainty is Certainty.UNKNOWN] == [Outcome.OUTCOME_UNKNOWN]
+    in_doubt = {each for each in Outcome if each.certainty is Certainty.UNKNOWN}
+    assert in_doubt == {Outcome.OUTCOME_UNKNOWN, Outcome.DURABILITY_TIMEOUT}
+    assert all("ask again with the same key" in each.in_words for each in in_doubt)
 
 
 def test_what_time_or_another_branch_may_mend_can_be_asked_again() -> None:
@@ -26,5 +28,7 @@ def test_what_time_or_another_branch_may_mend_can_be_asked_again() -> None:
         Outcome.TOO_MANY_HELD,
         Outcome.BRANCH_UNREACHABLE,
         Outcome.HOLD_TIMEOUT,
+        Outcome.CATCHING_UP,
+        Outcome.RIGHTS_UNREACHABLE,
         Outcome.STORE_UNAVAILABLE,
     }

@@ -23,7 +23,7 @@ START = Instant(monotonic_us=SECOND, wall_us=1000 * SECOND)
 
 
 def only_branch() -> tuple[Replica, MemoryStore]:
-    store = MemoryStore(Identity(HERE, Genesis("test", (BranchId(1),), Money(0))))
+    store = MemoryStore(Identity(HERE, Genesis("test", (BranchId(1),), Money(0))), has_joined=True)
     return Replica(store.identity, store, Settings(), START, first_question=1), store
 
 
@@ -54,6 +54,7 @@ def test_what_a_step_decided_reaches_the_store_only_by_its_changes() -> None:
 
 def test_a_step_that_writes_nothing_has_nothing_to_commit() -> None:
     replica, _ = only_branch()
+    replica.step([], START)
     assert not replica.step([request(1, ReadBalance(ANNA))], START).changes
 
 
@@ -118,7 +119,7 @@ def test_a_monotonic_clock_that_runs_backwards_is_the_callers_bug() -> None:
 def test_a_message_of_a_branch_the_bank_does_not_have_is_the_callers_bug() -> None:
     replica, _ = only_branch()
     with pytest.raises(AssertionError, match="branch 9"):
-        replica.step([Received(BranchId(9), Acknowledge(NOTHING))], START)
+        replica.step([Received(BranchId(9), Acknowledge(HERE, NOTHING))], START)
 
 
 def test_what_a_branch_knows_can_be_looked_at() -> None:

@@ -6,17 +6,20 @@
 Where the link between 1 and 3 is cut, 3 fetches the log of 1 from 2.
 """
 
+from dataclasses import replace
+
 import pytest
 from bank_in_one_thread import ANNA, SECOND, BankInOneThread
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Deposit, ReadBalance
-from bankbook.core.entry import Entry, EntryKind, Posting, make_entry
+from bankbook.core.entry import Entry, Posting, Record, RecordKind, make_entry
 from bankbook.core.messages import Acknowledge, Entries, Head, Received, Subscribe, Unsubscribe
 from bankbook.core.peers import Peer
 from bankbook.core.replica import Settings
 from bankbook.core.replication import (
     ENTRIES_PER_MESSAGE_MAX,
+    IN_FLIGHT_BYTES,
     IN_FLIGHT_MAX,
     Inbox,
     Outbox,
@@ -29,15 +32,17 @@ ONE, TWO, THREE = (Origin(BranchId(branch), Incarnation(1)) for branch in (1, 2,
 FIVE = Money(5)
 
 
+LARGE_BYTES = 1_000_000
+
+
 def entry(seq: int, origin: Origin = ONE) -> Entry:
     return make_entry(
         origin=origin,
         seq=Seq(seq),
         clock=HybridTime(seq),
         dependencies=NOTHING,
-        kind=EntryKind.DEPOSIT,
         customer=CustomerId("anna"),
-        postings=(Posting(ANNA, FIVE),),
+        records=(Record(RecordKind.DEPOSIT, (Posting(ANNA, FIVE),)),),
     )
 
 
@@ -50,6 +55,14 @@ class LongLog:
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         return [entry(seq, origin) for seq in range(after + 1, after + 1 + limit)]
+
+
+class LargeLog:
+    """The same, of entries as large as a batch makes them."""
+
+    def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
+        made = LongLog().entries(origin, after, limit)
+        return [replace(each, encoded=b"x" * LARGE_BYTES) for each in made]
 
 
 def settled_bank(count: int = 3, settings: Settings = Settings()) -> BankInOneThread:  # noqa: B008
@@ -102,11 +115,24 @@ def test_no_more_is_on_its_way_than_the_window_until_it_is_acknowledged() -> Non
     outbox = Outbox()
     outbox.subscribe(BranchId(2), Subscribe(ONE, Seq(10)))
     runs = list(outbox.due(LongLog(), at(100_000)))
-    assert [len(run.entries) for _, run in runs] == [ENTRIES_PER_MESSAGE_MAX] * (16)
+    lengths = [len(run.entries) for _, run in runs]
+    assert sum(lengths) == IN_FLIGHT_MAX
+    assert max(lengths) == ENTRIES_PER_MESSAGE_MAX
     assert runs[0][1].entries[0].seq == 11
     assert sent(outbox, 100_000) == []
     outbox.acknowledge(BranchId(2), at(13))
     assert sent(outbox, 100_000) == [10 + IN_FLIGHT_MAX + each for each in (1, 2, 3)]
+
+
+def test_of_large_entries_fewer_are_on_their_way() -> None:
+    outbox = Outbox()
+    outbox.subscribe(BranchId(2), Subscribe(ONE, Seq(0)))
+    first, *later = [run.entries for _, run in outbox.due(LargeLog(), at(100_000))]
+    assert all(len(entries) == 1 for entries in later), "each fills a message"
+    assert len(first) + len(later) <= IN_FLIGHT_BYTES // LARGE_BYTES
+    outbox.acknowledge(BranchId(2), at(len(first)))
+    again = [run.entries for _, run in outbox.due(LargeLog(), at(100_000))]
+    assert [len(entries) for entries in again] == [1] * len(first)
 
 
 def test_an_acknowledgement_that_comes_late_or_twice_does_not_widen_the_window() -> None:
@@ -386,7 +412,7 @@ def test_an_entry_waits_for_what_it_depends_on_however_often_it_is_sent() -> Non
     (letter,) = bank.letters(2, 3, Entries)
     for _ in range(1000):
         bank.step(3, Received(BranchId(2), letter.message))
-    watching = bank.replicas[3]._watchers.still_watching(bank.stores[1].identity.origin)
+    watching = bank.replicas[3]._logs.watchers.still_watching(bank.stores[1].identity.origin)
     assert len(watching) == 1
     bank.let_go()
     bank.deliver_all()
@@ -400,7 +426,7 @@ def test_a_lost_acknowledgement_is_made_good_by_the_next_heartbeat() -> None:
     bank.drop(*bank.letters(2, 1, Acknowledge))
     bank.pass_time(SECOND, deliver=False)
     (letter,) = bank.letters(2, 1, Acknowledge)
-    assert letter.message == Acknowledge(bank.stores[2].applied())
+    assert letter.message == Acknowledge(bank.stores[2].identity.origin, bank.stores[2].applied())
 
 
 def test_a_branch_that_comes_back_says_at_once_what_it_has() -> None:
@@ -410,7 +436,7 @@ def test_a_branch_that_comes_back_says_at_once_what_it_has() -> None:
     bank.crash(1)
     bank.restart(1)
     (letter,) = bank.letters(2, 1, Acknowledge)
-    assert letter.message == Acknowledge(bank.stores[2].applied())
+    assert letter.message == Acknowledge(bank.stores[2].identity.origin, bank.stores[2].applied())
 
 
 def test_entries_that_wait_for_a_slow_link_are_not_sent_again_and_again() -> None:
@@ -440,4 +466,4 @@ def test_what_a_branch_acknowledges_is_on_its_disk() -> None:
     bank.do(1, Deposit(ANNA, FIVE))
     bank.deliver(*bank.letters(1, 2, Entries))
     (letter,) = bank.letters(2, 1, Acknowledge)
-    assert letter.message == Acknowledge(bank.stores[2].applied())
+    assert letter.message == Acknowledge(bank.stores[2].identity.origin, bank.stores[2].applied())

@@ -16,13 +16,12 @@ from bankbook.core.commands import (
 )
 from bankbook.core.entry import Opening
 from bankbook.core.guarantees import Guarantee
-from bankbook.core.ledger import home_branch
 from bankbook.core.messages import Acknowledge, AskHead, Entries, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account
 from bankbook.core.replica import Settings
 from bankbook.core.token import EMPTY, Token
-from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
+from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq, chosen_branch
 from bankbook.core.vector import NOTHING, Gap, VersionVector
 
 FIVE, SEVEN = Money(5), Money(7)
@@ -88,8 +87,10 @@ def test_a_deposit_of_nothing_propagates_so_that_the_next_query_does_not_hang() 
 
 def test_a_refused_withdrawal_holds_up_nobody() -> None:
     bank = settled_bank(2)
-    refused = bank.do(1, Withdraw(ANNA, FIVE))
-    assert (refused.outcome, refused.balance) == (Outcome.INSUFFICIENT_FUNDS, 0)
+    withdrawal = bank.ask(1, Withdraw(ANNA, FIVE))
+    bank.deliver_all()
+    refused = bank.reply(withdrawal)
+    assert (refused.outcome, refused.balance, refused.asked) == (Outcome.INSUFFICIENT_FUNDS, 0, 0)
     assert bank.do(2, ReadBalance(ANNA), refused.token).outcome is Outcome.OK
 
 
@@ -111,9 +112,12 @@ def test_who_saw_a_strangers_deposit_sees_it_at_the_next_branch_too() -> None:
 
 def test_a_refusal_for_want_of_funds_is_a_read_of_the_balance() -> None:
     bank = settled_bank(2)
+    bank.hold_back(kind=Entries)
     bank.do(1, Deposit(ANNA, FIVE))
-    refused = bank.do(1, Withdraw(ANNA, SEVEN))
-    assert refused.balance == 5
+    withdrawal = bank.ask(1, Withdraw(ANNA, SEVEN))
+    bank.deliver_all()
+    refused = bank.reply(withdrawal)
+    assert (refused.outcome, refused.balance) == (Outcome.INSUFFICIENT_FUNDS, 5)
     assert bank.is_held(bank.ask(2, ReadBalance(ANNA), refused.token))
 
 
@@ -128,7 +132,7 @@ def test_a_refusal_that_tells_the_balance_in_words_is_a_read_of_it_too() -> None
 def test_who_was_told_that_an_account_is_open_finds_it_open_at_the_next_branch() -> None:
     bank = BankInOneThread(2, opening_balance=None)
     bank.deliver_all()
-    home = home_branch(ANNA, (BranchId(1), BranchId(2)))
+    home = chosen_branch(ANNA, (BranchId(1), BranchId(2)))
     opening = OpenAccount(Opening(ANNA, Money(0), ""))
     assert bank.do(home, opening, customer="bert").outcome is Outcome.OK
     refused = bank.do(home, opening)
@@ -469,7 +473,7 @@ def test_ten_thousand_who_gave_up_on_an_unreachable_branch_leave_nothing_behind(
     bank.cut_link(1, 2)
     for _ in range(10_000):
         bank.step(2, Cancel(bank.ask(2, ReadBalance(ANNA), paid.token)))
-    assert len(bank.replicas[2]._watchers.still_watching(origin_of(bank, 1))) < 100
+    assert len(bank.replicas[2]._logs.watchers.still_watching(origin_of(bank, 1))) < 100
 
 
 def test_the_branch_holds_nobody_beyond_its_own_limit() -> None:
@@ -670,25 +674,49 @@ def test_a_transfer_arrives_with_both_legs_or_not_at_all() -> None:
     assert bank.do(2, ReadBalance(BERT)).balance == 5
 
 
-def test_an_account_is_opened_at_its_home_branch_only() -> None:
+def test_an_account_is_opened_by_its_home_branch_whichever_is_asked() -> None:
+    for branch in (1, 2, 3):
+        bank = BankInOneThread(3, opening_balance=None)
+        bank.deliver_all()
+        account = AccountId("carla")
+        home = chosen_branch(account, (BranchId(1), BranchId(2), BranchId(3)))
+        asked = bank.ask(branch, OpenAccount(Opening(account, Money(0), "EUR")), key=f"{branch}/opening")
+        assert bank.is_held(asked) is (branch != home)
+        bank.deliver_all()
+        reply = bank.reply(asked)
+        assert (reply.outcome, reply.balance, reply.currency) == (Outcome.OK, 0, "EUR")
+        assert reply.entry is not None
+        assert reply.entry.origin == origin_of(bank, home)
+        assert [bank.do(each, ReadBalance(account)).balance for each in bank.branches] == [0, 0, 0]
+
+
+def test_two_branches_asked_to_open_an_account_at_once_open_it_once() -> None:
     bank = BankInOneThread(3, opening_balance=None)
-    account = AccountId("carla")
-    home = home_branch(account, (BranchId(1), BranchId(2), BranchId(3)))
-    opening = OpenAccount(Opening(account, Money(0), "EUR"))
-    for branch in bank.branches:
-        reply = bank.do(branch, opening)
-        if branch == home:
-            assert reply.outcome is Outcome.OK
-        else:
-            assert (reply.outcome, reply.branch) == (Outcome.NOT_HOME, home)
     bank.deliver_all()
-    assert [bank.do(branch, ReadBalance(account)).balance for branch in bank.branches] == [0, 0, 0]
+    home = chosen_branch(ANNA, (BranchId(1), BranchId(2), BranchId(3)))
+    near, far = (branch for branch in bank.branches if branch != home)
+    in_euro = bank.ask(near, OpenAccount(Opening(ANNA, Money(0), "EUR")), key=f"{near}/opening")
+    in_dollars = bank.ask(far, OpenAccount(Opening(ANNA, Money(-9), "USD")), key=f"{far}/opening")
+    bank.deliver_all()
+    outcomes = {bank.reply(each).outcome for each in (in_euro, in_dollars)}
+    assert outcomes == {Outcome.OK, Outcome.ACCOUNT_EXISTS}
+    currency = "EUR" if bank.reply(in_euro).outcome is Outcome.OK else "USD"
+    assert {bank.do(branch, ReadBalance(ANNA)).currency for branch in bank.branches} == {currency}
+
+
+def test_an_opening_without_a_key_is_not_sent_on_to_its_home_branch() -> None:
+    bank = BankInOneThread(3, opening_balance=None)
+    bank.deliver_all()
+    home = chosen_branch(ANNA, (BranchId(1), BranchId(2), BranchId(3)))
+    reply = bank.do(home % 3 + 1, OpenAccount(Opening(ANNA, Money(0), "")))
+    assert reply.outcome is Outcome.INVALID_REQUEST
+    assert f"branch {home} decides this, so it needs an idempotency key" in reply.detail
 
 
 def test_a_deposit_never_arrives_before_the_opening_of_its_account() -> None:
     bank = BankInOneThread(3, opening_balance=None)
     bank.deliver_all()
-    home = home_branch(ANNA, (BranchId(1), BranchId(2), BranchId(3)))
+    home = chosen_branch(ANNA, (BranchId(1), BranchId(2), BranchId(3)))
     near, far = (branch for branch in bank.branches if branch != home)
     bank.hold_back(home, far)
     bank.do(home, OpenAccount(Opening(ANNA, Money(0), "")))

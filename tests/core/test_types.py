@@ -7,10 +7,18 @@ from bankbook.core.types import (
     ID_CHARACTERS_MAX,
     MONEY_MAX,
     BranchId,
+    EntryId,
     Incarnation,
+    Key,
     Origin,
+    ReservationId,
+    Seq,
+    birth_branch,
+    chosen_branch,
     is_branch_number,
     is_id,
+    reservation_id,
+    reserving_branch,
 )
 
 
@@ -39,3 +47,30 @@ def test_all_branches_together_cannot_take_a_balance_out_of_int64() -> None:
 
 def test_an_origin_is_told_as_branch_and_life() -> None:
     assert str(Origin(BranchId(3), Incarnation(0xBEEF))) == "3.0000beef"
+
+
+BRANCHES = tuple(BranchId(branch) for branch in range(1, 11))
+
+
+def test_a_key_is_born_where_it_says_or_where_its_checksum_falls() -> None:
+    assert birth_branch(Key("7/pay"), BRANCHES) == 7
+    assert birth_branch(Key("anna"), BRANCHES) == chosen_branch("anna", BRANCHES) == 4
+
+
+def test_a_key_that_names_a_branch_this_bank_does_not_have_is_born_at_one_it_has() -> None:
+    assert birth_branch(Key("99/pay"), BRANCHES) == chosen_branch("99/pay", BRANCHES)
+
+
+def test_the_name_of_a_reservation_tells_the_branch_that_decides_it() -> None:
+    entry = EntryId(Origin(BranchId(3), Incarnation(0xBEEF)), Seq(17))
+    name = reservation_id(entry, 2)
+    assert name == "3.0000beef-17-2"
+    assert reserving_branch(name) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "3", "0.0000beef-17-2", "257.0000beef-17-2", "3.beef-17-2", "3.0000beef-17", "3.0000beef-17-2\n"],
+)
+def test_what_was_never_told_as_a_reservation_names_no_branch(name: str) -> None:
+    assert reserving_branch(ReservationId(name)) is None

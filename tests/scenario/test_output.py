@@ -1,12 +1,21 @@
 """The output's format, and that it is written whole or not at all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from scenario.banks import POOR, deposit, failed_query, query, story, withdraw
 
-from bankbook.scenario.output import OutputError, parse_output, read_output, remove_stale, render, write_whole
+from bankbook.scenario.output import (
+    OutputError,
+    parse_output,
+    read_output,
+    remove_stale,
+    render,
+    write_whole,
+    writing_whole,
+)
 
 
 def test_the_output_is_spelt_as_in_the_original() -> None:
@@ -92,7 +101,7 @@ def test_the_output_cannot_be_written_below_a_file(tmp_path: Path) -> None:
 def test_the_output_cannot_be_written_over_a_directory(tmp_path: Path) -> None:
     path = tmp_path / "output.json"
     path.mkdir()
-    with pytest.raises(OutputError, match=r"the output cannot be written"):
+    with pytest.raises(OutputError, match=r"this is a directory"):
         write_whole(path, "new")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -201,3 +210,25 @@ def test_an_output_that_is_none(text: str, words: str) -> None:
 def test_an_output_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"there is no such file"):
         read_output(tmp_path / "output.json")
+
+
+def test_what_is_written_bit_by_bit_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "output.json"
+    with suppress(ZeroDivisionError), writing_whole(path) as file:
+        file.write("half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with writing_whole(path) as file:
+        file.write("half, ")
+        assert not path.exists()
+        file.write("and half")
+    assert path.read_text() == "half, and half"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_output_does_not_take_the_place_of_a_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="no plain file"):
+        write_whole(pipe, "new")
+    assert pipe.is_fifo()

@@ -4,11 +4,11 @@ import asyncio
 import queue
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bankbook.core.commands import Command, Deposit, ReadBalance, Reply, Request, Withdraw
+from bankbook.core.commands import Command, Deposit, ReadBalance, Reply, Request, Transfer
 from bankbook.core.messages import (
     Acknowledge,
     AskHead,
@@ -23,7 +23,7 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Changes, Genesis, Identity
 from bankbook.core.replica import Settings
 from bankbook.core.token import EMPTY, Token
-from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
+from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.driver import Driver, read_clocks
 from bankbook.store.base import CommitRefusedError, CommitUnknownError
@@ -240,7 +240,7 @@ async def test_of_a_commit_in_doubt_only_the_writes_it_held_are_in_doubt() -> No
         first = desk.ask(Deposit(ANNA, FIVE))
         await desk.store.begun()
         written, read = desk.ask(Deposit(ANNA, FIVE)), desk.ask(ReadBalance(ANNA))
-        refused = desk.ask(Withdraw(BERT, SEVEN))
+        refused = desk.ask(Transfer(ANNA, ANNA, SEVEN))
         held_too = desk.ask(Deposit(ANNA, FIVE), Token(read=VersionVector([(THERE, Seq(1))])))
         await desk.has_arrived(written, read, refused, held_too)
         desk.store.let_go()
@@ -252,7 +252,7 @@ async def test_of_a_commit_in_doubt_only_the_writes_it_held_are_in_doubt() -> No
         assert (await written).outcome is Outcome.OUTCOME_UNKNOWN
         desk.store.be_quick()
         assert (await read).balance == 5, "read again, from what the disk has"
-        assert (await refused).outcome is Outcome.INSUFFICIENT_FUNDS
+        assert (await refused).outcome is Outcome.SAME_ACCOUNT
         await until_held(desk, 2)
         assert not held.done()
         assert not held_too.done()
@@ -340,6 +340,21 @@ async def test_the_status_tells_only_what_is_on_the_disk_however_busy_the_branch
         await asyncio.gather(*deposits)
 
 
+async def test_whoever_reads_the_store_waits_for_the_commit_under_way() -> None:
+    async with open_desk() as desk:
+        desk.store.is_slow = True
+        deposit = desk.ask(Deposit(ANNA, FIVE))
+        await desk.store.begun()
+        reading = asyncio.create_task(desk.driver.read(lambda store: (store.applied(), desk.store.is_slow)))
+        await settle()
+        assert not reading.done()
+        desk.store.let_go()
+        await deposit
+        desk.store.be_quick()
+        applied, _ = await reading
+        assert applied == VersionVector([(HERE, Seq(1))])
+
+
 async def test_a_drain_of_a_branch_that_holds_nothing_ends_at_once() -> None:
     async with open_desk() as desk:
         await asyncio.wait_for(desk.driver.drain(NEVER_US), FOREVER_S)
@@ -402,6 +417,86 @@ async def test_a_drain_ends_once_the_others_have_all_that_was_decided_here() -> 
         asked = [message for _, message in desk.sent if isinstance(message, AskHead)][-1]
         desk.driver.feed(Received(BranchId(2), Head(asked.question, THERE, Seq(0), Seq(0), NOTHING)))
         await asyncio.wait_for(drain, FOREVER_S)
+
+
+async def test_a_disk_that_fails_while_the_branch_is_stopping_ends_no_hold_before_its_time() -> None:
+    async with open_desk((1, 2), Settings(heartbeat_us=NEVER_US)) as desk:
+        held = desk.ask(ReadBalance(ANNA), Token(read=VersionVector([(THERE, Seq(1))])))
+        await until_held(desk, 1)
+        desk.store.is_slow = True
+        deposit = desk.ask(Deposit(ANNA, FIVE))
+        await desk.store.begun()
+        drain = asyncio.create_task(desk.driver.drain(NEVER_US))
+        await settle()
+        desk.store.let_go(CommitRefusedError("the disk is full"))
+        assert (await deposit).outcome is Outcome.STORE_UNAVAILABLE
+        desk.store.be_quick()
+        await until_held(desk, 1)
+        assert not held.done()
+        assert not drain.done()
+        held.cancel()
+        await asyncio.wait_for(drain, FOREVER_S)
+
+
+async def test_a_branch_whose_disk_failed_writes_nothing_of_its_own_accord_for_a_moment() -> None:
+    async with open_desk() as desk:
+        desk.store.is_slow = True
+        deposit = desk.ask(Deposit(ANNA, FIVE))
+        await desk.store.begun()
+        desk.store.let_go(CommitRefusedError("the disk is full"))
+        assert (await deposit).outcome is Outcome.STORE_UNAVAILABLE
+        assert desk.driver._replica._context.is_quiet
+        desk.store.be_quick()
+        assert (await desk.do(Deposit(ANNA, FIVE))).balance == 5, "a customer's write is tried at once"
+
+
+@pytest.mark.parametrize("durable", [0, 1])
+async def test_whoever_wrote_under_a_key_as_the_disk_failed_is_told_so_however_long_they_would_wait(
+    durable: int,
+) -> None:
+    async with open_desk((1, 2)) as desk:
+        desk.store.is_slow = True
+        request = Request(
+            desk.driver.next_request(),
+            Deposit(ANNA, FIVE),
+            read_clocks().monotonic_us + NEVER_US,
+            CustomerId("anna"),
+            key=Key("1/order-17"),
+            durable=durable,
+        )
+        deposit = asyncio.create_task(desk.driver.ask(request))
+        await desk.store.begun()
+        desk.store.let_go(CommitRefusedError("the disk is full"))
+        reply = await asyncio.wait_for(deposit, FOREVER_S)
+        assert reply.outcome is Outcome.STORE_UNAVAILABLE
+
+
+async def test_what_a_key_was_told_before_is_told_although_the_disk_is_full() -> None:
+    async with open_desk() as desk:
+        deposit = Request(
+            desk.driver.next_request(),
+            Deposit(ANNA, FIVE),
+            read_clocks().monotonic_us + NEVER_US,
+            CustomerId("anna"),
+            key=Key("1/order-17"),
+        )
+        first = await desk.driver.ask(deposit)
+        desk.store.is_slow = True
+        other = desk.ask(Deposit(ANNA, SEVEN))
+        again = asyncio.create_task(desk.driver.ask(replace(deposit, id=desk.driver.next_request())))
+        await desk.store.begun()
+        desk.store.let_go(CommitRefusedError("the disk is full"))
+        assert (await other).outcome is Outcome.STORE_UNAVAILABLE
+        reply = await asyncio.wait_for(again, FOREVER_S)
+        assert (reply.outcome, reply.entry, reply.is_replayed) == (Outcome.OK, first.entry, True)
+
+
+async def test_who_may_take_out_how_much_is_told_of_what_is_on_the_disk() -> None:
+    async with open_desk() as desk:
+        await desk.do(Deposit(ANNA, FIVE))
+        state, rights = await desk.driver.rights(ANNA)
+        assert state is not None
+        assert (state.balance, rights) == (5, {1: 5})
 
 
 async def test_a_disk_that_fails_while_the_branch_is_stopping_does_not_open_it_again() -> None:

@@ -106,7 +106,14 @@ async def test_an_error_tells_what_the_customer_has_learned_all_the_same() -> No
     gap = Gap(THERE, Seq(3), Seq(7))
     driver = ScriptedDriver(
         lambda r: Reply(
-            r.id, Outcome.HOLD_TIMEOUT, KNOWS_MORE, "too late", held_us=9, asked=2, awaited=(gap,), branch=2
+            r.id,
+            Outcome.HOLD_TIMEOUT,
+            KNOWS_MORE,
+            "too late",
+            held_us=9,
+            asked=2,
+            awaited=(gap,),
+            branch=BranchId(2),
         )
     )
     answer = await handler_over(driver).handle(

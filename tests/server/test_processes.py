@@ -128,9 +128,19 @@ async def is_refusing(session: Session) -> bool:
     return False
 
 
+async def all_serve(bank: Bank) -> None:
+    """Wait until every branch has heard that the others are as new as itself."""
+    for branch in bank.branches:
+        await bank.session("first").balance(branch=branch)
+
+
 async def test_what_is_held_when_the_draining_time_is_over_is_refused_by_name(tmp_path: Path) -> None:
     configs = [replace(config, drain_us=300_000) for config in configs_of(2, tmp_path)]
-    async with wired_bank(configs, [(2, 1)]) as (launcher, wires), Bank(launcher.addresses) as bank:
+    async with (
+        wired_bank(configs, [(2, 1)]) as (launcher, wires),
+        Bank(launcher.addresses, retries=False) as bank,
+    ):
+        await all_serve(bank)
         wires[2, 1].cut()
         session = bank.session("ada")
         await session.deposit(5, branch=1)
@@ -375,6 +385,7 @@ async def test_entries_arrive_through_a_third_branch_when_two_cannot_reach_each_
         wired_bank(configs_of(3, tmp_path), [(1, 2), (2, 1)]) as (launcher, wires),
         Bank(launcher.addresses) as bank,
     ):
+        await all_serve(bank)
         for wire in wires.values():
             wire.cut()
         session = bank.session("ada")
@@ -442,6 +453,7 @@ async def test_a_stranger_is_answered_while_twenty_requests_are_held(tmp_path: P
         wired_bank(configs_of(2, tmp_path), [(2, 1)]) as (launcher, wires),
         Bank(launcher.addresses) as bank,
     ):
+        await all_serve(bank)
         wires[2, 1].cut()
         sessions = [bank.session(f"customer-{number}") for number in range(20)]
         await asyncio.gather(*(each.deposit(5, branch=1) for each in sessions))

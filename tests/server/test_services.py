@@ -22,7 +22,7 @@ from bankbook.core.vector import VersionVector
 from bankbook.server import handler
 from bankbook.server.branch import Branch, PortTakenError
 from bankbook.server.config import BranchConfig
-from bankbook.wire.v1 import bank_pb2
+from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc, bank_pb2
 from bankbook.wire.v1.bank_pb2 import (
     DepositRequest,
     Freshness,
@@ -449,6 +449,38 @@ async def test_an_operator_sees_vectors_lag_and_what_is_held() -> None:
         await query
         await bank.until(1, lambda status: status.peers[0].lag == 0)
         assert [(c.origin.branch, c.seq) for c in (await bank.status(1)).stable.components] == [(1, 1)]
+
+
+async def test_an_operator_sees_who_may_take_out_how_much_of_an_account() -> None:
+    async with open_bank(2, opening_balance=7, joined=False) as bank:
+        await deposit(bank, 1, 5)
+        stub: admin_pb2_grpc.AdminAsyncStub = admin_pb2_grpc.AdminStub(bank.channel(1))
+        told = await stub.GetRights(admin_pb2.GetRightsRequest(account="anna"))
+        assert (told.balance, told.available, told.reserved) == (12, 12, 0)
+        rights = {each.branch: each.amount for each in told.rights}
+        assert set(rights) == {1, 2}
+        assert sum(rights.values()) == 12
+        assert rights[1] >= 5, "what is paid in here may be taken out here"
+        damaged = await refusal_of(stub.GetRights(admin_pb2.GetRightsRequest(account="?")))
+        assert damaged.outcome is Outcome.INVALID_REQUEST
+
+
+async def test_of_an_account_that_nobody_opened_nobody_has_rights() -> None:
+    async with open_bank(1, opening_balance=None) as bank:
+        stub: admin_pb2_grpc.AdminAsyncStub = admin_pb2_grpc.AdminStub(bank.channel(1))
+        refusal = await refusal_of(stub.GetRights(admin_pb2.GetRightsRequest(account="anna")))
+        assert refusal.outcome is Outcome.UNKNOWN_ACCOUNT
+
+
+async def test_a_batch_of_the_largest_size_is_carried_out_and_answered_and_reaches_the_others() -> None:
+    async with open_bank(2) as bank:
+        paid = bank_pb2.BatchCommand(deposit=DepositRequest(account="anna", amount=1, memo="m" * 140))
+        size = 4000
+        request = bank_pb2.SubmitBatchRequest(session=session_of(), commands=[paid] * size)
+        receipt = await bank.stub(1).SubmitBatch(request, timeout=FOREVER_S)
+        assert {result.outcome for result in receipt.results} == {"OK"}
+        assert receipt.results[-1].balance == len(receipt.results) == size
+        assert (await balance(bank, 2, receipt.info.token)).balance == size
 
 
 async def test_what_everybody_has_is_dropped_from_tokens() -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from bankbook.client import LOCAL, HoldTimeoutError
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry, EntryKind, Posting, make_entry
+from bankbook.core.entry import Entry, Posting, Record, RecordKind, make_entry
 from bankbook.core.messages import AskHead, Entries, Head, Message, Subscribe
 from bankbook.core.ports import Changes
 from bankbook.core.replication import IN_FLIGHT_MAX
@@ -90,7 +90,7 @@ class Subscriber:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda g: replace(g, version=2), "speaks version 2"),
+        (lambda g: replace(g, version=1), "speaks version 1"),
         (lambda g: replace(g, cluster="bank-of-others"), "is of bank 'bank-of-others'"),
         (lambda g: replace(g, genesis="other"), "other branches or another opening balance"),
         (lambda g: replace(g, origin=Origin(BranchId(1), Incarnation(7))), "calls itself branch 1"),
@@ -234,7 +234,7 @@ async def open_branch_1_of_2() -> AsyncIterator[BankInOneLoop]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda g: replace(g, version=2), "speaks version 2"),
+        (lambda g: replace(g, version=1), "speaks version 1"),
         (lambda g: replace(g, cluster="bank-of-others"), "is of bank 'bank-of-others'"),
         (lambda g: replace(g, genesis="other"), "other branches or another opening balance"),
         (lambda g: replace(g, origin=Origin(BranchId(1), Incarnation(7))), "calls itself branch 1"),
@@ -349,13 +349,14 @@ async def test_a_branch_far_behind_in_several_logs_at_once_catches_up(
 
     def open_store_of_much(config: BranchConfig) -> Store:
         store = open_store(config)
+        store.commit(Changes(has_joined=True))
         if config.branch == 1:
             for origin in logs:
                 store.commit(Changes([long_entry(origin, seq) for seq in range(1, IN_FLIGHT_MAX + 1)]))
         return store
 
     monkeypatch.setattr(branch, "open_store", open_store_of_much)
-    async with open_bank(3, joined=False) as bank:
+    async with open_bank(3, joined=False, new=False) as bank:
         await bank.join(2, 1)
         await bank.until(
             2, lambda status: [c.seq for c in status.applied.components] == [IN_FLIGHT_MAX] * len(logs)
@@ -368,9 +369,8 @@ def long_entry(origin: Origin, seq: int) -> Entry:
         seq=Seq(seq),
         clock=HybridTime(seq << 16),
         dependencies=NOTHING,
-        kind=EntryKind.TRANSFER,
         customer=CustomerId("c" * 64),
-        postings=(Posting(AccountId("a" * 64), Money(-1)), Posting(AccountId("b" * 64), Money(1))),
+        records=(Record(RecordKind.DEPOSIT, (Posting(AccountId("a" * 64), Money(1)),), memo="m" * 140),),
     )
 
 
@@ -380,8 +380,8 @@ async def test_a_link_that_meets_a_bug_of_ours_ends_the_branch_and_does_not_fall
     async def run(_link: streams.Link) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(streams.Link, "run", run)
     async with open_bank(2, joined=False) as bank:
+        monkeypatch.setattr(streams.Link, "run", run)
         bank.branches[1].connect({BranchId(2): bank.addresses[2]})
         with pytest.raises(ZeroDivisionError):
             await bank.branches[1].ended()

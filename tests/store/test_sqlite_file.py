@@ -34,7 +34,7 @@ from bankbook.core.ports import Account, Genesis, Holding, KeyRecord
 from bankbook.core.types import BranchId, EntryId, Incarnation, Key, Money, Seq, reservation_id
 from bankbook.core.vector import VersionVector
 from bankbook.store import sqlite, sqlite_file
-from bankbook.store.base import StoreError, StoreMismatchError
+from bankbook.store.base import CommitRefusedError, StoreError, StoreInUseError, StoreMismatchError
 from bankbook.store.sqlite import SqliteStore
 
 ORDER = Key("2/order-17")
@@ -432,3 +432,60 @@ def test_the_account_table_is_the_sum_of_the_log(path: Path) -> None:
     )
     assert sums == ask(path, "SELECT id, balance FROM account WHERE id <> 'till'")
     assert sums == ask(path, "SELECT account, 100 + sum(amount) FROM posting GROUP BY account")
+
+
+# The store of a branch that is stopped, for whoever audits it.
+
+
+def test_whoever_audits_reads_a_stopped_branch_without_knowing_its_bank(path: Path) -> None:
+    with closing(SqliteStore.open_stopped(path)) as store:
+        assert store.identity == IDENTITY
+        assert store.applied() == VersionVector([(HERE, Seq(3)), (THERE, Seq(1))])
+        assert store.account(BOB) == Account(Money(140))
+    with closing(open_store(path)) as store:
+        assert store.applied()[HERE] == 3, "its branch goes on afterwards"
+
+
+def test_whoever_audits_cannot_write(path: Path) -> None:
+    with closing(SqliteStore.open_stopped(path)) as store:
+        with pytest.raises(CommitRefusedError, match="readonly"):
+            store.commit(changes_by(store, posting_entry(HERE, 4, ("alice", 1))))
+        assert store.applied()[HERE] == 3
+
+
+def test_the_store_of_a_branch_that_runs_is_not_for_others_to_read(path: Path) -> None:
+    with closing(open_store(path)), pytest.raises(StoreInUseError, match="in use by another process"):
+        SqliteStore.open_stopped(path)
+    with (
+        closing(SqliteStore.open_stopped(path)),
+        pytest.raises(StoreInUseError, match="in use by another process"),
+    ):
+        open_store(path)
+
+
+def test_a_store_to_be_read_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"there is no store .*: name the folder of one branch"):
+        SqliteStore.open_stopped(tmp_path / "none" / "store.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_a_text_and_another_programs_database_are_no_stores_to_read(tmp_path: Path) -> None:
+    empty, text, other = (tmp_path / name for name in ("empty", "text", "other"))
+    empty.touch()
+    text.write_text("Dear diary, " * 1000)
+    edit(other, "CREATE TABLE diary (entry TEXT)")
+    for path, complaint in (
+        (empty, "is empty"),
+        (text, "not a Bankbook store"),
+        (other, "database of another program"),
+    ):
+        before = path.read_bytes()
+        with pytest.raises(StoreError, match=complaint):
+            SqliteStore.open_stopped(path)
+        assert path.read_bytes() == before
+
+
+def test_a_damaged_log_is_noticed_when_it_is_opened_to_be_read(path: Path) -> None:
+    edit(path, "DELETE FROM log WHERE seq = 3")
+    with pytest.raises(StoreError, match="should have the entries 1 to 3 and has the entries 1 to 2"):
+        SqliteStore.open_stopped(path)

@@ -6,8 +6,18 @@
     branches     a scenario's branches, until stopped
     customers    a scenario's customers, at branches that run already
     check        a verdict on an output
+
+    bank         a bank of one's own: its file, and its branches
+    status       what each branch of it says of itself
+    accounts     what a customer does with an account
+    statement    what moved on an account
+    teller       a customer's visit: who they are, which token they bring, and how a command ends
+    token_file   where the token waits between two commands
+    amounts      amounts as people write them, in the decimals of their currency
+    completion   what a shell needs to complete commands
+
     ending       exit statuses, and what is said when a command cannot do what it was asked
-report       what a person, or a program, is told of a run
+    report       what a person, or a program, is told of a run
 
 This module imports nothing before it must: every branch process imports its parent's main module.
 """

@@ -1,7 +1,6 @@
 """The group of commands, and what their errors look like.
 
-Decides exit statuses: 0 done and consistent, 1 a violation, 2 bad input, 3 the bank could not run.
-Proof: tests/cli/.
+Decides in which order people are told of them. Proof: tests/cli/.
 """
 
 import sys
@@ -9,11 +8,27 @@ from typing import Any
 
 import click
 
+from bankbook.cli.accounts import (
+    balance,
+    capture,
+    deposit,
+    open_account,
+    release,
+    reserve,
+    transfer,
+    withdraw,
+)
+from bankbook.cli.bank import branch, init, up
 from bankbook.cli.branches import branches
 from bankbook.cli.check import check
+from bankbook.cli.completion import completion
 from bankbook.cli.customers import customers
 from bankbook.cli.ending import INTERRUPTED
+from bankbook.cli.export import export
 from bankbook.cli.run import run
+from bankbook.cli.statement import statement
+from bankbook.cli.status import status
+from bankbook.cli.teller import forget
 
 
 class Commands(click.Group):
@@ -33,9 +48,28 @@ class Commands(click.Group):
 def app() -> None:
     """A bank whose every branch takes every customer's money at local speed.
 
-    Each customer reads their own writes at whichever branch they walk into.
+    Each customer reads their own writes at whichever branch they walk into. A bank of your own begins with
+    `bankbook init` and `bankbook up`.
+
+    Exit status: 0 done, 1 a violation of a guarantee, 2 bad input, 3 it could not run; of what the bank
+    answered: 4 refused, nothing happened; 5 nothing happened yet, ask again; 6 the outcome is not known.
     """
 
 
-for command in (run, branches, customers, check):
+SCENARIOS = (run, branches, customers, check)
+BANK = (init, up, branch, status, export)
+CUSTOMER = (
+    open_account,
+    deposit,
+    withdraw,
+    transfer,
+    balance,
+    statement,
+    reserve,
+    capture,
+    release,
+    forget,
+)
+
+for command in (*SCENARIOS, *BANK, *CUSTOMER, completion):
     app.add_command(command)

@@ -1,6 +1,6 @@
 """How a command ends: its exit status, and what it says when it cannot do what it was asked.
 
-Decides the statuses that run, branches and customers share. Proof: tests/cli/.
+Decides the statuses that all commands but `check` share. Proof: tests/cli/.
 """
 
 import signal
@@ -10,8 +10,12 @@ from typing import NoReturn
 import click
 
 from bankbook.cli.report import print_json
+from bankbook.client import BankbookError, InvalidRequestError, OutcomeUnknownError, RefusedError
+from bankbook.core.outcome import Outcome
 
 VIOLATION, BAD_INPUT, COULD_NOT_RUN = 1, 2, 3
+# What a bank answered: nothing happened and never will; nothing happened yet; nobody knows.
+REFUSED, RETRYABLE, UNKNOWN = 4, 5, 6
 INTERRUPTED = 130
 
 
@@ -21,9 +25,19 @@ def end_like_ctrl_c() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def fail(message: str, status: int, as_json: bool) -> NoReturn:
+def status_of(error: BankbookError) -> int:
+    """Return the exit status that tells what happened to the money."""
+    if isinstance(error, InvalidRequestError):
+        return BAD_INPUT
+    if isinstance(error, OutcomeUnknownError):
+        return UNKNOWN
+    return REFUSED if isinstance(error, RefusedError) else RETRYABLE
+
+
+def fail(message: str, status: int, as_json: bool, outcome: Outcome | None = None) -> NoReturn:
     """Tell why a command cannot do what it was asked, and exit."""
     if as_json:
-        print_json({"error": message, "exit_status": status})
+        told = {} if outcome is None else {"outcome": outcome.name}
+        print_json({"error": message, **told, "exit_status": status})
     click.echo(f"bankbook: {message}", err=True)
     sys.exit(status)

@@ -12,29 +12,43 @@ from typing import Any, TypeVar
 
 import click
 
+from bankbook.core.commands import LATEST, LOCAL, SESSION
 from bankbook.core.types import MONEY_MAX
 from bankbook.scenario.branches import BankOptions
+from bankbook.server.bank_file import FILE_NAME
 from bankbook.server.config import DEFAULT_HOST, NO_DELAY, ORIGINAL_PORT_BASE, AccountMode, Delay
 from bankbook.server.logs import LEVELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_UNITS_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "": 1_000_000}
+_DAY_US = 24 * 3600 * 1_000_000
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|)")
+_UNITS_US = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3600 * 1_000_000,
+    "d": _DAY_US,
+    "": 1_000_000,
+}
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|)")
 
 # A week: longer than any lesson, and far within what timers take.
-DURATION_MAX_US = 7 * 24 * 3600 * 1_000_000
+DURATION_MAX_US = 7 * _DAY_US
 
 
-def parse_duration_us(text: str) -> int:
+def parse_duration_us(text: str, max_us: int = DURATION_MAX_US) -> int:
     """Return microseconds. Raises ValueError, saying how durations are written."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write one like 2s, 500ms, 1.5s or 2m")
     duration_us = int(Decimal(match[1]) * _UNITS_US[match[2]])
-    if duration_us > DURATION_MAX_US:
-        raise ValueError(f"{text!r} is longer than a week")
+    if duration_us > max_us:
+        days = max_us // _DAY_US
+        longest = "a week" if max_us == DURATION_MAX_US else f"{days} days"
+        raise ValueError(f"{text!r} is longer than {longest}")
     return duration_us
 
 
@@ -43,12 +57,15 @@ class DurationType(click.ParamType[int]):
 
     name = "duration"
 
+    def __init__(self, max_us: int = DURATION_MAX_US) -> None:
+        self._max_us = max_us
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return microseconds."""
         if isinstance(value, int):
             return value
         try:
-            return parse_duration_us(value)
+            return parse_duration_us(value, self._max_us)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -78,7 +95,9 @@ def _above_zero(duration_us: int) -> int:
     return duration_us
 
 
-def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return what adds all of these to a command, in their order."""
+
     def add(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
@@ -126,7 +145,18 @@ _hold_limit_option = click.option(
     help="How long a branch holds a request for updates that have not arrived.",
 )
 
-_log_file_option = click.option(
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=FILE_NAME,
+    show_default=True,
+    envvar="BANKBOOK_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    help="The bank's file.",
+)
+
+log_file_option = click.option(
     "--log-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -151,13 +181,13 @@ def bank_options(*, log_level: str) -> Callable[[Callable[..., None]], Callable[
             bank = BankOptions(**{name: given.pop(name) for name in names})
             command(bank=bank, **given)
 
-        options = (accounts_option, _delay_option, _hold_limit_option, log_level_option, _log_file_option)
-        return _together(*options)(collect)
+        options = (accounts_option, _delay_option, _hold_limit_option, log_level_option, log_file_option)
+        return together(*options)(collect)
 
     return add
 
 
-place_options = _together(
+place_options = together(
     click.option("--host", default=DEFAULT_HOST, show_default=True, help="The branches' address."),
     click.option(
         "--port-base",
@@ -167,6 +197,30 @@ place_options = _together(
         help="Branch n is at this port plus n.",
     ),
 )
+
+
+def freshness_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add how fresh a read is; the command gets it as `freshness`."""
+
+    @functools.wraps(command)
+    def collect(**given: Any) -> None:
+        is_latest, is_local = given.pop("latest"), given.pop("local")
+        if is_latest and is_local:
+            raise click.UsageError("an answer is --latest or --local, not both")
+        freshness = LATEST if is_latest else LOCAL if is_local else SESSION
+        command(freshness=freshness, **given)
+
+    return together(
+        click.option(
+            "--latest", is_flag=True, help="Count all that was acknowledged anywhere: asks every branch."
+        ),
+        click.option(
+            "--local",
+            is_flag=True,
+            help="Count what the branch has, and wait for nothing, not even your own.",
+        ),
+    )(collect)
+
 
 output_option = click.option(
     "-o",

@@ -82,6 +82,12 @@ def writes_lost(vector: VersionVector, context: Context) -> Decision | None:
     return None
 
 
+def nothing_saved(origin: Origin) -> Decision:
+    """Return the refusal of whoever has seen what a store of which nothing is left had decided."""
+    detail = f"the session token names a store of branch {origin.branch} that was lost with all its entries"
+    return Decision(Outcome.WRITES_LOST, detail, branch=origin.branch)
+
+
 def why_overdue(held: Held, context: Context) -> Decision:
     """Return why a request whose deadline has come could not be carried out, naming what was missing."""
     if not context.has_joined:

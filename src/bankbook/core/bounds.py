@@ -54,9 +54,12 @@ LEGS_MAX = 1024
 # A reservation that outlives its purpose by years is better made without an end.
 LIFETIME_MS_MAX = 10 * 366 * 24 * 3600 * 1000
 
-# Around the name of an account in a leg: its amount and the brackets. Around the legs of a record: its kind,
-# its verdict with two numbers and a sentence. A byte of a memo that JSON has to escape takes at most two.
-_LEG_BYTES, _RECORD_BYTES, _ESCAPED_BYTES = 32, 400, 2
+# Of the record of a refusal: its kind and a verdict with two numbers and a sentence. It keeps nothing else.
+_REFUSAL_BYTES = 360
+
+# Of what was done: the names of its parts, its kind, and a verdict with two numbers. Around the name of an
+# account in a leg: its amount and the brackets. A byte of a memo that JSON has to escape takes at most two.
+_DONE_BYTES, _LEG_BYTES, _ESCAPED_BYTES = 200, 32, 2
 
 # What the wire can carry: 32 bits of milliseconds, 49 days.
 BOUND_US_MAX = (2**32 - 1) * 1000
@@ -102,7 +105,7 @@ def _complaint_about_batch(batch: Batch) -> str | None:
 def _size_in_log(command: SingleWrite) -> int:
     """Return how many bytes a command's record has at the most."""
     names = sum(len(account) + _LEG_BYTES for account in accounts_of(command))
-    return names + len(command.memo.encode()) * _ESCAPED_BYTES + _RECORD_BYTES
+    return max(names + len(command.memo.encode()) * _ESCAPED_BYTES + _DONE_BYTES, _REFUSAL_BYTES)
 
 
 def _complaint_about_amount(amount: int) -> str | None:

@@ -1,7 +1,7 @@
 """What customers ask of a branch, and what they are answered.
 
-Decides which words a request has; every bound that needs no state is checked here, so that nothing
-malformed gets further. Must not know how a request travels. Proof: tests/core/test_commands.py.
+Decides which words a request has, and what tells one request from another. Must not know their bounds
+(bankbook.core.bounds), nor how a request travels. Proof: tests/core/test_commands.py.
 """
 
 import json
@@ -184,7 +184,10 @@ def accounts_of(command: Command) -> tuple[AccountId, ...]:
 
 def fingerprint_of(customer: CustomerId, command: Command) -> str:
     """Return a short text that is the same exactly where customer and command are."""
-    whole = json.dumps([customer, type(command).__name__, astuple(command)], separators=(",", ":"))
+    # A deposit's parts look like a withdrawal's, so each command of a batch is told by its name too.
+    commands = command.commands if isinstance(command, Batch) else (command,)
+    names = [type(command).__name__, *(type(each).__name__ for each in commands)]
+    whole = json.dumps([customer, names, astuple(command)], separators=(",", ":"))
     return sha256(whole.encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 

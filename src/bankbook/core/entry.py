@@ -43,7 +43,7 @@ from bankbook.core.types import (
 from bankbook.core.vector import VersionVector
 
 # A limit on what a peer may send as one entry. A transfer is about 400 bytes; a batch of 8,192 commands
-# with the longest names is bounded to this (see bankbook.core.commands). Below gRPC's own limit for a
+# with the longest names is bounded to this (see bankbook.core.bounds). Below gRPC's own limit for a
 # message, 4 MB, with some room for what goes around it.
 ENTRY_BYTES_MAX = 3 * 1024 * 1024
 

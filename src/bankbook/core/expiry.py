@@ -48,6 +48,6 @@ class Expiry:
 
     def next_wake_us(self) -> int | None:
         """Return when something may be due; None where nothing will be."""
-        if self._next_ms is None or not self._context.has_joined:
+        if self._next_ms is None or not self._context.has_joined or self._context.is_retired:
             return None
         return self._context.awake_us(self._context.now_us + 1000 * (self._next_ms - self._context.now_ms))

@@ -164,9 +164,17 @@ class Gatherings:
         self._enriched.discard(gathering.account)
         if not gathering.waiting:
             self._end(gathering)
-        elif gathering.question is None and gathering.pause_until_us <= self._context.now_us:
+        elif self._is_round_due(gathering):
             self._begin_round(gathering)
         self._answer_deferred(gathering)
+
+    def _is_round_due(self, gathering: Gathering) -> bool:
+        """Whether no round is under way, or one that waits for the unreachable while others have enough."""
+        if gathering.question is None:
+            return gathering.pause_until_us <= self._context.now_us
+        holders = self._holders(gathering.account).values()
+        at_hand = sum(holder.rights for holder in holders if holder.is_reachable)
+        return self._is_stalled(gathering) and at_hand >= _missing(gathering)
 
     def _end(self, gathering: Gathering) -> None:
         self._context.questions.forget(gathering.question)
@@ -174,8 +182,10 @@ class Gatherings:
 
     def _begin_round(self, gathering: Gathering) -> None:
         context = self._context
+        context.questions.forget(gathering.question)
+        gathering.asks_all, gathering.participants = False, frozenset()
         holders = self._holders(gathering.account)
-        missing = Money(sum(short.missing for short in gathering.waiting.values()))
+        missing = _missing(gathering)
         plan = context.settings.policy.to_ask(missing, holders)
         covered = sum(holders[branch].rights for branch in plan if holders[branch].is_reachable)
         if covered < missing or any(short.is_want_of_funds for short in gathering.waiting.values()):
@@ -184,7 +194,7 @@ class Gatherings:
             self._ask(gathering, plan)
 
     def _ask_all(self, gathering: Gathering) -> None:
-        missing = Money(sum(short.missing for short in gathering.waiting.values()))
+        missing = _missing(gathering)
         gathering.asks_all = True
         gathering.participants = frozenset(gathering.waiting)
         self._ask(gathering, dict.fromkeys(self._context.others(), missing))
@@ -236,7 +246,7 @@ class Gatherings:
 
         To be called when a branch was lost, and from time to time.
         """
-        for gathering in self._gatherings.values():
+        for gathering in list(self._gatherings.values()):
             if self._is_stalled(gathering):
                 if not gathering.asks_all:
                     self._context.questions.forget(gathering.question)
@@ -370,3 +380,8 @@ class Gatherings:
             f"elsewhere; as far as is known here, {others}",
             branch=named,
         )
+
+
+def _missing(gathering: Gathering) -> Money:
+    """Return the rights that all who wait lack together."""
+    return Money(sum(short.missing for short in gathering.waiting.values()))

@@ -53,6 +53,10 @@ class Watchers(Generic[Waiter]):
                 del self._heaps[origin]
             yield waiter
 
+    def origins(self) -> list[Origin]:
+        """Return the logs that anybody waits for."""
+        return list(self._heaps)
+
     def still_watching(self, origin: Origin) -> list[Waiter]:
         """Return those that wait for this origin, in no particular order."""
         return [waiter for _, _, waiter in self._heaps.get(origin, ())]
@@ -95,6 +99,8 @@ class Held:
     """The number of the question they were asked."""
     owner: BranchId | None = None
     """The branch that was asked what became of the key, or to decide instead of this one."""
+    had_key: bool = False
+    """Whether this branch was the one to decide its key."""
     is_forwarded: bool = False
     """Whether another branch decides instead of this one."""
     heard: set[AccountId] = field(default_factory=set)

@@ -18,7 +18,7 @@ from bankbook.core.entry import Record, RecordKind
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.types import BranchId
-from bankbook.core.vector import NOTHING, VersionVector
+from bankbook.core.vector import VersionVector  # noqa: TC001  (as every module imports it)
 
 
 class Joining:
@@ -28,7 +28,8 @@ class Joining:
         self._context = context
         self._logs = logs
         self._on_joined = on_joined
-        self._needs: VersionVector = NOTHING
+        self._answers: dict[BranchId, VersionVector] = {}
+        """What each of the others has."""
         self.unanswered: set[BranchId] = set()
         """Who has not said yet what it has."""
 
@@ -38,10 +39,17 @@ class Joining:
             return
         self.unanswered = set(self._context.others())
         if self.unanswered:
-            self._context.ask(
-                self.unanswered, lambda number, _: AskHead(number, is_joining=True), self._on_answer
-            )
+            self._ask(self.unanswered)
         self.wake(None)
+
+    def on_new_life(self, branch: BranchId) -> None:
+        """Ask a branch again whose own store is new: what it had before may be nowhere any more."""
+        if not self._context.has_joined and self._answers.pop(branch, None) is not None:
+            self.unanswered.add(branch)
+            self._ask({branch})
+
+    def _ask(self, branches: set[BranchId]) -> None:
+        self._context.ask(branches, lambda number, _: AskHead(number, is_joining=True), self._on_answer)
 
     def is_waiting(self, _: None) -> bool:
         """Whether this branch is still on its way."""
@@ -52,7 +60,8 @@ class Joining:
         context = self._context
         if context.has_joined or self.unanswered:
             return
-        gap = context.applied.first_gap(self._needs)
+        gaps = (context.applied.first_gap(has) for has in self._answers.values())
+        gap = next((gap for gap in gaps if gap is not None), None)
         if gap is not None:
             self._logs.watch(gap, None)
             return
@@ -66,5 +75,5 @@ class Joining:
     def _on_answer(self, sender: BranchId, answer: Head | Answer) -> None:
         assert isinstance(answer, Head), "a question for a head is answered with one"
         self.unanswered.discard(sender)
-        self._needs = self._needs.merge(answer.applied).raised(answer.origin, answer.head)
+        self._answers[sender] = answer.applied.raised(answer.origin, answer.head)
         self.wake(None)

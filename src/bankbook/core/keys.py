@@ -44,7 +44,8 @@ def replay(entry: Entry, command: Command) -> Decision:
     ]
     if not command.is_atomic or not failed:
         return Decision(Outcome.OK, results=results)
-    number, first = failed[0]
+    # As it was decided: want of rights is the last of reasons, since it alone would not have been written.
+    number, first = min(failed, key=lambda each: each[1].outcome is Outcome.RIGHTS_UNREACHABLE)
     return Decision(first.outcome, f"command {number} of the batch: {first.detail}", results=results)
 
 

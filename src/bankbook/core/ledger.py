@@ -122,7 +122,9 @@ class Teller:
 
     def _decide_one(self, command: Command) -> Decision:
         decision = self._decide_freely(command)
-        if decision.balance is not None and not -self.balance_max <= decision.balance <= self.balance_max:
+        if decision.outcome is not Outcome.OK or decision.balance is None:
+            return decision
+        if not -self.balance_max <= decision.balance <= self.balance_max:
             detail = f"a balance of {decision.balance} does not fit the 32 bits of the original protocol"
             return Decision(Outcome.NOT_REPRESENTABLE, detail)
         return decision

@@ -84,6 +84,17 @@ class Logs:
                 self._inbox.offer(entry, self._context.applied)
         self.advance(message.origin)
 
+    def forget_lives_before(self, present: Origin) -> None:
+        """Take nothing any more that an earlier life of a branch had under way, as long as nobody has it.
+
+        The present life asks everybody what there is of the earlier logs. An entry that came to light later
+        would spend rights once more. What somebody has applied is fetched from there.
+        """
+        for origin in self._inbox.origins():
+            if origin.branch == present.branch and origin != present:
+                self._inbox.forget(origin)
+                self.blocked.discard(origin)
+
     def advance(self, origin: Origin) -> None:
         """Apply what has become applicable of this log, and all that follows from it."""
         ready = [origin]

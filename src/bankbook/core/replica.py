@@ -112,7 +112,7 @@ class Replica:
         self._joining = Joining(context, self._logs, self._on_joined)
         self._outbox = Outbox()
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
-        self._postponed: list[tuple[BranchId, AskHead | AskKey | Forward]] = []
+        self._postponed: list[tuple[BranchId, AskHead | AskKey]] = []
         """Questions that can be answered only once this branch has joined."""
         self._heartbeat_at_us = self._forget_at_us = now.monotonic_us
         self._drain_since_us = now.monotonic_us
@@ -171,6 +171,11 @@ class Replica:
         context.effects.changes = context.state.take_changes(context.clock.last)
         context.effects.wake_at_us = self._next_wake_us()
         return context.effects
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether this branch serves: its store is not new, or knows by now what the others know."""
+        return self._context.has_joined
 
     def status(self) -> Status:
         """Return what this branch knows, as of the last step."""
@@ -289,6 +294,7 @@ class Replica:
         context = self._context
         if context.state.ended(connected.origin) is not None:
             return  # a store that was replaced by a newer one is nobody any more
+        self._greet(connected.origin)
         context.peers.connect(connected.branch, connected.origin, context.now_us)
         self._learn(connected.branch, connected.applied)
         self._subscriptions.lost(connected.branch)
@@ -306,7 +312,15 @@ class Replica:
 
     def _on_subscriber_here(self, here: SubscriberHere) -> None:
         if self._context.state.ended(here.origin) is None:
-            self._context.peers.greet(here.origin.branch, here.origin)
+            self._greet(here.origin)
+
+    def _greet(self, origin: Origin) -> None:
+        """Note which life of its store a branch is in; with a new one, what the old one said is void."""
+        peers = self._context.peers
+        if peers[origin.branch].origin != origin:
+            peers.greet(origin.branch, origin)
+            self._logs.forget_lives_before(origin)
+            self._joining.on_new_life(origin.branch)
 
     def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
         self._outbox.drop(gone.branch)

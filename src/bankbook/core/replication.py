@@ -30,7 +30,7 @@ MESSAGE_BYTES = 512 * 1024
 IN_FLIGHT_BYTES = 16 * 1024 * 1024
 
 # What an entry is taken for before one was sent: few are read at first, whatever they are.
-_ENTRY_BYTES_AT_FIRST = 16 * 1024
+_ENTRY_BYTES_AT_FIRST = 64 * 1024
 
 
 class Inbox:
@@ -55,6 +55,14 @@ class Inbox:
         del waiting[entry.seq]
         if not waiting:
             del self._waiting[entry.origin]
+
+    def forget(self, origin: Origin) -> None:
+        """Forget all that has arrived of a log and waits."""
+        self._waiting.pop(origin, None)
+
+    def origins(self) -> list[Origin]:
+        """Return the logs of which anything waits."""
+        return list(self._waiting)
 
     def __len__(self) -> int:
         return sum(len(waiting) for waiting in self._waiting.values())

@@ -8,7 +8,15 @@ tests/core/test_durability.py.
 
 from dataclasses import replace
 
-from bankbook.core.admission import Desk, never_decided, refusal_at_sight, stopping, why_overdue, writes_lost
+from bankbook.core.admission import (
+    Desk,
+    never_decided,
+    nothing_saved,
+    refusal_at_sight,
+    stopping,
+    why_overdue,
+    writes_lost,
+)
 from bankbook.core.commands import (
     Batch,
     Cancel,
@@ -53,6 +61,8 @@ class Requests:
         """What can be read only once this step is committed."""
         self._undurable: dict[RequestId, Held] = {}
         """What waits for other branches' disks."""
+        self._keyed: dict[Key, set[RequestId]] = {}
+        """What is held and has a key."""
         self._replies_to: dict[RequestId, tuple[BranchId, int]] = {}
         """Which other branch's question a request answers."""
         self._forwarded = 0
@@ -161,6 +171,7 @@ class Requests:
         """Go on with a request as far as it gets: answer it, or hold it for the first thing it lacks."""
         waits = (
             self._waits_for_disks(held)
+            or self._is_out_of_use(held)
             or self._waits_for_joining(held)
             or self._waits_for_entries(held)
             or self._waits_for_key(held)
@@ -174,6 +185,13 @@ class Requests:
             return False
         self._finish(held)
         return True
+
+    def _is_out_of_use(self, held: Held) -> bool:
+        """Refuse what came before this store learned that another one took its place."""
+        if self._context.is_retired:
+            self._end_hold(held)
+            self._answer(held, stopping(self._context.branch))
+        return self._context.is_retired
 
     def _waits_for_joining(self, held: Held) -> bool:
         return not self._context.has_joined and self._hold(held)
@@ -215,10 +233,17 @@ class Requests:
         owner = birth_branch(request.key, self._context.branches)
         if known is not None and known.moved_to is not None:
             owner = known.moved_to
-        if owner != self._context.branch:
-            self._ask_owner(held, owner, request.key)
-            return True
-        return False
+        if owner == self._context.branch:
+            held.had_key, held.owner = True, None
+            return False
+        if held.had_key:
+            # It was asked for elsewhere, which decides it now. Who asked for it back would be asked for it
+            # again: two branches that both lack rights would pass it to and fro as fast as they can write.
+            self._gatherings.leave(held)
+            held.owner = owner
+            return self._hold(held)
+        self._ask_owner(held, owner, request.key)
+        return True
 
     def _ask_owner(self, held: Held, owner: BranchId, key: Key) -> None:
         if self._hold(held) and self.is_waiting(held.request.id):
@@ -297,16 +322,31 @@ class Requests:
         """Hold a request, or refuse it where there is no room; True either way."""
         if self.is_waiting(held.request.id):
             return True
-        if len(self.holds) >= self._context.settings.held_max:
-            branch = self._context.branch
-            detail = f"branch {branch} holds {len(self.holds)} requests, which is all it may"
-            self._answer(held, Decision(Outcome.TOO_MANY_HELD, detail))
+        if self._has_room_for(held):
+            self._add_hold(held)
         else:
-            self.holds.add(held)
+            self._refuse_hold(held)
         return True
+
+    def _has_room_for(self, held: Held) -> bool:
+        return self.is_waiting(held.request.id) or len(self.holds) < self._context.settings.held_max
+
+    def _refuse_hold(self, held: Held) -> None:
+        detail = f"branch {self._context.branch} holds {len(self.holds)} requests, which is all it may"
+        self._answer(held, Decision(Outcome.TOO_MANY_HELD, detail))
+
+    def _add_hold(self, held: Held) -> None:
+        self.holds.add(held)
+        if held.request.key is not None:
+            self._keyed.setdefault(held.request.key, set()).add(held.request.id)
 
     def _end_hold(self, held: Held) -> None:
         self.holds.end(held.request.id)
+        if held.request.key is not None and held.request.key in self._keyed:
+            same_key = self._keyed[held.request.key]
+            same_key.discard(held.request.id)
+            if not same_key:
+                del self._keyed[held.request.key]
         self._undurable.pop(held.request.id, None)
         self._context.questions.forget(held.question)
         self._gatherings.leave(held)
@@ -319,6 +359,9 @@ class Requests:
         if (is_past or isinstance(command, ReadStatement)) and self._context.state.has_changes:
             if self._hold(held) and self.is_waiting(held.request.id):
                 self._postponed.append(held)
+            return
+        if held.request.durable and not self._has_room_for(held):
+            self._refuse_hold(held)  # before anything is written: nothing has happened yet
             return
         decision = self._decide(held)
         if decision.shorts and not held.is_final:
@@ -376,7 +419,8 @@ class Requests:
         if self._context.peers.having(*decided.entry) >= held.request.durable:
             self._end_hold(held)
             self._release(replace(decided.reply, held_us=self._context.now_us - held.since_us))
-        elif self._hold(held) and self.is_waiting(held.request.id):
+        elif held.request.id not in self._undurable:
+            self._add_hold(held)
             self._undurable[held.request.id] = held
 
     def on_disks(self) -> None:
@@ -392,10 +436,13 @@ class Requests:
             detail = f"the key {key} was used for another request, which {known.entry} decided"
             self._answer(held, Decision(Outcome.KEY_REUSED, detail))
             return
+        if request.durable and not self._has_room_for(held):
+            self._refuse_hold(held)
+            return
         entry = self._context.state.entry(known.entry)
         decision = replay(entry, request.command)
-        accounts = entry.accounts
-        if accounts and (state := self._context.state.account(accounts[0])) is not None:
+        accounts = accounts_of(request.command) or entry.accounts
+        if decision.balance is not None and (state := self._context.state.account(accounts[0])) is not None:
             decision = decision._replace(currency=state.currency)
         token = self._token_after(request, entry)
         reply = self._reply(held, decision, entry, token)
@@ -475,14 +522,39 @@ class Requests:
             if named > head.head:
                 self._end_hold(held)
                 self._answer(held, never_decided(head.origin, named, head.head))
+        self._refuse_what_nobody_saved(head)
+
+    def _refuse_what_nobody_saved(self, head: Head) -> None:
+        """Refuse the requests that wait for an earlier life of a branch of which nobody has anything.
+
+        The present life knew all there is of the earlier ones before it answered anybody, and said where they
+        end in its first entry, if there was anything to say. So what is not known once that entry is here is
+        lost.
+        """
+        context = self._context
+        if context.applied[head.origin] < head.head:
+            return
+        for origin in self._logs.watchers.origins():
+            is_earlier_life = origin.branch == head.origin.branch and origin != head.origin
+            if not is_earlier_life or context.applied[origin]:
+                continue
+            for waiter in self._logs.watchers.still_watching(origin):
+                held = self.holds.get(waiter) if isinstance(waiter, int) else None
+                if held is not None and held.first_question <= head.question:
+                    self._end_hold(held)
+                    self._answer(held, nothing_saved(origin))
 
     def on_applied(self, entry: Entry) -> None:
-        """Refuse whoever waits for what a lost store took with it, once that is known."""
+        """Go on with who has the entry's key; refuse whoever waits for what a lost store took with it."""
+        if entry.keyed is not None:
+            for request in sorted(self._keyed.get(entry.keyed.key, ())):
+                self.wake(request)
         for record in entry.records:
             for origin, _ in record.ended:
                 if origin == self._context.origin:
                     # Another store took this one's place; nothing is to be decided here any more.
                     self._context.is_retired = True
+                    self.wake_all()
                 for waiter in self._logs.watchers.still_watching(origin):
                     if isinstance(waiter, int):
                         self.wake(waiter)

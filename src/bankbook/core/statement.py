@@ -5,14 +5,16 @@ the hybrid clocks, and so one in which nothing comes before what it depends on. 
 holds. Proof: tests/core/test_statement.py.
 """
 
+from itertools import groupby
+
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import OTHERS_MAX, Line, ReadBalance, ReadStatement, Statement
-from bankbook.core.entry import Entry, Record
+from bankbook.core.entry import Record
 from bankbook.core.ledger import Decision
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position, Reader, StatedPosting
 from bankbook.core.state import State
-from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
+from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Money, Origin, Seq
 
 
 def decide_past(command: ReadBalance | ReadStatement, reader: Reader, state: State) -> Decision:
@@ -47,24 +49,22 @@ def _read(command: ReadStatement, genesis: Money, reader: Reader, state: State) 
         before = Money(before + sum(each.amount for each in at if each.position == start))
     opening = balance = Money(genesis + before)
     lines = []
-    for stated in page:
-        balance = Money(balance + stated.amount)
-        lines.append(_line(command.account, stated, balance, state.entry(stated.position.entry)))
+    # Each entry is read once: a batch may have thousands of postings to the same account, all in a row.
+    for entry_id, group in groupby(page, key=lambda stated: stated.position.entry):
+        entry = state.entry(entry_id)
+        records = [record for record in entry.records for _ in record.postings]
+        for stated in group:
+            balance = Money(balance + stated.amount)
+            record = records[stated.position.leg]
+            lines.append(_line(command.account, stated, balance, entry.customer, record))
     return Statement(opening, tuple(lines), balance, len(found) > len(page))
 
 
-def _line(account: AccountId, stated: StatedPosting, balance: Money, entry: Entry) -> Line:
-    record = _record_of(entry, stated.position.leg)
+def _line(
+    account: AccountId, stated: StatedPosting, balance: Money, customer: CustomerId | None, record: Record
+) -> Line:
     others = tuple(p.account for p in record.postings if p.account != account)[:OTHERS_MAX]
-    return Line(stated.position, record.kind, stated.amount, balance, entry.customer, record.memo, others)
-
-
-def _record_of(entry: Entry, leg: int) -> Record:
-    for record in entry.records:
-        if leg < len(record.postings):
-            return record
-        leg -= len(record.postings)
-    raise AssertionError(f"{entry.id} has no posting {leg} more")
+    return Line(stated.position, record.kind, stated.amount, balance, customer, record.memo, others)
 
 
 def _moment(moment_ms: int) -> Position:

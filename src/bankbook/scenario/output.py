@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.scenario.json_text import BadFileError, Document, Fields, Node, parse_json, read_json
@@ -69,8 +70,24 @@ def write_whole(path: Path, text: str) -> None:
 
     Raises OutputError, and then nothing has changed at `path`.
     """
-    with _temporary_beside(path) as temporary:
-        _write_durably(temporary, text)
+    with writing_whole(path) as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def writing_whole(path: Path) -> Iterator[TextIO]:
+    """Put what the caller writes at `path` in one step; make the folder if need be.
+
+    Raises OutputError where that fails, also for an OSError or ValueError of the caller's; after any error
+    nothing has changed at `path`.
+    """
+    complaint = _complaint_about(path, None)
+    if complaint is not None:
+        raise OutputError(f"{path}: {complaint}")
+    with _temporary_beside(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
         temporary.replace(path)
 
 
@@ -92,7 +109,7 @@ def remove_stale(path: Path, *, input_path: Path | None = None) -> None:
     if complaint is not None:
         raise OutputError(f"{path}: {complaint}")
     with _temporary_beside(path) as temporary:
-        _write_durably(temporary, "")
+        temporary.write_text("")
 
 
 def _complaint_about(path: Path, input_path: Path | None) -> str | None:
@@ -138,13 +155,6 @@ def _line(customer: Customer, result: EventResult) -> str:
     else:
         said["result"] = "success"
     return json.dumps({"id": customer.output_id, "recv": [said]}, separators=(",", ":"))
-
-
-def _write_durably(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _because(problem: OSError | ValueError) -> str:

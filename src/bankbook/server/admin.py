@@ -12,8 +12,9 @@ from bankbook.core.types import ID_RULE, AccountId, is_id
 from bankbook.server.calls import Context, abort, guarded
 from bankbook.server.config import BranchConfig
 from bankbook.server.driver import Driver, read_clocks
-from bankbook.wire.basics import encode_gap, encode_origin
-from bankbook.wire.peers import encode_vector
+from bankbook.store.history import history, next_batch
+from bankbook.wire.basics import MessageDamagedError, encode_gap, encode_origin
+from bankbook.wire.peers import decode_vector, encode_vector
 from bankbook.wire.status import Failure
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
@@ -71,6 +72,21 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
                 admin_pb2.Rights(branch=branch, amount=amount) for branch, amount in sorted(rights.items())
             ],
         )
+
+    @guarded
+    async def ReadEntries(  # type: ignore[override]
+        self, request: admin_pb2.ReadEntriesRequest, context: Context
+    ) -> None:
+        """Send the store's entries, a batch at a time: in between, the branch goes on with its work."""
+        try:
+            after = decode_vector(request.after)
+        except MessageDamagedError as error:
+            await abort(context, Failure(Outcome.INVALID_REQUEST, str(error)))
+        until = await self._driver.read(lambda store: store.applied())
+        await context.write(admin_pb2.EntryBatch(until=encode_vector(until)))
+        entries = await self._driver.read(lambda store: history(store, after, until))
+        while batch := await self._driver.read(lambda _: next_batch(entries)):
+            await context.write(admin_pb2.EntryBatch(entries=[entry.encoded for entry in batch]))
 
 
 def _encode_peer(peer: Peer, status: Status) -> admin_pb2.PeerStatus:

@@ -89,6 +89,7 @@ class Branch:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._add_services()
         self._stepping: asyncio.Task[None] | None = None
+        self._serving: asyncio.Task[None] | None = None
         self._has_ended = asyncio.Event()
         self._bug: BaseException | None = None
 
@@ -104,12 +105,21 @@ class Branch:
         self._stepping = asyncio.create_task(self._driver.run(), name="driver")
         self._stepping.add_done_callback(self._on_ended)
         await self._server.start()
-        for service in ("", *_SERVICES):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self._tell_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._serving = asyncio.create_task(self._tell_when_serving(), name="health")
         self._log.info(
             "branch.listening", port=port, pid=os.getpid(), incarnation=f"{self._store.identity.origin}"
         )
         return port
+
+    async def _tell_when_serving(self) -> None:
+        await self._driver.joined()
+        await self._tell_health(health_pb2.HealthCheckResponse.SERVING)
+        self._log.info("branch.serving")
+
+    async def _tell_health(self, status: int) -> None:
+        for service in ("", *_SERVICES):
+            await self._health.set(service, status)
 
     def connect(self, addresses: dict[BranchId, str]) -> None:
         """Open, and keep open, a stream to every other branch."""
@@ -132,6 +142,8 @@ class Branch:
     async def stop(self, drain_us: int) -> None:
         """Stop serving; held requests and unpropagated entries get `drain_us` at the most."""
         self._log.info("branch.stopping")
+        if self._serving is not None:
+            self._serving.cancel()
         await self._health.enter_graceful_shutdown()
         if self._stepping is not None and not self._stepping.done():
             await first_of(self._driver.drain(drain_us), self._has_ended.wait())

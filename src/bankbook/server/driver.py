@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import structlog
 
@@ -19,12 +20,14 @@ from bankbook.core.clock import Instant
 from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
-from bankbook.core.ports import Account
+from bankbook.core.ports import Account, Reader
 from bankbook.core.replica import Effects, Input, Replica, Settings, Status
 from bankbook.core.state import Layer
 from bankbook.core.types import AccountId, BranchId, Money
 from bankbook.core.vector import VersionVector
 from bankbook.store.base import CommitUnknownError, Store, StoreError
+
+Seen = TypeVar("Seen")
 
 # A life's questions start at a random number of so many bits: two lives do not meet.
 _QUESTION_BITS = 48
@@ -117,6 +120,17 @@ class Driver:
             await self._stepped.wait()
             layer = Layer(self._store, self._store.identity.genesis)
             return layer.account(account), layer.rights(account)
+
+    async def read(self, look: Callable[[Reader], Seen]) -> Seen:
+        """Return what `look` finds in the store, between two commits; steps wait until it is done."""
+        async with self._stepped:
+            return look(self._store)
+
+    async def joined(self) -> None:
+        """Return once the branch serves; one with a new store has to know first what the others know."""
+        async with self._stepped:
+            while not self._replica.has_joined:
+                await self._stepped.wait()
 
     async def drain(self, drain_us: int) -> None:
         """Refuse what is new; return once nothing is held or unpropagated, or after `drain_us`."""

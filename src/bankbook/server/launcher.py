@@ -161,6 +161,14 @@ class Launcher:
         """Return file descriptors, each of which can be read once its branch has ended; of no other one."""
         return [child.process.sentinel for child in self._children.values() if child.process.exitcode != 0]
 
+    def running(self) -> dict[BranchId, int]:
+        """Return the branches that have not ended; each with what can be read once it has."""
+        return {
+            branch: child.process.sentinel
+            for branch, child in self._children.items()
+            if child.process.exitcode is None
+        }
+
     def stop(self) -> None:
         """Stop every branch; whoever does not stop in time is killed. Stopping twice is harmless.
 

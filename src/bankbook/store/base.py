@@ -25,6 +25,10 @@ class StoreMismatchError(StoreError):
     """This store belongs to another bank, another branch, or another version of the program."""
 
 
+class StoreInUseError(StoreError):
+    """Another process has this store: a branch that runs."""
+
+
 class CommitRefusedError(StoreError):
     """The commit failed, and certainly left nothing behind."""
 

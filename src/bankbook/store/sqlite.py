@@ -46,7 +46,7 @@ from bankbook.store.base import (
     StoreError,
     applied_after,
 )
-from bankbook.store.sqlite_file import OpenFile, explain, open_file
+from bankbook.store.sqlite_file import OpenFile, explain, open_file, open_stopped_file
 
 _INSERT_ORIGIN = "INSERT INTO origin (number, branch, incarnation, applied) VALUES (?, ?, ?, ?)"
 _UPDATE_ORIGIN = "UPDATE origin SET applied = ? WHERE number = ?"
@@ -136,7 +136,18 @@ class SqliteStore:
 
         Raises StoreError where the file cannot be used, StoreMismatchError where it is another's.
         """
-        file = open_file(path, genesis, branch, incarnation)
+        return cls._of(path, open_file(path, genesis, branch, incarnation))
+
+    @classmethod
+    def open_stopped(cls, path: Path) -> Self:
+        """Open the store of a branch that does not run, to read it.
+
+        Raises StoreError where the file cannot be used, StoreInUseError while its branch runs.
+        """
+        return cls._of(path, open_stopped_file(path))
+
+    @classmethod
+    def _of(cls, path: Path, file: OpenFile) -> Self:
         try:
             return cls(path, file)
         except BaseException:

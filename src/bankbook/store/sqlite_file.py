@@ -7,12 +7,13 @@ tables (sqlite_schema does), or what is committed or read later. Proof: tests/st
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from bankbook.core.ports import Genesis, Identity
 from bankbook.core.types import BranchId, Incarnation, Money, Origin
-from bankbook.store.base import StoreError, StoreMismatchError
+from bankbook.store.base import StoreError, StoreInUseError, StoreMismatchError
 from bankbook.store.sqlite_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
 
 # The first with STRICT tables and with the JSON functions built in; every Python 3.11 we know of has it.
@@ -40,12 +41,23 @@ def open_file(path: Path, genesis: Genesis, branch: BranchId, incarnation: Incar
     or branch.
     """
     assert branch in genesis.branches, f"branch {branch} is none of {genesis.branches}"
-    if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
-        raise StoreError(
-            f"this Python comes with SQLite {sqlite3.sqlite_version}, and a store needs "
-            f"{'.'.join(map(str, SQLITE_VERSION_MIN))} or later: use a newer Python"
-        )
+    _check_version()
     _prepare_folder(path)
+    return _open(path, lambda connection: _claim(connection, path, genesis, Origin(branch, incarnation)))
+
+
+def open_stopped_file(path: Path) -> OpenFile:
+    """Open the store in `path`, whosever it is, to read it; nothing can be written.
+
+    Raises StoreError where there is none or the file cannot be used, StoreInUseError while its branch runs.
+    """
+    _check_version()
+    if not path.is_file():
+        raise StoreError(f"there is no store {path}: name the folder of one branch, such as data/branch-1")
+    return _open(path, lambda connection: _claim_to_read(connection, path))
+
+
+def _open(path: Path, claim: Callable[[sqlite3.Connection], Identity]) -> OpenFile:
     try:
         connection = sqlite3.connect(
             path.absolute(),  # a bare ":memory:" would not be a file
@@ -54,12 +66,13 @@ def open_file(path: Path, genesis: Genesis, branch: BranchId, incarnation: Incar
             check_same_thread=False,  # the driver commits from a worker thread; never two at once
         )
         try:
-            return OpenFile(connection, _claim(connection, path, genesis, Origin(branch, incarnation)))
+            return OpenFile(connection, claim(connection))
         except BaseException:
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise StoreError(explain(path, error)) from error
+        is_busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        raise (StoreInUseError if is_busy else StoreError)(explain(path, error)) from error
 
 
 def explain(path: Path, error: sqlite3.Error) -> str:
@@ -83,6 +96,14 @@ _MEANINGS = {
         "or choose another --data directory"
     ),
 }
+
+
+def _check_version() -> None:
+    if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
+        raise StoreError(
+            f"this Python comes with SQLite {sqlite3.sqlite_version}, and a store needs "
+            f"{'.'.join(map(str, SQLITE_VERSION_MIN))} or later: use a newer Python"
+        )
 
 
 def _prepare_folder(path: Path) -> None:
@@ -136,6 +157,19 @@ def _claim(connection: sqlite3.Connection, path: Path, genesis: Genesis, origin:
     return identity
 
 
+def _claim_to_read(connection: sqlite3.Connection, path: Path) -> Identity:
+    """Take the file as `_claim` does, and write nothing."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    if _is_new(connection, path):
+        raise StoreError(f"{path} is empty: name the folder of a branch that has run")
+    identity = _read_identity(connection, path)
+    _check_logs(connection, path)
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA query_only = ON")
+    return identity
+
+
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether nothing was ever written to the file."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -172,25 +206,7 @@ def _create(connection: sqlite3.Connection, identity: Identity) -> None:
 
 def _check_identity(connection: sqlite3.Connection, path: Path, expected: Identity) -> Identity:
     """Return the file's own identity: the expected one but for the incarnation."""
-    rows = dict(connection.execute("SELECT name, value FROM meta"))
-    if rows.get("schema version") != SCHEMA_VERSION:
-        raise StoreMismatchError(
-            f"{path} has schema version {rows.get('schema version')}, and this program knows version "
-            f"{SCHEMA_VERSION}: use the program that wrote it, or choose another --data directory"
-        )
-    try:
-        found = Identity(
-            Origin(BranchId(rows["branch"]), Incarnation(rows["incarnation"])),
-            Genesis(
-                rows["cluster"],
-                tuple(BranchId(branch) for branch in json.loads(rows["branches"])),
-                None if rows["opening balance"] is None else Money(rows["opening balance"]),
-            ),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
-            f"{path} is damaged, its table meta cannot be understood: restore the file ({error!r})"
-        ) from error
+    found = _read_identity(connection, path)
     differences = [
         f"{name} {there} instead of {here}"
         for name, there, here in zip(_IDENTITY, _facts(found), _facts(expected), strict=True)
@@ -202,6 +218,28 @@ def _check_identity(connection: sqlite3.Connection, path: Path, expected: Identi
             "or start the branch that this store belongs to"
         )
     return found
+
+
+def _read_identity(connection: sqlite3.Connection, path: Path) -> Identity:
+    rows = dict(connection.execute("SELECT name, value FROM meta"))
+    if rows.get("schema version") != SCHEMA_VERSION:
+        raise StoreMismatchError(
+            f"{path} has schema version {rows.get('schema version')}, and this program knows version "
+            f"{SCHEMA_VERSION}: use the program that wrote it, or choose another --data directory"
+        )
+    try:
+        return Identity(
+            Origin(BranchId(rows["branch"]), Incarnation(rows["incarnation"])),
+            Genesis(
+                rows["cluster"],
+                tuple(BranchId(branch) for branch in json.loads(rows["branches"])),
+                None if rows["opening balance"] is None else Money(rows["opening balance"]),
+            ),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{path} is damaged, its table meta cannot be understood: restore the file ({error!r})"
+        ) from error
 
 
 _IDENTITY = ("cluster", "branch", "branches", "opening balance")

@@ -44,6 +44,11 @@ class AdminStub:
                 request_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.GetRightsRequest.SerializeToString,
                 response_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.AccountRights.FromString,
                 _registered_method=True)
+        self.ReadEntries = channel.unary_stream(
+                '/bankbook.v1.Admin/ReadEntries',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.ReadEntriesRequest.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.EntryBatch.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -62,6 +67,14 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadEntries(self, request, context):
+        """Sends what this branch has on its disk at this moment, entry by entry, in the order of their clocks:
+        each follows all that it depends on. What is decided meanwhile is not among it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +87,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.GetRights,
                     request_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.GetRightsRequest.FromString,
                     response_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.AccountRights.SerializeToString,
+            ),
+            'ReadEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadEntries,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.ReadEntriesRequest.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_admin__pb2.EntryBatch.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +148,33 @@ class Admin:
             '/bankbook.v1.Admin/GetRights',
             bankbook_dot_wire_dot_v1_dot_admin__pb2.GetRightsRequest.SerializeToString,
             bankbook_dot_wire_dot_v1_dot_admin__pb2.AccountRights.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bankbook.v1.Admin/ReadEntries',
+            bankbook_dot_wire_dot_v1_dot_admin__pb2.ReadEntriesRequest.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_admin__pb2.EntryBatch.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,10 @@ class AdminStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.BranchStatus]
     GetRights: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetRightsRequest, _admin_pb2.AccountRights]
     """Tells what this branch knows of one account, and of who may take out how much of it."""
+    ReadEntries: _grpc.UnaryStreamMultiCallable[_admin_pb2.ReadEntriesRequest, _admin_pb2.EntryBatch]
+    """Sends what this branch has on its disk at this moment, entry by entry, in the order of their clocks:
+    each follows all that it depends on. What is decided meanwhile is not among it.
+    """
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -41,6 +45,10 @@ class AdminAsyncStub(AdminStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.BranchStatus]  # type: ignore[assignment]
     GetRights: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetRightsRequest, _admin_pb2.AccountRights]  # type: ignore[assignment]
     """Tells what this branch knows of one account, and of who may take out how much of it."""
+    ReadEntries: _aio.UnaryStreamMultiCallable[_admin_pb2.ReadEntriesRequest, _admin_pb2.EntryBatch]  # type: ignore[assignment]
+    """Sends what this branch has on its disk at this moment, entry by entry, in the order of their clocks:
+    each follows all that it depends on. What is decided meanwhile is not among it.
+    """
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +65,15 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.AccountRights, _abc.Awaitable[_admin_pb2.AccountRights]]:
         """Tells what this branch knows of one account, and of who may take out how much of it."""
+
+    @_abc_1.abstractmethod
+    def ReadEntries(
+        self,
+        request: _admin_pb2.ReadEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.EntryBatch], _abc.AsyncIterator[_admin_pb2.EntryBatch]]:
+        """Sends what this branch has on its disk at this moment, entry by entry, in the order of their clocks:
+        each follows all that it depends on. What is decided meanwhile is not among it.
+        """
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
