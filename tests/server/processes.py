@@ -90,6 +90,14 @@ async def all_joined(launcher: Launcher) -> None:
                 await asyncio.sleep(_POLL_S)
 
 
+async def all_connected(launcher: Launcher) -> None:
+    """Wait until every branch has a stream to every other one."""
+    async with asyncio.timeout(PATIENCE_S):
+        for address in launcher.addresses.values():
+            while not all(each.is_connected for each in (await status_of(address)).peers):
+                await asyncio.sleep(_POLL_S)
+
+
 async def status_of(address: str) -> admin_pb2.BranchStatus:
     """Ask a branch what it knows."""
     async with grpc.aio.insecure_channel(address) as channel:

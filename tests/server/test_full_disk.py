@@ -28,6 +28,7 @@ _DISK_BYTES = 4 * 1024 * 1024
 
 # How long a branch with a full disk is watched, and how busy it may be meanwhile.
 _WATCHED_S = 4.0
+HOLD_LIMIT_US = int(1e6 * (_WATCHED_S + 2))
 _COMMITS_A_SECOND_MAX = 4
 _BUSY_SHARE_MAX = 0.25
 
@@ -61,7 +62,7 @@ async def exhaust(session: Session) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                await session.deposit(1, account="filler", memo="x" * 100, branch=1, timeout=1)
+                await session.deposit(1, account="filler", memo="x" * 100, branch=1, timeout=3)
             except StoreUnavailableError:
                 return
 
@@ -79,7 +80,7 @@ def events(log: Path) -> Counter[str]:
 
 
 def bank_with_small_disk(disk: Path, tmp_path: Path) -> list[BranchConfig]:
-    one, *others = banks_with(90, 3, tmp_path)
+    one, *others = banks_with(90, 3, tmp_path, hold_limit_us=HOLD_LIMIT_US)
     return [replace(one, data=disk / "branch-1"), *others]
 
 
@@ -107,7 +108,7 @@ async def test_a_full_disk_refuses_writes_reads_on_and_writes_again_when_there_i
             filler = fill(small_disk)
             await exhaust(session)
             with pytest.raises(StoreUnavailableError, match="the disk is full"):
-                await session.deposit(1, branch=1, timeout=1)
+                await session.deposit(1, branch=1, timeout=3)
             assert (await session.balance(branch=1, freshness=LOCAL)).balance == 100
             assert (await session.statement_page(branch=1, freshness=LOCAL)).closing == 100
             # Others have what they have, and are told what the branch with the full disk may have.

@@ -162,13 +162,13 @@ async def test_the_client_asks_elsewhere_by_itself_when_the_answer_is_lost(tmp_p
 async def test_a_key_of_a_dead_branch_is_in_doubt_until_it_is_back_and_never_takes_effect_twice(
     tmp_path: Path,
 ) -> None:
-    with bank_of(configs_of(3, tmp_path)) as launcher:
-        async with Bank(launcher.addresses) as bank:
+    with bank_of(configs_of(3, tmp_path, hold_limit_us=1_000_000)) as launcher:
+        async with Bank(launcher.addresses) as bank, Bank(launcher.addresses, retries=False) as once:
             await all_joined(launcher)
             launcher.kill(ONE)
             session = bank.session("ada")
             with pytest.raises(OutcomeUnknownError, match="branch 1") as doubt:
-                await session.deposit(5, key="1/order-17", branch=2, timeout=1)
+                await once.session("ada").deposit(5, key="1/order-17", branch=2)
             assert doubt.value.branch == 1
             await asyncio.to_thread(launcher.restart, ONE)
             # Branch 1 never had it: it gives the key away, once, to whoever asks first.

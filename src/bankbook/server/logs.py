@@ -48,6 +48,10 @@ class _Unfailing:
         with contextlib.suppress(OSError):
             self._stream.flush()
 
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
 
 def _naming(branch: int | None) -> structlog.types.Processor:
     def name(
