@@ -6,11 +6,13 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 
+from bankbook.client import LATEST, Bank
 from bankbook.core.ports import Genesis
 from bankbook.core.types import BranchId, Money
 from bankbook.server.config import BranchConfig
@@ -40,6 +42,14 @@ def configs_of(count: int, data: Path, *, cluster: str = "test", **more: Any) ->
             **more,
         )
         for branch in branches
+    ]
+
+
+def banks_with(opening: int, count: int, data: Path, **more: Any) -> list[BranchConfig]:
+    """Return the configurations of a bank in which every account begins with so much, evenly spread."""
+    return [
+        replace(each, genesis=replace(each.genesis, opening_balance=Money(opening)))
+        for each in configs_of(count, data, **more)
     ]
 
 
@@ -94,8 +104,14 @@ async def all_connected(launcher: Launcher) -> None:
     """Wait until every branch has a stream to every other one."""
     async with asyncio.timeout(PATIENCE_S):
         for address in launcher.addresses.values():
-            while not all(each.is_connected for each in (await status_of(address)).peers):
+            while not all(each.is_connected for each in (await status_of(address)).peers):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_S)
+
+
+async def balances(bank: Bank, account: str) -> list[int]:
+    """Return the account's balance at every branch, each with all that any branch has acknowledged."""
+    auditor = bank.session("auditor", account=account)
+    return [int((await auditor.balance(branch=each, freshness=LATEST)).balance) for each in bank.branches]
 
 
 async def status_of(address: str) -> admin_pb2.BranchStatus:

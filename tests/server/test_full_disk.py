@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from server.processes import PATIENCE_S, all_joined, bank_of, rights_at
-from server.test_rights_amid_faults import balances, banks_with
+from server.processes import PATIENCE_S, all_joined, balances, bank_of, banks_with, rights_at
 
 from bankbook.client import LOCAL, Bank, RightsUnreachableError, Session, StoreUnavailableError
 from bankbook.core.types import BranchId

@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from server.processes import PATIENCE_S, Wire, all_joined, bank_of, configs_of
+from server.processes import PATIENCE_S, Wire, all_joined, balances, bank_of, configs_of
 
 from bankbook.client import (
-    LATEST,
     Bank,
     InsufficientFundsError,
     KeyReusedError,
@@ -20,12 +19,6 @@ from bankbook.client import (
 from bankbook.core.types import BranchId
 
 ONE = BranchId(1)
-
-
-async def balances(bank: Bank, account: str) -> list[int]:
-    """Return the account's balance at every branch, each with all that any branch has acknowledged."""
-    session = bank.session("auditor", account=account)
-    return [int((await session.balance(branch=each, freshness=LATEST)).balance) for each in bank.branches]
 
 
 @pytest.mark.parametrize("key", ["1/order-17", "2/order-17", "order-17"])

@@ -5,8 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from server.processes import PATIENCE_S, all_joined, configs_of, held_at, rights_at, status_of, wired_bank
-from server.test_rights_amid_faults import balances, banks_with
+from server.processes import (
+    PATIENCE_S,
+    all_joined,
+    balances,
+    banks_with,
+    configs_of,
+    held_at,
+    rights_at,
+    status_of,
+    wired_bank,
+)
 
 from bankbook.client import (
     LATEST,

@@ -7,23 +7,19 @@ import asyncio
 import os
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from server.processes import all_connected, all_joined, bank_of, configs_of, rights_at, wired_bank
+from server.processes import all_connected, all_joined, balances, bank_of, banks_with, rights_at, wired_bank
 
 from bankbook.client import (
-    LATEST,
     LOCAL,
     Bank,
     InsufficientFundsError,
     RightsUnreachableError,
     Session,
 )
-from bankbook.core.types import BranchId, Money
-from bankbook.server.config import BranchConfig
+from bankbook.core.types import BranchId
 
 DUELS = int(os.environ.get("BANKBOOK_DUELS", "1000"))
 # As many at once as keep both branches busy.
@@ -35,25 +31,12 @@ THREE = BranchId(3)
 HOLD_LIMIT_US = 1_000_000
 
 
-def banks_with(opening: int, count: int, data: Path, **more: Any) -> list[BranchConfig]:
-    """Return the configurations of a bank in which every account begins with so much, evenly spread."""
-    return [
-        replace(each, genesis=replace(each.genesis, opening_balance=Money(opening)))
-        for each in configs_of(count, data, **more)
-    ]
-
-
 async def withdraw(session: Session, amount: int, branch: int) -> str:
     try:
         await session.withdraw(amount, branch=branch)
     except InsufficientFundsError:
         return "refused"
     return "paid"
-
-
-async def balances(bank: Bank, account: str) -> list[int]:
-    auditor = bank.session("auditor", account=account)
-    return [int((await auditor.balance(branch=each, freshness=LATEST)).balance) for each in bank.branches]
 
 
 @pytest.mark.parametrize("branches", [2, 3])
