@@ -89,9 +89,12 @@ class Gatherings:
         gathering = self._gatherings.setdefault(short.account, Gathering(short.account))
         if held.short_since is None:
             held.short_since = self._context.clock.tick(self._context.now.wall_us)
+        is_new = held.request.id not in gathering.waiting
         gathering.waiting[held.request.id] = short
         held.short_of.add(short.account)
-        if gathering.question is None:
+        if is_new and gathering.question is None:
+            # Only who is new: a request that waits for two accounts, both paused, would else have each of them
+            # looked through because of the other, without end.
             self._enriched.add(short.account)  # the round begins when all of this step have joined
 
     def leave(self, held: Held) -> None:

@@ -101,6 +101,8 @@ class Held:
     """The branch that was asked what became of the key, or to decide instead of this one."""
     had_key: bool = False
     """Whether this branch was the one to decide its key."""
+    owner_told_nothing_new: bool = False
+    """Whether its answer named an entry that was here before."""
     is_forwarded: bool = False
     """Whether another branch decides instead of this one."""
     heard: set[AccountId] = field(default_factory=set)

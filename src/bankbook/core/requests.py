@@ -173,6 +173,7 @@ class Requests:
             self._waits_for_disks(held)
             or self._is_out_of_use(held)
             or self._waits_for_joining(held)
+            or self._was_decided(held)
             or self._waits_for_entries(held)
             or self._waits_for_key(held)
             or self._waits_for_freshness(held)
@@ -196,6 +197,15 @@ class Requests:
     def _waits_for_joining(self, held: Held) -> bool:
         return not self._context.has_joined and self._hold(held)
 
+    def _was_decided(self, held: Held) -> bool:
+        """Tell what the key was told before; also to whoever still waits, having been sent a second time."""
+        key = held.request.key
+        known = None if key is None else self._context.state.key(key)
+        if key is None or known is None or known.moved_to is not None:
+            return False
+        self._replay(held, key, known)
+        return True
+
     def _waits_for_entries(self, held: Held) -> bool:
         lost = writes_lost(held.needs, self._context)
         if lost is not None:
@@ -216,9 +226,6 @@ class Requests:
         """Look the key up, before anything of the session is waited for; ask whoever may know it."""
         request = held.request
         known = None if request.key is None else self._context.state.key(request.key)
-        if request.key is not None and known is not None and known.moved_to is None:
-            self._replay(held, request.key, known)
-            return True
         decider = decider_of(request.command, self._context.branches)
         if decider is not None and decider not in self._context.branches:
             self._end_hold(held)
@@ -247,7 +254,10 @@ class Requests:
 
     def _ask_owner(self, held: Held, owner: BranchId, key: Key) -> None:
         if self._hold(held) and self.is_waiting(held.request.id):
-            self._await(held, {owner}, lambda number, _: AskKey(number, key))
+            # It named what is known here already, so it has not heard yet that the key was given to it. Asked
+            # at once, it would name that again, as fast as the network goes.
+            is_behind = held.owner == owner and held.owner_told_nothing_new
+            self._await(held, {owner}, lambda number, _: AskKey(number, key), is_patient=is_behind)
             held.owner = owner
 
     def _forward(self, held: Held, decider: BranchId) -> None:
@@ -292,7 +302,9 @@ class Requests:
             held.heard.update(accounts_of(request.command))
         return self._waits_for_entries(held)
 
-    def _await(self, held: Held, branches: set[BranchId], make: object) -> None:
+    def _await(
+        self, held: Held, branches: set[BranchId], make: object, *, is_patient: bool = False
+    ) -> None:
         """Ask other branches something that this request needs answered."""
         request = held.request.id
         held.unanswered = set(branches)
@@ -301,6 +313,7 @@ class Requests:
             branches,
             make,  # type: ignore[arg-type]
             lambda sender, answer: self._on_answer(request, sender, answer),
+            is_patient=is_patient,
         )
 
     def _on_answer(self, request: RequestId, sender: BranchId, answer: Head | Answer) -> None:
@@ -311,6 +324,7 @@ class Requests:
         if isinstance(answer, Head):
             held.needs = held.needs.raised(answer.origin, answer.last_write)
         elif answer.entry is not None:
+            held.owner_told_nothing_new = self._context.applied[answer.entry.origin] >= answer.entry.seq
             held.needs = held.needs.raised(*answer.entry)
         else:
             self._end_hold(held)
@@ -497,6 +511,9 @@ class Requests:
 
     def _why_overdue(self, held: Held) -> Decision:
         context = self._context
+        known = None if held.request.key is None else context.state.key(held.request.key)
+        if known is not None and known.moved_to not in (None, context.branch):
+            held.owner = known.moved_to  # it was given away while this waited, and may be decided there by now
         is_over = self._drain_deadline_us is not None and context.now_us >= self._drain_deadline_us
         if is_over and held.owner is None and held.decided is None:
             return stopping(context.branch)
