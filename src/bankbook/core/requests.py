@@ -237,14 +237,20 @@ class Requests:
             held.had_key, held.owner = True, None
             return False
         if held.had_key:
-            # It was asked for elsewhere, which decides it now. Who asked for it back would be asked for it
-            # again: two branches that both lack rights would pass it to and fro as fast as they can write.
-            self._gatherings.leave(held)
-            held.owner = owner
-            self._holds(held)
-            return True
-        self._ask_owner(held, owner, request.key)
+            self._wait_for_new_owner(held, owner)
+        else:
+            self._ask_owner(held, owner, request.key)
         return True
+
+    def _wait_for_new_owner(self, held: Held, owner: BranchId) -> None:
+        """Wait for the decision of the branch that the key was given to meanwhile.
+
+        Who asked for it back would be asked for it again: two branches that both lack rights would pass it to
+        and fro as fast as they can write.
+        """
+        self._gatherings.leave(held)
+        held.owner = owner
+        self._holds(held)
 
     def _ask_owner(self, held: Held, owner: BranchId, key: Key) -> None:
         if self._holds(held):
