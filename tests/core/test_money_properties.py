@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from money_weeks import ACTS, Schedule, Terms, live, live_seed
 
 from bankbook.core.gathering import Gatherings
-from bankbook.core.holds import Holds
+from bankbook.core.joining import Joining
 from bankbook.core.requests import Requests
 
 schedules = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 2**16)), max_size=60)
@@ -44,7 +44,7 @@ EVENTS = (
     "a round that stalls",
     "a round that asks all branches",
     "a key wanted while its request is held",
-    "a round begun anew after a lost disk",
+    "a new life of another branch heard of",
     "crash",
     "fence chain",
     "forward",
@@ -84,9 +84,8 @@ def test_the_weeks_bring_about_what_they_are_there_to_try(monkeypatch: pytest.Mo
     count(Gatherings, "_comes_first", EVENTS[0])
     count(Gatherings, "_is_stalled", EVENTS[1])
     count(Gatherings, "_ask_all", EVENTS[2])
-    count(Holds, "is_deciding", EVENTS[3])
-    count(Requests, "on_ask_key", "a key asked for")
-    count(Gatherings, "ask_anew", EVENTS[4])
+    count(Requests, "_wait_for_new_owner", EVENTS[3])
+    count(Joining, "on_new_life", EVENTS[4])
     for seed in range(16):
         seen.update(live_seed(seed).events)
         seen.update(live_seed(seed, loses_disks=True).events)

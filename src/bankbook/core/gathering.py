@@ -93,8 +93,8 @@ class Gatherings:
         gathering.waiting[held.request.id] = short
         held.short_of.add(short.account)
         if is_new and gathering.question is None:
-            # Only who is new: a request that waits for two accounts, both paused, would else have each of them
-            # looked through because of the other, without end.
+            # Only who is new: a request that waits for two accounts, both paused, would else have each of
+            # them looked through because of the other, without end.
             self._enriched.add(short.account)  # the round begins when all of this step have joined
 
     def leave(self, held: Held) -> None:
