@@ -207,6 +207,7 @@ class Gatherings:
         context, account = self._context, gathering.account
         since = self._since(gathering)
         gathering.began_us = context.now_us
+        gathering.needs = NOTHING
         gathering.had = context.state.rights(account)[context.branch]
         gathering.unanswered = set(plan)
         gathering.question = context.ask(
@@ -255,6 +256,13 @@ class Gatherings:
                     self._context.questions.forget(gathering.question)
                     self._ask_all(gathering)
                 self._answer_deferred(gathering)
+
+    def ask_anew(self) -> None:
+        """Begin every round anew, because a store was lost: what a round waits for may never come."""
+        for gathering in self._gatherings.values():
+            if gathering.question is not None:
+                self._context.questions.forget(gathering.question)
+                self._ask_all(gathering)
 
     def _is_stalled(self, gathering: Gathering) -> bool:
         """Whether nothing can be expected to come of this round soon."""

@@ -317,10 +317,13 @@ class Replica:
     def _greet(self, origin: Origin) -> None:
         """Note which life of its store a branch is in; with a new one, what the old one said is void."""
         peers = self._context.peers
-        if peers[origin.branch].origin != origin:
+        before = peers[origin.branch].origin
+        if before != origin:
             peers.greet(origin.branch, origin)
             self._logs.forget_lives_before(origin)
             self._joining.on_new_life(origin.branch)
+            if before is not None:
+                self._gatherings.ask_anew()
 
     def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
         self._outbox.drop(gone.branch)
