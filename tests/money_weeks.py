@@ -879,7 +879,7 @@ class Week:
                 assert reply.outcome in (Outcome.OK, Outcome.WRITES_LOST), reply
 
     def _contest(self, account: AccountId) -> None:
-        """Ask every branch at once for more than half: one gets it, and nobody waits for anything to be lost."""
+        """Ask every branch at once for more than half: one gets it, and nobody waits long."""
         bank = self.bank
         funds = bank.books[1].funds(account)
         assert funds is not None
