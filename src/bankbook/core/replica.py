@@ -285,8 +285,8 @@ class Replica:
             self._learn(sender, message.applied)
 
     def _learn(self, sender: BranchId, applied: VersionVector) -> None:
-        self._context.peers.learn(sender, applied)
-        self._requests.on_disks()
+        if self._context.peers.learn(sender, applied):
+            self._requests.on_disks()
 
     # The other branches: who is there, what they have, from whom to fetch which log.
 
@@ -317,10 +317,13 @@ class Replica:
     def _greet(self, origin: Origin) -> None:
         """Note which life of its store a branch is in; with a new one, what the old one said is void."""
         peers = self._context.peers
-        if peers[origin.branch].origin != origin:
+        known = peers[origin.branch].origin
+        if known != origin:
             peers.greet(origin.branch, origin)
             self._logs.forget_lives_before(origin)
             self._joining.on_new_life(origin.branch)
+            if known is not None:
+                self._gatherings.on_new_life()
 
     def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
         self._outbox.drop(gone.branch)
