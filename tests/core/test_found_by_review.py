@@ -3,10 +3,13 @@
 import pytest
 from bank_in_one_thread import ANNA, SECOND, BankInOneThread, Letter
 
+from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Capture, Deposit, Freshness, Level, ReadBalance, Reserve, Withdraw
-from bankbook.core.messages import Entries, Forward, Received
+from bankbook.core.entry import Record, RecordKind, make_entry
+from bankbook.core.messages import AskHead, Entries, Forward, Received
 from bankbook.core.outcome import Outcome
-from bankbook.core.types import BranchId, Money
+from bankbook.core.types import BranchId, EntryId, Incarnation, Money, Origin, Seq
+from bankbook.core.vector import VersionVector
 
 ONE, TEN, FIFTY = Money(1), Money(10), Money(50)
 
@@ -120,3 +123,46 @@ def test_an_old_disk_of_which_nobody_has_an_entry_is_nobody_when_it_comes_back()
     balance = bank.do(2, ReadBalance(ANNA)).balance
     assert balance is not None
     assert balance >= 0
+
+
+def test_a_store_out_of_use_does_not_say_of_what_it_sent_on_that_nothing_happened() -> None:
+    bank = settled_bank(3, opening_balance=300)
+    bank.do(1, Deposit(ANNA, ONE))
+    reservation = bank.do(2, Reserve(ANNA, FIFTY)).reservation
+    assert reservation is not None
+    bank.deliver_all()
+    asked = bank.ask(1, Capture(reservation, TEN, is_final=False), key="2/capture")
+    bank.hold_back(2, 1)
+    bank.deliver_all()
+    assert bank.do(2, ReadBalance(ANNA)).balance == 291  # it was carried out, and the answer is under way
+    own = bank.stores[1].identity.origin
+    ended = EntryId(own, bank.stores[1].applied()[own])
+    newer = Origin(own.branch, Incarnation(own.incarnation + 1))
+    first = make_entry(
+        origin=newer,
+        seq=Seq(1),
+        clock=bank.stores[2].clock(),
+        dependencies=VersionVector(),
+        records=(Record(RecordKind.REJOINING, ended=(ended,)),),
+    )
+    bank.step(1, Received(BranchId(3), Entries(newer, (first,))))
+    assert bank.reply(asked).outcome is Outcome.OUTCOME_UNKNOWN
+
+
+def test_a_question_that_comes_again_while_a_store_is_new_is_given_rights_for_once() -> None:
+    bank = settled_bank(3, opening_balance=300)
+    bank.do(3, Deposit(ANNA, TEN))
+    bank.deliver_all()
+    bank.crash(2)
+    bank.create_store(2)
+    bank.cut_link(2, 3)
+    bank.restart(2)
+    bank.deliver_all()
+    account, since = ANNA, HybridTime(1)
+    for _ in range(5):
+        bank.step(2, Received(BranchId(1), AskHead(7, account, TEN, since)))
+    bank.mend_link(2, 3)
+    bank.deliver_all()
+    store = bank.stores[2]
+    entries = store.entries(store.identity.origin, Seq(0), 100)
+    assert sum(record.grant is not None for entry in entries for record in entry.records) == 1

@@ -196,7 +196,10 @@ class Requests:
     def _is_out_of_use(self, held: Held) -> bool:
         """Refuse what came before this store learned that another one took its place."""
         if self._context.is_retired:
-            self._refuse(held, stopping(self._context.branch))
+            # Another branch may have decided it meanwhile: only where none can is it safe to try a new key.
+            why = self._why_overdue(held)
+            is_in_doubt = why.outcome is Outcome.OUTCOME_UNKNOWN
+            self._refuse(held, why if is_in_doubt else stopping(self._context.branch))
         return self._context.is_retired
 
     def _waits_for_joining(self, held: Held) -> bool:
