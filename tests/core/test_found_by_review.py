@@ -8,6 +8,7 @@ from bankbook.core.commands import Capture, Deposit, Freshness, Level, ReadBalan
 from bankbook.core.entry import Record, RecordKind, make_entry
 from bankbook.core.messages import AskHead, Entries, Forward, Received
 from bankbook.core.outcome import Outcome
+from bankbook.core.replica import Settings
 from bankbook.core.types import BranchId, EntryId, Incarnation, Money, Origin, Seq
 from bankbook.core.vector import VersionVector
 
@@ -166,3 +167,14 @@ def test_a_question_that_comes_again_while_a_store_is_new_is_given_rights_for_on
     store = bank.stores[2]
     entries = store.entries(store.identity.origin, Seq(0), 100)
     assert sum(record.grant is not None for entry in entries for record in entry.records) == 1
+
+
+def test_what_happened_is_not_told_as_not_done_where_there_is_no_room_to_wait_for_disks() -> None:
+    """Who is told TOO_MANY_HELD may send the payment again with a new key."""
+    bank = BankInOneThread(2, settings=Settings(held_max=0))
+    bank.deliver_all()
+    bank.cut_link(1, 2)
+    assert bank.do(1, Deposit(ANNA, TEN), key="1/pay").outcome is Outcome.OK
+    again = bank.do(1, Deposit(ANNA, TEN), key="1/pay", durable=1)
+    assert (again.outcome, again.balance, again.is_replayed) == (Outcome.DURABILITY_TIMEOUT, 10, True)
+    assert bank.do(1, Deposit(ANNA, TEN), key="1/other", durable=1).outcome is Outcome.TOO_MANY_HELD

@@ -422,12 +422,17 @@ class Requests:
             detail = f"the key {key} was used for another request, which {known.entry} decided"
             self._refuse(held, Decision(Outcome.KEY_REUSED, detail))
             return
-        if request.durable and not self._has_room_for(held):
-            self._refuse_hold(held)
-            return
+        has_room = self._has_room_for(held)
         self._end_hold(held)
         entry = self._context.state.entry(known.entry)
         reply = replace(replay_to(self._context, held, entry), is_replayed=not held.is_forwarded)
+        is_on_disks = self._context.peers.having(*entry.id) >= request.durable
+        if entry.moves_money and not is_on_disks and not has_room:
+            # Not TOO_MANY_HELD, which tells that nothing happened: this has.
+            detail = f"{entry.id} is not yet on {request.durable} other disks, and there is no room to wait"
+            reply = replace(reply, outcome=Outcome.DURABILITY_TIMEOUT, detail=detail)
+            self._release(reply)
+            return
         self._release_when_durable(held, reply, entry)
 
     def _refuse(self, held: Held, decision: Decision) -> None:
