@@ -39,12 +39,15 @@ def test_a_bank_of_one_branch_survives_a_withdrawal_beyond_funds_whose_time_was_
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
-def test_a_refusal_waits_for_no_disk_and_is_never_told_as_something_that_happened(attempts: int) -> None:
+def test_a_refusal_is_not_told_as_something_that_happened_where_other_disks_do_not_answer(
+    attempts: int,
+) -> None:
     bank = settled_bank(3, opening_balance=None)
     bank.cut_link(1, 2)
     for _ in range(attempts):
-        paid = bank.do(1, Deposit(ANNA, FIFTY), durable=2, key="1/pay")
-        assert paid.outcome is Outcome.UNKNOWN_ACCOUNT
+        paid = bank.ask(1, Deposit(ANNA, FIFTY), durable=2, key="1/pay", within_us=SECOND)
+        bank.pass_time(2 * SECOND)
+        assert bank.reply(paid).outcome is Outcome.UNKNOWN_ACCOUNT
 
 
 @pytest.mark.parametrize("is_anything_saved", [True, False])

@@ -150,8 +150,8 @@ class Requests:
             if held.decided is None:
                 self._refuse(held, decision)
             else:
-                told = replace(held.decided.reply, outcome=decision.outcome, detail=decision.detail)
-                self._release(replace(told, held_us=self._context.now_us - held.since_us))
+                held_us = self._context.now_us - held.since_us
+                self._release_undurable(replace(held.decided.reply, held_us=held_us), decision)
 
     def next_wake_us(self) -> int | None:
         """Return when something here is due next; None where nothing is."""
@@ -392,8 +392,8 @@ class Requests:
         self._release_when_durable(held, reply, entry)
 
     def _release_when_durable(self, held: Held, reply: Reply, entry: Entry | None) -> None:
-        """Answer once other disks have it, where that was asked; a refusal moved nothing to be lost."""
-        if entry is None or held.request.durable == 0 or not entry.moves_money:
+        """Answer at once, or once as many other disks have it as was asked."""
+        if entry is None or held.request.durable == 0:
             self._release(reply)
         else:
             held.decided = Decided(reply, entry.id)
@@ -427,13 +427,19 @@ class Requests:
         entry = self._context.state.entry(known.entry)
         reply = replace(replay_to(self._context, held, entry), is_replayed=not held.is_forwarded)
         is_on_disks = self._context.peers.having(*entry.id) >= request.durable
-        if entry.moves_money and not is_on_disks and not has_room:
-            # Not TOO_MANY_HELD, which tells that nothing happened: this has.
-            detail = f"{entry.id} is not yet on {request.durable} other disks, and there is no room to wait"
-            reply = replace(reply, outcome=Outcome.DURABILITY_TIMEOUT, detail=detail)
-            self._release(reply)
+        if is_on_disks or has_room:
+            self._release_when_durable(held, reply, entry)
             return
-        self._release_when_durable(held, reply, entry)
+        # Not TOO_MANY_HELD, which tells that nothing happened: it was decided.
+        detail = f"{entry.id} is not yet on {request.durable} other disks, and there is no room to wait"
+        self._release_undurable(reply, Decision(Outcome.DURABILITY_TIMEOUT, detail))
+
+    def _release_undurable(self, reply: Reply, decision: Decision) -> None:
+        """Answer though too few disks have it: `decision` says so, but a refusal stays one: nothing moved."""
+        assert reply.entry is not None, "only an entry can be on disks"
+        if self._context.state.entry(reply.entry).moves_money:
+            reply = replace(reply, outcome=decision.outcome, detail=decision.detail)
+        self._release(reply)
 
     def _refuse(self, held: Held, decision: Decision) -> None:
         """Hold a request no longer, and refuse it; it has looked at no account."""
