@@ -557,6 +557,8 @@ class MoneyBank(BankInOneThread):
     def _judge_durability(self, sent: Sent, reply: Reply) -> None:
         if reply.entry is None or reply.outcome is Outcome.DURABILITY_TIMEOUT:
             return
+        if not self.written[reply.entry][0].moves_money:
+            return  # a refusal stays one, also where the other disks did not answer in time
         lives = {*self.greeted[sent.branch].values(), self.stores[sent.branch].identity.origin}
         having = len(lives & self.had[reply.entry])
         assert having > sent.intent.durable, f"{reply} is on {having} disks"

@@ -70,12 +70,14 @@ class Peers:
             peer.begin_life(origin)
             self._everywhere = None
 
-    def learn(self, branch: BranchId, applied: VersionVector) -> None:
-        """Note what a branch has on its disk."""
+    def learn(self, branch: BranchId, applied: VersionVector) -> bool:
+        """Note what a branch has on its disk; return whether that is news."""
         peer = self._peers[branch]
-        if not peer.applied.dominates(applied):
-            peer.applied = peer.applied.merge(applied)
-            self._everywhere = None
+        if peer.applied.dominates(applied):
+            return False
+        peer.applied = peer.applied.merge(applied)
+        self._everywhere = None
+        return True
 
     def having(self, origin: Origin, seq: Seq) -> int:
         """Return how many other branches are known to have an entry on their disk."""
