@@ -34,6 +34,11 @@ class Peer:
         """Take note of a new life of its store: what the old one had and said is nothing to this one."""
         self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
 
+    def forget_head(self, origin: Origin) -> None:
+        """Note that this life of its store is over: its head says nothing of what is acknowledged now."""
+        if self.origin == origin:
+            self.head_asked_us = None
+
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
         """Whether its stream is up and not suspiciously silent."""
         return self.is_connected and now_us - self.heard_us < silence_max_us

@@ -42,6 +42,7 @@ from bankbook.core.messages import Answer, AskHead, AskKey, Forward, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import KeyRecord
 from bankbook.core.types import BranchId, Key, birth_branch
+from bankbook.core.vector import NOTHING
 
 # How many answers to what other branches sent on are remembered, about 500 bytes each: far more than can be
 # under way a second time.
@@ -218,10 +219,15 @@ class Requests:
         return True
 
     def _waits_for_entries(self, held: Held) -> bool:
-        lost = writes_lost(held.needs, self._context)
-        if lost is not None:
-            self._refuse(held, lost)
-            return True
+        if writes_lost(held.needs, self._context) is not None:
+            token = held.request.token
+            lost = writes_lost(token.read.merge(token.write), self._context)
+            if lost is not None:
+                self._refuse(held, lost)
+                return True
+            # Another branch had named it, and lost it with its disk. What is there now, it has to say anew.
+            self._context.questions.forget(held.question)
+            held.needs, held.unanswered, held.is_admitted = NOTHING, set(), False
         if held.unanswered:
             self._holds(held)
             return True
@@ -496,6 +502,8 @@ class Requests:
                 self.wake(request)
         for record in entry.records:
             for origin, _ in record.ended:
+                if origin.branch in self._context.peers:
+                    self._context.peers[origin.branch].forget_head(origin)
                 if origin == self._context.origin:
                     # Another store took this one's place; nothing is to be decided here any more.
                     self._context.is_retired = True
