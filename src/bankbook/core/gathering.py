@@ -374,6 +374,12 @@ class Gatherings:
         gathering = self._gatherings[account]
         rights = self._context.state.rights(account)
         silent = gathering.unanswered or set(self._context.others())
+        if not silent:
+            # A bank of one branch, asked too late: nothing was decided, and nobody waits for it any more.
+            return Decision(
+                Outcome.HOLD_TIMEOUT,
+                f"the deadline had passed before branch {self._context.branch} could decide what {account} lacks",
+            )
         named = max(silent, key=lambda branch: (rights[branch], -branch))
         others = ", ".join(f"{rights[branch]} at branch {branch}" for branch in sorted(silent))
         return Decision(
