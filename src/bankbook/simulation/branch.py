@@ -158,7 +158,7 @@ class Life:
             disk.identity.origin,
             branch._delay,
             draw,
-            self._accepting,  # noqa: SLF001
+            self._accepting,
         )
         machine = SimulatedMachine(branch.clocks, draw, lambda: draw.randint(*branch.commit_us), branch.reach)
         self.driver = Driver(disk, branch._settings, self.streams.send, self.streams.reset, machine)  # noqa: SLF001

@@ -16,7 +16,7 @@ from bankbook.server.handler import Call
 from bankbook.simulation.branch import Life, SimulatedBranch
 from bankbook.simulation.network import Network, Place
 from bankbook.wire.commands import AnyRequest, Method, method_for
-from bankbook.wire.replies import AnyReceipt, Answer, decode_answer, encode_answer
+from bankbook.wire.replies import Answer, AnyReceipt, decode_answer, encode_answer
 from bankbook.wire.requests import Envelope, decode_envelope, encode_request
 from bankbook.wire.status import Failure, decode_failure, encode_failure
 

@@ -146,6 +146,7 @@ class Judge:
         """The entry in which each memo took effect."""
         self._decided: dict[Key, EntryId] = {}
         self._never: set[str] = set()
+        self._lost_disks = 0
         """Whose request was refused for good."""
         self.judged: Counter[str] = Counter()
         """How often each promise was put to the test."""
@@ -153,7 +154,7 @@ class Judge:
     @property
     def has_lost_disks(self) -> bool:
         """Whether any disk was ever lost."""
-        return len(self.books) > len(self._branches)
+        return self._lost_disks > 0
 
     # Commits.
 
@@ -162,6 +163,7 @@ class Judge:
         origin = disk.identity.origin
         before = self.present.get(origin.branch)
         if before is not None:
+            self._lost_disks += 1
             kept = [self.books[each].applied for each in self.present.values() if each != before]
             lost = [each for each in self.written if self._is_on(before, each)]
             self.gone.update(each for each in lost if not any(has(applied, each) for applied in kept))
@@ -201,7 +203,7 @@ class Judge:
                     self._judge_once(self._effects, record.memo, entry)
 
     def _judge_once(self, effects: dict[Key, EntryId] | dict[str, EntryId], name: str, entry: Entry) -> None:
-        known = effects.get(name)  # type: ignore[call-overload, arg-type]  # a Key is a str
+        known = effects.get(name)  # type: ignore[call-overload]  # a Key is a str
         self.judged["exactly once"] += 1
         demand(known is None or known in self.gone, f"{name} took effect twice: in {known} and in {entry.id}")
         effects[name] = entry.id  # type: ignore[index]

@@ -7,7 +7,6 @@ Decides the order, and how long a bank may take to come to rest. Proof: tests/si
 """
 
 import asyncio
-
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -83,7 +82,7 @@ class SimulationReport:
         return Counter({k.removeprefix(prefix): n for k, n in self.counts.items() if k.startswith(prefix)})
 
 
-def simulate(seed: int, settings: SimulationSettings = SimulationSettings()) -> SimulationReport:  # noqa: B008
+def simulate(seed: int, settings: SimulationSettings = SimulationSettings()) -> SimulationReport:
     """Simulate one bank, all from one seed. Not from within an event loop that runs."""
     loop = VirtualLoop()
     with quiet():

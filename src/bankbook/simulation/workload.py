@@ -31,7 +31,6 @@ from bankbook.core.commands import (
     Submit,
     Transfer,
     Withdraw,
-    accounts_of,
     bounded,
 )
 from bankbook.core.entry import Opening, Posting
@@ -180,6 +179,8 @@ class Customer:
         self._books = books
         self._draw = world.chance(f"{name} acts")
         self._pause_s = self._draw.choice([0.2, 0.6, 1.5])
+        self._reading = self._draw.choice([0.2, 0.4, 0.9])
+        """The share of reads in what they ask."""
         self._open: list[Intent] = []
         """What nobody has told the end of."""
 
@@ -256,12 +257,12 @@ class Customer:
         return intent
 
     def _command(self, name: str) -> Command:
-        kind = self._draw.randrange(20)
-        if kind < 6:  # noqa: PLR2004
+        if self._draw.random() < self._reading:
             return ReadBalance(self._account())
-        if kind == 6 and self._books.reservations:  # noqa: PLR2004
+        kind = self._draw.randrange(14)
+        if kind == 0 and self._books.reservations:
             return self._settling(name)
-        if kind == 7:  # noqa: PLR2004
+        if kind == 1:
             some = [self._single(f"{name}.{place}") for place in range(self._draw.randint(1, 4))]
             writes = tuple(each for each in some if not isinstance(each, ReadBalance))
             if writes:
@@ -306,8 +307,3 @@ def openings(books: Books) -> Iterator[Intent]:
         intent = Intent(f"open-{account}", OpenAccount(Opening(account, floor, "")), f"key-open-{account}")
         books.intents.append(intent)
         yield intent
-
-
-def touched(operation: Operation) -> tuple[AccountId, ...]:
-    """Return the accounts that an operation names."""
-    return accounts_of(operation.command)
