@@ -14,8 +14,6 @@ from bankbook.core.commands import Level
 from bankbook.core.entry import RecordKind
 from bankbook.core.gathering import Gatherings
 from bankbook.core.logs import Logs
-from bankbook.core.messages import Answer
-from bankbook.core.outcome import Outcome
 from bankbook.core.replication import Inbox
 from bankbook.core.requests import Requests
 from bankbook.core.state import Layer
@@ -147,21 +145,6 @@ def key_looked_up_on_arrival_only(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Requests, "_waits_for_key", waits)
 
 
-def fence_forgotten(patch: pytest.MonkeyPatch) -> None:
-    """The owner of a key says that nothing is known of it, and does not remember to have said so."""
-
-    def answer(context: Any, logs: Any, sender: Any, ask: Any) -> None:
-        known = context.state.key(ask.key)
-        if known is not None:
-            context.send(sender, Answer(ask.question, known.entry))
-        else:
-            last = next(iter(context.applied), None)
-            named = None if last is None else type(logs.next_entry)(*last)
-            context.send(sender, Answer(ask.question, named, Outcome.OUTCOME_UNKNOWN))
-
-    patch.setattr("bankbook.core.replica.answer_key", answer)
-
-
 def latest_ignores_unreachable_branches(patch: pytest.MonkeyPatch) -> None:
     def ask(freshness: Any, peers: Any, now_us: int) -> set[BranchId]:
         everybody = real(freshness, peers, now_us)
@@ -224,7 +207,6 @@ SABOTEURS: list[Sabotage] = [
     grant_remembered_but_not_logged,
     refusal_without_asking_anybody,
     key_looked_up_on_arrival_only,
-    fence_forgotten,
     latest_ignores_unreachable_branches,
     token_waits_for_nothing,
     token_forgets_what_was_read,

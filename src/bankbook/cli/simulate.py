@@ -1,6 +1,6 @@
 """`bankbook simulate`: a scenario in virtual time, or random banks under random faults.
 
-Decides exit statuses: of a scenario those of `run`; of seeds 0 where nothing was violated, 1 where anything was.
+Decides exit statuses: of a scenario those of `run`; of seeds 0 where nothing was violated, else 1.
 Proof: tests/cli/test_simulate.py.
 """
 
@@ -82,7 +82,7 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
 @options.delay_option
 @options.hold_limit_option
 @options.json_option
-def simulate(
+def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     input_path: Path | None,
     seeds: int | None,
     first: int,
@@ -98,10 +98,10 @@ def simulate(
 ) -> None:
     """Carry out INPUT in virtual time, or let random banks live through random faults.
 
-    Everything is in one thread of one process, and the same for the same seed: the branches are the real ones,
-    their network, clocks and disks are not. With INPUT it says and writes what `bankbook run` does, at once. With
-    --seeds, each bank is held against its books all the time; of one that breaks a promise, the seed is told.
-    Exit status: 0 done, and nothing was violated; 1 a violation; 2 bad input; 3 it could not run.
+    Everything is in one thread of one process, and the same for the same seed: the branches are real, their
+    network, clocks and disks are not. With INPUT it says and writes what `bankbook run` does, at once. With
+    --seeds, each bank is held against its books all the time; of one that breaks a promise, the seed is
+    told. Exit status: 0 done, and nothing was violated; 1 a violation; 2 bad input; 3 it could not run.
     """
     if (input_path is None) == (seeds is None):
         raise click.UsageError("name a scenario, or --seeds N, and not both")
@@ -165,7 +165,7 @@ async def _carry_out_at(world: World, plan: Plan, output_path: Path) -> CarriedO
     return CarriedOut(runs, text, agreement, elapsed_s)
 
 
-async def _fails(failed: "asyncio.Future[None]") -> NoReturn:
+async def _fails(failed: asyncio.Future[None]) -> NoReturn:
     await failed
     raise AssertionError("it only ever fails")
 

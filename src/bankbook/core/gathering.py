@@ -378,7 +378,7 @@ class Gatherings:
             # A bank of one branch, asked too late: nothing was decided, and nobody waits for it any more.
             return Decision(
                 Outcome.HOLD_TIMEOUT,
-                f"the deadline had passed before branch {self._context.branch} could decide what {account} lacks",
+                f"the deadline had passed before branch {self._context.branch} could see what {account} has",
             )
         named = max(silent, key=lambda branch: (rights[branch], -branch))
         others = ", ".join(f"{rights[branch]} at branch {branch}" for branch in sorted(silent))

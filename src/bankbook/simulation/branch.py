@@ -1,6 +1,6 @@
 """One simulated branch: the real driver, handler and core, on a machine that crashes where it is told to.
 
-Decides what of a branch outlives a crash: its disk, and what it has sent. Must not know when or why it crashes.
+Decides what of a branch outlives a crash: its disk, and what it has sent. Must not know why it crashes.
 Proof: tests/simulation/test_branch.py.
 """
 
@@ -22,6 +22,7 @@ from bankbook.simulation.clock import Clocks
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.network import Network, branch_place
 from bankbook.simulation.streams import SimulatedStreams
+from bankbook.simulation.trace import Trace
 from bankbook.store.base import Store, StoreError
 
 
@@ -39,10 +40,16 @@ class SimulatedMachine:
     """See bankbook.server.machine.Machine."""
 
     def __init__(
-        self, clocks: Clocks, draw: Random, commit_us: Callable[[], int], reach: Callable[[CrashPoint], None]
+        self,
+        clocks: Clocks,
+        draw: Random,
+        trace: Trace,
+        commit_us: Callable[[], int],
+        reach: Callable[[CrashPoint], None],
     ) -> None:
         self._clocks = clocks
         self._draw = draw
+        self._trace = trace
         self._commit_us = commit_us
         self._reach = reach
 
@@ -57,6 +64,13 @@ class SimulatedMachine:
     async def commit(self, store: Store, changes: Changes) -> None:
         """Commit, which takes its time. Raises StoreError."""
         assert isinstance(store, SimulatedDisk), "a simulated branch has a simulated disk"
+        try:
+            await self._commit(store, changes)
+        except StoreError as error:
+            self._trace.note("commit failed", str(error))
+            raise
+
+    async def _commit(self, store: SimulatedDisk, changes: Changes) -> None:
         half_s = self._commit_us() / 2e6
         await self._pass(CrashPoint.BEFORE_WRITE)
         store.write(changes)
@@ -102,21 +116,21 @@ class SimulatedBranch:
         """Its process; None while it is down."""
         self.disk: SimulatedDisk
         self.lost_disks = 0
-        self._genesis = genesis
-        self._settings = settings
-        self._network = network
-        self._draw = draw
-        self._delay = delay
-        self._find = find
-        self._on_bug = on_bug
-        self._on_commit = on_commit
+        self.genesis = genesis
+        self.settings = settings
+        self.network = network
+        self.draw = draw
+        self.delay = delay
+        self.find = find
+        self.on_bug = on_bug
+        self.on_commit = on_commit
         self.create_disk()
 
     def create_disk(self) -> None:
         """Put in an empty disk."""
-        origin = Origin(self.number, Incarnation(self._draw.randint(1, INCARNATION_MAX)))
-        self.disk = disk = SimulatedDisk(Identity(origin, self._genesis))
-        disk.committed = lambda changes: self._on_commit(disk, changes)  # type: ignore[method-assign]
+        origin = Origin(self.number, Incarnation(self.draw.randint(1, INCARNATION_MAX)))
+        self.disk = disk = SimulatedDisk(Identity(origin, self.genesis))
+        disk.committed = lambda changes: self.on_commit(disk, changes)  # type: ignore[method-assign]
 
     def lose_disk(self) -> None:
         """Crash, and put in an empty disk."""
@@ -127,7 +141,7 @@ class SimulatedBranch:
     def start(self) -> None:
         """Start the process, unless it runs."""
         if self.life is None:
-            self._network.trace.note("start", str(self.disk.identity.origin))
+            self.network.trace.note("start", str(self.disk.identity.origin))
             self.life = Life(self)
 
     def crash(self) -> None:
@@ -135,14 +149,14 @@ class SimulatedBranch:
         self.crash_at = None
         if self.life is not None:
             life, self.life = self.life, None
-            self._network.trace.note("crash", str(self.number))
+            self.network.trace.note("crash", str(self.number))
             life.die()
-            self.disk.crash(keeps_unsynced=self._draw.random() < 0.5)  # noqa: PLR2004  (a coin)
+            self.disk.crash(keeps_unsynced=self.draw.random() < 0.5)  # noqa: PLR2004  (a coin)
 
     def reach(self, point: CrashPoint) -> None:
         """Die here if so arranged."""
         if self.crash_at is point and self.life is not None:
-            self._network.trace.note(f"crash {point}", str(self.number))
+            self.network.trace.note(f"crash {point}", str(self.number))
             self.crash()
 
 
@@ -151,21 +165,23 @@ class Life:
 
     def __init__(self, branch: SimulatedBranch) -> None:
         self._branch = branch
-        self._network = branch._network  # noqa: SLF001  (its other half)
-        draw, disk = branch._draw, branch.disk  # noqa: SLF001
+        self._network = branch.network
+        draw, disk = branch.draw, branch.disk
         self.streams = SimulatedStreams(
             self._network,
             disk.identity.origin,
-            branch._delay,
+            branch.delay,
             draw,
             self._accepting,
         )
-        machine = SimulatedMachine(branch.clocks, draw, lambda: draw.randint(*branch.commit_us), branch.reach)
-        self.driver = Driver(disk, branch._settings, self.streams.send, self.streams.reset, machine)  # noqa: SLF001
+        machine = SimulatedMachine(
+            branch.clocks, draw, self._network.trace, lambda: draw.randint(*branch.commit_us), branch.reach
+        )
+        self.driver = Driver(disk, branch.settings, self.streams.send, self.streams.reset, machine)
         self.streams.driver = self.driver
         self.streams.on_send = self._on_send
         codec = TokenCodec(disk.identity.genesis.cluster)
-        hold_limit_us = branch._settings.hold_limit_us  # noqa: SLF001
+        hold_limit_us = branch.settings.hold_limit_us
         self.handler = Handler(branch.number, self.driver, codec, hold_limit_us, branch.clocks.read)
         self.is_over = False
         self.ended = asyncio.get_running_loop().create_future()
@@ -178,7 +194,7 @@ class Life:
             if other != branch.number:
                 self._spawn(self.streams.keep_connected(other), f"link to branch {other}")
 
-    def serve(self, work: Coroutine[object, object, object]) -> "asyncio.Task[object]":
+    def serve(self, work: Coroutine[object, object, object]) -> asyncio.Task[object]:
         """Carry out a customer's call; it dies with the process."""
         task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)
         self.serving[task] = None
@@ -200,15 +216,15 @@ class Life:
 
     def _on_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (bug := task.exception()) is not None:
-            self._branch._on_bug(bug)  # noqa: SLF001
+            self._branch.on_bug(bug)
 
-    def _on_served(self, task: "asyncio.Task[object]") -> None:
+    def _on_served(self, task: asyncio.Task[object]) -> None:
         del self.serving[task]
         if not task.cancelled() and (bug := task.exception()) is not None:
-            self._branch._on_bug(bug)  # noqa: SLF001
+            self._branch.on_bug(bug)
 
     def _accepting(self, number: BranchId) -> SimulatedStreams | None:
-        life = self._branch._find(number).life  # noqa: SLF001
+        life = self._branch.find(number).life
         return None if life is None else life.streams
 
     def _on_send(self) -> None:
@@ -217,6 +233,3 @@ class Life:
         self._branch.reach(CrashPoint.BEFORE_SEND)
         if self._sends % 2 == 0:
             self._branch.reach(CrashPoint.AMID_SEND)
-
-
-__all__ = ["CrashPoint", "Life", "SimulatedBranch", "SimulatedMachine", "StoreError"]

@@ -1,7 +1,7 @@
 """Customers' calls: what stands in the place of gRPC, between the real session and the real handler.
 
-Decides what becomes of a call that gets no answer. Must not know what is asked. Requests and answers go through
-the real encodings, both ways. Proof: tests/simulation/test_calls.py.
+Decides what becomes of a call that gets no answer. Must not know what is asked. Requests and answers go
+through the real encodings, both ways. Proof: tests/simulation/test_calls.py.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class SimulatedChannels:
         on_attempt: Callable[[], int],
         on_answer: Callable[[int, int], None],
     ) -> None:
-        """`on_attempt` numbers each attempt; `on_answer` is told of its number and the branch, as it is answered."""
+        """`on_attempt` numbers each attempt; `on_answer` is told its number and branch as it is answered."""
         self.closed = asyncio.Event()
         self._network = network
         self._place = place
@@ -95,7 +95,7 @@ class SimulatedChannels:
         network = self._network
         return network.is_cut(self._place, there.place) or network.is_cut(there.place, self._place)
 
-    async def _exchange(
+    async def _exchange(  # noqa: C901  (a call's way there and back, in one piece)
         self, life: Life, branch: int, method: Method, message: AnyRequest, deadline: float, number: int
     ) -> Told | str:
         """Return what was told, or in words why nothing was."""

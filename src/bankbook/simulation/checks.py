@@ -1,12 +1,12 @@
 """What must be true at every moment: each commit and each answer is held against books that only add up.
 
-Decides what is a violation. Looks at the disks, and trusts neither the core nor the client: it is a deliberately
-dumb second account of what the entries on a disk come to. Proof that it finds anything:
+Decides what is a violation. Looks at the disks, and trusts neither the core nor the client: it is a
+deliberately dumb second account of what the entries on a disk come to. Proof that it finds anything:
 tests/simulation/test_saboteurs.py.
 
 The invariants of money stand in bankbook.core.state, those of sessions in docs/bank.md; the source of the
-session guarantees as sets of visible writes: Terry et al., "Session Guarantees for Weakly Consistent Replicated
-Data" (PDIS 1994).
+session guarantees as sets of visible writes: Terry et al., "Session Guarantees for Weakly Consistent
+Replicated Data" (PDIS 1994).
 """
 
 from collections import Counter, defaultdict
@@ -346,7 +346,7 @@ class Judge:
         return funds
 
     def possible(self, branch: int, account: AccountId, slack_us: int) -> set[int]:
-        """Return what a branch may tell of a balance now: what its disk has, or had within its last commit."""
+        """Return what a branch may tell of a balance now: what its disk has, or had in its last commit."""
         books = self.books[self.present[branch]]
         now = {books.balance(account)}
         return now | books.lately[account] if self._loop.now_us - books.lately_us <= slack_us else now

@@ -1,7 +1,7 @@
-"""A simulated disk with a branch's store on it: it outlives the branch, and can fail in all the ways disks do.
+"""A simulated disk with a branch's store on it: it outlives the branch, and fails as disks do.
 
-Decides what a commit leaves behind. Must not know who commits, nor when. Like the real store it keeps a commit
-whole or not at all; a write that was not synced is there or not after a crash, as the disk pleases.
+Decides what a commit leaves behind. Must not know who commits, nor when. Like the real store it keeps a
+commit whole or not at all; a write that was not synced is there or not after a crash, as the disk pleases.
 Proof: tests/simulation/test_disk.py.
 """
 

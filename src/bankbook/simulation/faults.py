@@ -1,7 +1,7 @@
 """What goes wrong, drawn per seed: how often each kind, when, where, and for how long.
 
-Decides the faults. Must not know what customers do, nor what is right. Proof that each happens and has its effect:
-tests/simulation/test_faults.py.
+Decides the faults. Must not know what customers do, nor what is right. Proof that each happens and has its
+effect: tests/simulation/test_faults.py.
 """
 
 import asyncio
@@ -148,14 +148,14 @@ class Faults:
             else:
                 network.cut(*pair)
         if kind is not FaultKind.SLOW_LINK:
-            self._later(lambda: [network.mend(*pair) for pair in pairs])
+            self._later(lambda: network.mend(*pairs))
 
     def _cut_customer(self, branch: SimulatedBranch) -> None:
         network, place = self._world.network, self._draw.choice(self._customers)
         pair = self._draw.choice([(place, branch.place), (branch.place, place)])
         network.cut(*pair)
         self._note(FaultKind.CUSTOMER_CUT_OFF, f"{pair[0]}-{pair[1]}")
-        self._later(lambda: network.mend(*pair))
+        self._later(lambda: network.mend(pair))
 
     def _break_stream(self) -> None:
         streams = self._world.network.streams

@@ -1,11 +1,11 @@
 """The simulated network: what is sent from one place to another, and when, and whether, it arrives.
 
 Decides delay, loss, duplication, and who is cut off from whom, each direction for itself. Must not know what
-the messages say. Within a stream order is kept, as gRPC keeps it; a stream that breaks loses what is under way,
-and its two ends notice that at different times. Proof: tests/simulation/test_network.py.
+the messages say. Within a stream order is kept, as gRPC keeps it; a stream that breaks loses what is under
+way, and its two ends notice that at different times. Proof: tests/simulation/test_network.py.
 
-A place is a branch or where a customer is. What is sent into a cut waits, as TCP would send it again and again,
-until the cut is mended or somebody loses patience.
+A place is a branch or where a customer is. What is sent into a cut waits, as TCP would send it again and
+again, until the cut is mended or somebody loses patience.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from typing import NewType
 
 from bankbook.simulation.clock import VirtualLoop
 from bankbook.simulation.trace import Trace
+
+Listener = Callable[[object], None]
 
 Place = NewType("Place", str)
 
@@ -72,13 +74,12 @@ class Network:
             if {stream.subscriber, stream.publisher} == {source, target}:
                 self.loop.call_later(self.draw.uniform(*_KEEPALIVE_S), stream.keep_alive)
 
-    def mend(self, source: Place, target: Place) -> None:
-        """Take one cut back."""
-        left = self.cuts.get((source, target), 0) - 1
-        if left > 0:
-            self.cuts[source, target] = left
-            return
-        self.cuts.pop((source, target), None)
+    def mend(self, *directions: tuple[Place, Place]) -> None:
+        """Take back one cut of each of these directions."""
+        for direction in directions:
+            left = self.cuts.pop(direction, 0) - 1
+            if left > 0:
+                self.cuts[direction] = left
         self._tell_of_mending()
 
     def mend_all(self) -> None:
@@ -125,7 +126,7 @@ class Pipe:
         self._under_way: list[tuple[int, object]] = []
         self._last_us = 0
         self._is_closed = False
-        self.deliver: Callable[[object], None] = lambda _: None
+        self.deliver: Listener = lambda _: None
 
     def send(self, batch: object, name: str, *, is_greeting: bool = False) -> None:
         """Send something."""

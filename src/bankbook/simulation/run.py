@@ -204,15 +204,18 @@ class Simulation:
         for intent in list(self.books.intents):
             if intent.is_settled or intent.key is None or not intent.sent:
                 continue
-            for _ in range(_SETTLE_ATTEMPTS):
-                branch = self.draw.choice(list(self.world.branches))
-                operation = await self._desks[intent.customer].ask(
-                    intent, Manner(branch, _SETTLE_TIMEOUT_S, key=intent.key, durable=intent.durable)
-                )
-                self.world.judge.judged["keys settled"] += 1
-                if intent.is_settled:
-                    break
-            demand(intent.is_settled, f"{intent.name}, key {intent.key}, has no end: {operation.error}")
+            await self._settle_one(intent)
+
+    async def _settle_one(self, intent: Intent) -> None:
+        for _ in range(_SETTLE_ATTEMPTS):
+            branch = self.draw.choice(list(self.world.branches))
+            operation = await self._desks[intent.customer].ask(
+                intent, Manner(branch, _SETTLE_TIMEOUT_S, key=intent.key, durable=intent.durable)
+            )
+            self.world.judge.judged["keys settled"] += 1
+            if intent.is_settled:
+                return
+        raise ViolationError(f"{intent.name}, key {intent.key}, has no end: {operation.error}")
 
     async def _come_to_rest(self) -> None:
         """Wait until every branch has the same, and nobody waits for anything."""

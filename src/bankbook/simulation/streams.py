@@ -35,6 +35,8 @@ Batch = list[Message]
 class SimulatedStreams:
     """All streams of one branch in one life of its process."""
 
+    driver: Driver
+
     def __init__(
         self,
         network: Network,
@@ -55,7 +57,6 @@ class SimulatedStreams:
         self._reset_s: dict[BranchId, float] = {}
         self.is_over = False
         self.on_send: Callable[[], None] = lambda: None
-        self.driver: Driver
 
     def send(self, branch: BranchId, messages: list[Message]) -> None:
         """Write messages to another branch; those for a stream that is down are lost."""

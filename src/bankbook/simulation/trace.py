@@ -1,6 +1,7 @@
 """What happened, in order: the same text for the same seed, to the byte.
 
-Decides how an event is written down. Must not know what it means. Proof: tests/simulation/test_determinism.py.
+Decides how an event is written down. Must not know what it means.
+Proof: tests/simulation/test_determinism.py.
 """
 
 from collections import Counter

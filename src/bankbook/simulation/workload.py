@@ -13,7 +13,6 @@ from random import Random
 
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError, OutcomeUnknownError
-from bankbook.client.session import Session
 from bankbook.core.commands import (
     LATEST,
     LOCAL,
@@ -89,7 +88,7 @@ class Desk:
         self._books = books
         self._channels = world.channels(name, self._on_answer)
         self._bank = world.client(name, 30.0, self._channels)
-        self.session: Session = self._bank.session(self.customer)
+        self.session = self._bank.session(self.customer)
         self._asking: Operation | None = None
 
     def begin_anew(self) -> None:
@@ -141,9 +140,9 @@ class Desk:
         self._world.judge.on_error(operation, self.past, error)
         if error.outcome is Outcome.WRITES_LOST:
             self.begin_anew()
-        intent.is_settled |= error.outcome.certainty is Certainty.REFUSED and error.outcome not in {
-            Outcome.WRITES_LOST
-        }
+        intent.is_settled |= (
+            error.outcome.certainty is Certainty.REFUSED and error.outcome is not Outcome.WRITES_LOST
+        )
 
     def _note_reservations(self, receipt: Receipt | BatchReceipt) -> None:
         told = receipt.results if isinstance(receipt, BatchReceipt) else (receipt,)

@@ -4,7 +4,7 @@ Decides what each seed begins with. Must not know what customers do or what goes
 Proof: tests/simulation/test_determinism.py.
 """
 
-import asyncio
+from asyncio import Future
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -47,7 +47,7 @@ class World:
         self.network = Network(loop, self.trace, self.chance("network"))
         genesis = terms.genesis
         self.judge = Judge(loop, tuple(genesis.branches), genesis.opening_balance)
-        self.failed: asyncio.Future[None] = loop.create_future()
+        self.failed: Future[None] = loop.create_future()
         """Fails with the first violation, or bug."""
         self.calls = 0
         self.branches = {number: self._make_branch(number) for number in genesis.branches}
