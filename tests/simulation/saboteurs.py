@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import bankbook.core.freshness as freshness_module
 import bankbook.core.requests as requests_module
 from bankbook.core.commands import Level
 from bankbook.core.entry import RecordKind
@@ -152,7 +153,7 @@ def latest_ignores_unreachable_branches(patch: pytest.MonkeyPatch) -> None:
             return {peer.branch for peer in peers if peer.is_connected} & everybody
         return everybody
 
-    real = requests_module.branches_to_ask
+    real = freshness_module.branches_to_ask
     patch.setattr(requests_module, "branches_to_ask", ask)
 
 

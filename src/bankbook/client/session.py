@@ -241,7 +241,7 @@ class Session:
         If it `is_atomic`, all are refused where one is: raised is why, and `command` says which.
         """
         command = Batch(tuple(commands), is_atomic)
-        answer = await self.carry_out(command, Manner(branch, timeout, freshness, key, durable))
+        answer = await self._carry_out(command, Manner(branch, timeout, freshness, key, durable))
         assert isinstance(answer, BatchReceipt), "the method answers with it"
         return answer
 
@@ -295,7 +295,7 @@ class Session:
             page,
             page_lines,
         )
-        answer = await self.carry_out(command, Manner(branch, timeout, freshness))
+        answer = await self._carry_out(command, Manner(branch, timeout, freshness))
         assert isinstance(answer, StatementPage), "the method answers with it"
         return answer
 
@@ -317,8 +317,7 @@ class Session:
         terms = Opening(AccountId(account or self._account), _money(floor), currency)
         return await self._receipt(OpenAccount(terms), Manner(branch, timeout, SESSION, key, durable))
 
-    async def carry_out(self, command: Command, manner: Manner) -> Answer:
-        """Carry out any command, as the methods above do. Raises BankbookError."""
+    async def _carry_out(self, command: Command, manner: Manner) -> Answer:
         complaint = self._complaint(command, manner)
         if complaint is not None:
             raise _refused(complaint, manner.key)
@@ -332,7 +331,7 @@ class Session:
                 raise
 
     async def _receipt(self, command: Command, manner: Manner) -> Receipt:
-        answer = await self.carry_out(command, manner)
+        answer = await self._carry_out(command, manner)
         assert isinstance(answer, Receipt), "the method answers with it"
         return answer
 

@@ -147,6 +147,8 @@ class Judge:
         self._decided: dict[Key, EntryId] = {}
         self._never: set[str] = set()
         self._lost_disks = 0
+        self.expiries: Counter[AccountId] = Counter()
+        """How many reservations of each account have ended by themselves."""
         """Whose request was refused for good."""
         self.judged: Counter[str] = Counter()
         """How often each promise was put to the test."""
@@ -194,6 +196,8 @@ class Judge:
         if entry.keyed is not None and entry.records[0].fence is None:
             self._judge_once(self._decided, entry.keyed.key, entry)
         for record in entry.records:
+            if record.kind is RecordKind.EXPIRY:
+                self.expiries.update(record.accounts)
             if record.memo and record.kind is not RecordKind.REFUSAL and record.verdict is not None:
                 demand(
                     record.memo not in self._never,

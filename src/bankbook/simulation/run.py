@@ -259,6 +259,8 @@ class Simulation:
         """All that is there can be taken out, at any branch, and no more."""
         judge, number = self.world.judge, 0
         for account in self._accounts():
+            await self._come_to_rest()
+            expiries = judge.expiries[account]
             disk = next(iter(self.world.branches.values())).disk
             state = disk.account(account)
             available = state.available if state is not None else self.world.terms.genesis.opening_balance
@@ -279,6 +281,8 @@ class Simulation:
                 self.books.intents.append(intent)
                 branch = self.draw.choice(list(self.world.branches))
                 operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, key=intent.key))
+                if judge.expiries[account] != expiries:
+                    break  # what a reservation set aside has come free meanwhile
                 outcome = None if operation.error is None else operation.error.outcome
                 demand(
                     outcome is expected, f"{operation} of {available} available ended with {operation.error}"

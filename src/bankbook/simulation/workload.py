@@ -115,7 +115,9 @@ class Desk:
         self._books.operations.append(operation)
         self._asking = operation
         try:
-            operation.receipt = self._received(await self.session.carry_out(intent.command, manner))
+            # What all of the session's methods do.
+            answer = await self.session._carry_out(intent.command, manner)  # noqa: SLF001
+            operation.receipt = self._received(answer)
         except BankbookError as error:
             self._on_error(operation, error)
         else:
@@ -235,9 +237,8 @@ class Customer:
         timeout_s = draw.choice([0.3, 2.0, 8.0, 20.0])
         freshness: Freshness = SESSION
         if isinstance(intent.command, ReadBalance):
-            freshness = draw.choice(
-                [LOCAL, SESSION, SESSION, LATEST, LATEST, bounded(draw.choice([0, 0.5, 3]))]
-            )
+            levels = [LOCAL, SESSION, SESSION, LATEST, LATEST, *map(bounded, (0, 0, 0.3, 3))]
+            freshness = draw.choice(levels)
         elif draw.random() < 0.1 and not isinstance(intent.command, OpenAccount):  # noqa: PLR2004
             freshness = LATEST
         return Manner(branch, timeout_s, freshness, intent.key, intent.durable)

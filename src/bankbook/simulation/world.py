@@ -4,7 +4,6 @@ Decides what each seed begins with. Must not know what customers do or what goes
 Proof: tests/simulation/test_determinism.py.
 """
 
-from asyncio import Future
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -47,7 +46,7 @@ class World:
         self.network = Network(loop, self.trace, self.chance("network"))
         genesis = terms.genesis
         self.judge = Judge(loop, tuple(genesis.branches), genesis.opening_balance)
-        self.failed: Future[None] = loop.create_future()
+        self.failed = loop.create_future()
         """Fails with the first violation, or bug."""
         self.calls = 0
         self.branches = {number: self._make_branch(number) for number in genesis.branches}
