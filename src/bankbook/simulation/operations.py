@@ -4,12 +4,20 @@ Decides nothing. Proof: that of whatever uses it.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bankbook.client.errors import BankbookError
 from bankbook.core.commands import Command, Freshness
 from bankbook.core.types import EntryId
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.wire.replies import BatchReceipt, Receipt
+
+
+class State(NamedTuple):
+    """What a branch had, and an account's balance there."""
+
+    applied: VersionVector
+    balance: int
 
 
 @dataclass(slots=True, eq=False)
@@ -48,8 +56,8 @@ class Operation:
     error: BankbookError | None = None
     shown: VersionVector = NOTHING
     """What the disk of the branch that answered had when it did."""
-    possible: set[int] = field(default_factory=set)
-    """Of a read: what that branch may have told."""
+    possible: list[State] = field(default_factory=list)
+    """Of a read: what that branch may have told, newest first."""
 
     @property
     def command(self) -> Command:
