@@ -16,7 +16,9 @@ async def test_statements_without_time_amid_writes_are_refused_and_end_no_branch
             session = bank.session("ada")
             await session.deposit(1)
             for number in range(ROUNDS):
-                hurried = [hurry(session, 0.001 + 0.0005 * (number % 20) + 0.0001 * each) for each in range(8)]
+                hurried = [
+                    hurry(session, 0.001 + 0.0005 * (number % 20) + 0.0001 * each) for each in range(8)
+                ]
                 await asyncio.gather(*(session.deposit(1) for _ in range(8)), *hurried)
             assert (await session.balance()).balance == 1 + 8 * ROUNDS
         assert launcher.ended() == {}
