@@ -24,16 +24,19 @@ from typing import NamedTuple
 
 from bankbook.core.guarantees import Guarantee
 from bankbook.simulation.checkers.effects import NEVER, Write
-from bankbook.simulation.checkers.evidence import Evidence, Read, bits_of, lasting
+from bankbook.simulation.checkers.evidence import Account, Evidence, Read, bits_of, lasting
 from bankbook.simulation.checkers.past import Past, is_earlier
 from bankbook.simulation.checkers.verdict import Tally, Verdict, Witness
-from bankbook.simulation.checkers.words import lacks, named, numbers, told
+from bankbook.simulation.checkers.words import lacks, named, numbered, numbers, told
 
-SUSPECTS_PER_BLOCK = 8192
-"""Bits in a bitset: 1 kB for each session and each write of the time a block spans."""
+SUSPECTS_PER_BLOCK = 2048
+"""Bits in a bitset: 256 bytes for each session and each write of the time a block spans."""
 
 # About a minute. Only a history in which results lack known writes for most of its time comes near.
 OPERATIONS_GONE_THROUGH_MAX = 40_000_000
+
+
+NOTHING = (0, 0)
 
 
 class Doubt(NamedTuple):
@@ -71,13 +74,16 @@ class CausalCheck:
         """Note the writes that have a past."""
         if past.own or past.seen:
             for write in self._evidence.asked[place]:
-                for index, bit in write.bits.items():
+                for index, bit in write.bits:
                     self._rooted[index] = self._rooted.get(index, 0) | 1 << bit
 
     def verdict(self) -> Verdict:
         """Judge, once every result has been noted."""
         rooted = self._rooted
         self._tally.hold(sum(bool(each.must & rooted.get(each.account.index, 0)) for each in self._strangers))
+        for account in self._evidence.by_index:
+            self._check_steps(account)
+        self._check_clock()
         doubts = sorted(self._doubts(), key=lambda doubt: doubt.write.sort_key)
         for block in _blocks(doubts):
             start = block[0].write.asked_at
@@ -88,6 +94,43 @@ class CausalCheck:
                 break
             Block(self._evidence, self._tally, block).go_through(start, end_us)
         return self._tally.verdict()
+
+    def _check_steps(self, account: Account) -> None:
+        """Demand with each write what its own answer shows: one request is one step."""
+        with_it: dict[int, int] = {}
+        for read in account.reads:
+            for write in self._evidence.asked[read.place]:
+                bit = write.bit_on(account.index)
+                if bit is not None and read.must & ~(1 << bit):
+                    with_it[bit] = read.must
+        if not with_it:
+            return
+        answered = sum(1 << bit for bit in with_it)
+        for read in account.reads:
+            for bit in bits_of(read.must & answered):
+                missing = with_it[bit] & ~read.may
+                if missing and lasting(account, missing, read.return_us):
+                    first = account.writes[(missing & -missing).bit_length() - 1]
+                    later = account.writes[bit]
+                    self._tally.break_(read.place, partial(_step_witness, first, later, read))
+            if read.is_open and any(with_it[bit] & ~read.must for bit in bits_of(read.may & answered)):
+                self._tally.leave_open(f"{told(read)}: which of them is not clear.")
+
+    def _check_clock(self) -> None:
+        """Demand that nothing is shown before what its own answer shows was even called."""
+        decided: dict[Write, Write] = {}
+        """Write to the last-called one that its own answer shows."""
+        for place in self._evidence.by_return:
+            for write in self._evidence.asked[place]:
+                for read in self._evidence.results[place]:
+                    newest = read.account.writes[read.must.bit_length() - 1] if read.must else write
+                    if newest.call_us > decided.get(write, write).call_us:
+                        decided[write] = newest
+        for write, newest in decided.items():
+            for index, bit in write.bits:
+                for read in self._evidence.by_index[index].reads:
+                    if read.must >> bit & 1 and read.return_us < newest.call_us:
+                        self._tally.break_(read.place, partial(_step_witness, newest, write, read))
 
     def _place_after(self, moment_us: int) -> int:
         return bisect_left(self._evidence.operations, moment_us + 1, key=lambda each: each.call_us)
@@ -180,11 +223,14 @@ class Block:
                 before |= 1 << slot
             if before:
                 self._before[write] = before
+        # One request is one step: what its answer shows was there when it wrote.
+        if self._evidence.asked[place] and self._before:
+            self._learn(place)
 
     def _return(self, place: int) -> None:
         operation = self._evidence.operations[place]
-        own, seen = self._called.pop(place, (0, 0))
         learnt = self._learn(place) if self._before else 0
+        own, seen = self._called.pop(place, NOTHING)
         for doubt in self._doubts.get(place, ()):
             demanded = learnt
             if doubt.read.is_bound_by(Guarantee.READ_YOUR_WRITES):
@@ -203,15 +249,27 @@ class Block:
     def _learn(self, place: int) -> int:
         """Return the suspects in the past of what a result shows."""
         learnt = 0
+        before = self._before
         for read in self._evidence.results[place]:
-            writes = read.account.writes
-            for bit in bits_of(read.news):
-                learnt |= self._before.get(writes[bit], 0)
+            news = read.news
+            if news:
+                writes = read.account.writes
+                for bit in bits_of(news):
+                    write = writes[bit]
+                    if write in before:
+                        learnt |= before[write]
         if learnt:
-            # One request is one step: what it shows was there when it wrote.
             for write in self._evidence.asked[place]:
                 self._before[write] = self._before.get(write, 0) | learnt
         return learnt
+
+
+def _step_witness(first: Write, later: Write, read: Read) -> Witness:
+    story = (
+        f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}, whose own answer shows that it "
+        "was there when that was decided."
+    )
+    return Witness(story, numbered(first, later, read))
 
 
 def witness(evidence: Evidence, doubt: Doubt) -> Witness:
@@ -253,7 +311,7 @@ def _shortest_chain(evidence: Evidence, doubt: Doubt) -> list[int]:
 
 def _shown_to(evidence: Evidence, place: int) -> Iterator[int]:
     for write in evidence.asked[place]:
-        for index, bit in write.bits.items():
+        for index, bit in write.bits:
             for read in evidence.by_index[index].reads:
                 if read.must >> bit & 1:
                     yield read.place

@@ -8,8 +8,8 @@ answered. A batch without an answer may have happened in part, so each of its co
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from sys import maxsize
 
@@ -61,8 +61,8 @@ class Write:
     """The place of the first request for it in the order of calls."""
     told_at: int
     """The place of `operation`."""
-    amounts: Mapping[str, int | None]
-    """Account to what is added to it; None where the history does not tell."""
+    amounts: tuple[tuple[str, int | None], ...]
+    """Accounts, and what is added to each; None where the history does not tell."""
     standing: Standing
     call_us: int
     ack_us: int = NEVER
@@ -70,13 +70,17 @@ class Write:
     """Whether it is known what its session had seen when it was decided."""
     until_us: int = NEVER
     """From then on it may be gone: its branch lost its disk, and no other one had to have it."""
-    bits: dict[int, int] = field(default_factory=dict)
-    """Account (by its index) to the write's place there."""
+    bits: tuple[tuple[int, int], ...] = ()
+    """Accounts (by their index), and the write's place in each."""
 
     @property
     def number(self) -> int:
         """The number of the operation to name."""
         return self.operation.number
+
+    def bit_on(self, index: int) -> int | None:
+        """Return its place in an account; None where it moves nothing there."""
+        return next((bit for account, bit in self.bits if account == index), None)
 
     @property
     def sort_key(self) -> tuple[int, int]:
@@ -207,7 +211,7 @@ def _units(
             operation,
             places[0],
             told_at,
-            amounts,
+            tuple(amounts.items()),
             happened,
             same[0].call_us,
             ack_us,

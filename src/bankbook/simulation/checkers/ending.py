@@ -59,7 +59,7 @@ def _lost_witness(account: Account, missing: int, snapshot: Snapshot) -> Witness
     )
     if write.standing is Standing.ACKNOWLEDGED:
         return Witness(f"{story}, though it was acknowledged.", numbered(write))
-    bit = write.bits[account.index]
+    bit = next(bit for index, bit in write.bits if index == account.index)
     read = next(each for each in account.reads if each.must >> bit & 1)
     return Witness(f"{story}, though it was shown before: {told(read)}.", numbered(write, read))
 
@@ -118,7 +118,7 @@ def check_halves(evidence: Evidence, tally: Tally) -> None:
             account = evidence.by_index[index]
             for bit in bits_of(shown.must & account.shared):
                 write = account.writes[bit]
-                for other, other_bit in write.bits.items():
+                for other, other_bit in write.bits:
                     there = snapshot.shown.get(other)
                     if other == index or there is None:
                         continue

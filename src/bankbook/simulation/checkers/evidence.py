@@ -33,6 +33,7 @@ from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.simulation.checkers.decoding import Budget, Decoder, Shown
 from bankbook.simulation.checkers.effects import (
+    NEVER,
     Reservations,
     Standing,
     Write,
@@ -43,6 +44,9 @@ from bankbook.simulation.checkers.lines import Names, read_lines
 from bankbook.simulation.history import Fault, Final, Header, History, Operation, Stated, Terms
 
 
+_ALL: Guarantee = Guarantee.ALL
+
+
 @dataclass(eq=False, slots=True)
 class Read:
     """One result, for one account."""
@@ -51,6 +55,8 @@ class Read:
     place: int
     account: "Account"
     balance: int | None
+    return_us: int
+    """When it was told."""
     stated: Stated | None = None
     must: int = 0
     may: int = 0
@@ -75,16 +81,13 @@ class Read:
         """When it was asked for."""
         return self.operation.call_us
 
-    @property
-    def return_us(self) -> int:
-        """When it was told."""
-        assert self.operation.return_us is not None, "a result was told at some time"
-        return self.operation.return_us
-
     def is_bound_by(self, guarantee: Guarantee) -> bool:
         """Whether its session asked for this guarantee; LOCAL asks for whatever there is."""
-        operation = self.operation
-        return guarantee in operation.guarantees and operation.freshness.level is not Level.LOCAL
+        guarantees: Guarantee = self.operation.guarantees
+        if self.operation.freshness.level is Level.LOCAL:
+            return False
+        # Nearly all ask for all; looking into a flag costs a microsecond.
+        return guarantees is _ALL or guarantee in guarantees
 
 
 @dataclass(eq=False, slots=True)
@@ -104,6 +107,8 @@ class Account:
     unexplained: list[Read] = field(default_factory=list)
     is_known: bool = True
     """Whether the history tells what each of its writes moves."""
+    is_mortal: bool = False
+    """Whether any of its writes may have gone with a disk."""
     decoder: Decoder = field(init=False)
     names: Names | None = None
     """How lines of statements are told apart; made when the first statement is read."""
@@ -225,7 +230,7 @@ def _enter_write(evidence: Evidence, write: Write) -> None:
         evidence.told[write.told_at] += (write,)
     if write.standing is not Standing.REFUSED:
         evidence.asked[write.asked_at] += (write,)
-    for name, amount in write.amounts.items():
+    for name, amount in write.amounts:
         account = evidence.account(name)
         if write.standing is Standing.REFUSED:
             account.refused.append(write)
@@ -234,9 +239,10 @@ def _enter_write(evidence: Evidence, write: Write) -> None:
         elif amount:
             if len(write.amounts) > 1:
                 account.shared |= 1 << len(account.writes)
-            write.bits[account.index] = len(account.writes)
+            write.bits += ((account.index, len(account.writes)),)
             account.writes.append(write)
             account.amounts.append(amount)
+            account.is_mortal |= write.until_us != NEVER
 
 
 def _enter_reads(evidence: Evidence, reservations: Reservations) -> None:
@@ -245,7 +251,7 @@ def _enter_reads(evidence: Evidence, reservations: Reservations) -> None:
         is_repeated = operation.is_replayed and operation.key in evidence.repeated
         if operation.return_us is not None and not is_repeated:
             reads = tuple(
-                Read(operation, place, evidence.account(name), balance, stated)
+                Read(operation, place, evidence.account(name), balance, operation.return_us, stated)
                 for name, balance, stated in results_of(operation, reservations)
             )
         evidence.results.append(reads)
@@ -276,7 +282,7 @@ def _snapshot(evidence: Evidence, final: Final) -> Snapshot:
 
 def _decode(account: Account) -> None:
     reads, account.reads = account.reads, []
-    reads.sort(key=lambda read: (read.return_us, read.place))
+    reads.sort(key=attrgetter("return_us", "place"))
     count, writes = 0, account.writes
     for read in reads:
         while count < len(writes) and writes[count].call_us <= read.return_us:
@@ -363,15 +369,19 @@ def _moved(command: object) -> Iterable[tuple[str, int]]:
             return []
 
 
-def bits_of(mask: int) -> Iterator[int]:
-    """Go through the places of the ones in a bitset, lowest first."""
+def bits_of(mask: int) -> list[int]:
+    """Return the places of the ones in a bitset, lowest first."""
+    bits = []
     while mask:
         lowest = mask & -mask
-        yield lowest.bit_length() - 1
+        bits.append(lowest.bit_length() - 1)
         mask ^= lowest
+    return bits
 
 
 def lasting(account: Account, mask: int, at_us: int) -> int:
     """Leave out of a bitset what may have gone with a lost disk before a moment."""
+    if not account.is_mortal:
+        return mask
     gone = sum(1 << bit for bit in bits_of(mask) if account.writes[bit].until_us <= at_us)
     return mask & ~gone

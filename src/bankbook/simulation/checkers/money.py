@@ -86,7 +86,7 @@ def _check_total(evidence: Evidence, snapshot: Snapshot, tally: Tally) -> None:
 
 
 def _net(write: Write) -> int:
-    return sum(amount or 0 for amount in write.amounts.values())
+    return sum(amount or 0 for _, amount in write.amounts)
 
 
 def _is_certain(write: Write) -> bool:
@@ -106,6 +106,6 @@ def _total_witness(evidence: Evidence, snapshot: Snapshot, difference: int) -> W
     for write in evidence.writes:
         if _net(write) == -difference and _is_certain(write):
             return Witness(f"{story}, as if {named(write.operation)} had not happened.", numbered(write))
-        if len(write.amounts) > 1 and -difference in write.amounts.values():
+        if len(write.amounts) > 1 and any(amount == -difference for _, amount in write.amounts):
             return Witness(f"{story}, as if half of {named(write.operation)} had happened.", numbered(write))
     return Witness(f"{story}.")

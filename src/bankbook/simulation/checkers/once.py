@@ -46,7 +46,7 @@ def suspect(account: Account, balance: int | None, count: int) -> Suspicion | No
     if balance is None:
         return None
     for write in account.refused:
-        amount = write.amounts[account.id]
+        amount = dict(write.amounts)[account.id]
         if amount and account.show(balance - amount, None, count):
             return Suspicion(write, True)
     for bit, (write, amount) in enumerate(zip(account.writes[:count], account.amounts[:count], strict=True)):

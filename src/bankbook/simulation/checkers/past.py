@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
-from bankbook.simulation.checkers.evidence import Evidence, bits_of
+from bankbook.simulation.checkers.evidence import Evidence, Read, bits_of
 
 
 class Past:
@@ -25,16 +25,21 @@ class Past:
     def take_in(self, evidence: Evidence, place: int) -> None:
         """Learn from one answer."""
         for write in evidence.told[place]:
-            for account, bit in write.bits.items():
+            for account, bit in write.bits:
                 self.own[account] = self.own.get(account, 0) | 1 << bit
         for read in evidence.results[place]:
             index = read.account.index
             known = self.seen.get(index, 0)
-            self.seen[index] = known | read.must
-            for bit in bits_of(read.must & ~known & read.account.shared):
-                for account, other in read.account.writes[bit].bits.items():
-                    if account != index:
-                        self.seen_elsewhere[account] = self.seen_elsewhere.get(account, 0) | 1 << other
+            news = read.must & ~known
+            if news:
+                self.seen[index] = known | news
+                self._take_in_legs(read, news & read.account.shared)
+
+    def _take_in_legs(self, read: Read, news: int) -> None:
+        for bit in bits_of(news):
+            for account, other in read.account.writes[bit].bits:
+                if account != read.account.index:
+                    self.seen_elsewhere[account] = self.seen_elsewhere.get(account, 0) | 1 << other
 
 
 def walk(evidence: Evidence) -> Iterator[tuple[int, Past]]:

@@ -44,7 +44,7 @@ class ReadChecks:
         if read.is_bound_by(Guarantee.READ_YOUR_WRITES):
             own = past.own.get(index, 0)
             for write in self._evidence.told[place]:
-                bit = write.bits.get(index)
+                bit = write.bit_on(index)
                 own |= 0 if bit is None else 1 << bit
             self._demand(self._own, read, own, self._own_witness)
         if read.is_bound_by(Guarantee.MONOTONIC_READS):
@@ -95,7 +95,7 @@ class ReadChecks:
 
     def _leg_witness(self, read: Read, bit: int) -> Witness:
         write = read.account.writes[bit]
-        for index, other in write.bits.items():
+        for index, other in write.bits:
             if index == read.account.index:
                 continue
             for before in self._evidence.by_index[index].reads:
@@ -152,7 +152,7 @@ class OrderChecks:
         for write in self._evidence.asked[place]:
             if not write.is_of_one_session:
                 continue
-            for index, bit in write.bits.items():
+            for index, bit in write.bits:
                 guarantees = write.operation.guarantees
                 if Guarantee.MONOTONIC_WRITES in guarantees and (own := past.own.get(index)):
                     self._list(self._own, index)[bit] = own
@@ -170,15 +170,45 @@ class OrderChecks:
 
     def check(self) -> None:
         """Judge every result, once all that was before the writes is known."""
-        for lists, tally in ((self._own, self._after_writes), (self._seen, self._after_reads)):
+        for lists, tally, tell in (
+            (self._own, self._after_writes, _after_write),
+            (self._seen, self._after_reads, self._after_read),
+        ):
             for index, before in lists.items():
                 follow = sum(1 << bit for bit, mask in enumerate(before) if mask)
                 for read in self._account(index).reads:
                     if read.may & follow:
-                        _check_order(self._evidence, tally, read, before, follow)
+                        _check_order(tally, read, before, follow, tell)
+
+    def _after_read(self, read: Read, first_bit: int, bit: int) -> Witness:
+        account = read.account
+        first, later = account.writes[first_bit], account.writes[bit]
+        before = next(
+            each
+            for each in account.reads
+            if each.must >> first_bit & 1
+            and each.operation.session == later.operation.session
+            and is_earlier(self._evidence, each.place, later.asked_at)
+        )
+        story = (
+            f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}, whose session had been "
+            f"shown it before: {told(before)}."
+        )
+        return Witness(story, numbered(first, before, later, read))
 
 
-def _check_order(evidence: Evidence, tally: Tally, read: Read, before: list[int], follow: int) -> None:
+def _after_write(read: Read, first_bit: int, bit: int) -> Witness:
+    first, later = read.account.writes[first_bit], read.account.writes[bit]
+    story = (
+        f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}, which the same session asked "
+        f"for after operation {first.number} was acknowledged."
+    )
+    return Witness(story, numbered(first, later, read))
+
+
+def _check_order(
+    tally: Tally, read: Read, before: list[int], follow: int, tell: Callable[[Read, int, int], Witness]
+) -> None:
     missing = read.missing and lasting(read.account, read.missing, read.return_us)
     if missing:
         # What it came before was called later, so it stands higher.
@@ -186,31 +216,9 @@ def _check_order(evidence: Evidence, tally: Tally, read: Read, before: list[int]
         for bit in bits_of(read.must & follow & (-1 << lowest)):
             broken = before[bit] & missing
             if broken:
-                tally.break_(read.place, partial(_order_witness, evidence, read, broken, bit))
+                tally.break_(read.place, partial(tell, read, (broken & -broken).bit_length() - 1, bit))
                 return
     if read.is_open and any(before[bit] & ~read.must for bit in bits_of(read.may & follow)):
         tally.leave_open(f"{told(read)}: which of them is not clear.")
     elif read.must & follow:
         tally.hold()
-
-
-def _order_witness(evidence: Evidence, read: Read, broken: int, bit: int) -> Witness:
-    account, lowest = read.account, (broken & -broken).bit_length() - 1
-    first, later = account.writes[lowest], account.writes[bit]
-    without = f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}"
-    if first.operation.session == later.operation.session and is_earlier(
-        evidence, first.told_at, later.asked_at
-    ):
-        story = (
-            f"{without}, which the same session asked for after operation {first.number} was acknowledged."
-        )
-        return Witness(story, numbered(first, later, read))
-    before = next(
-        each
-        for each in account.reads
-        if each.must >> lowest & 1
-        and each.operation.session == later.operation.session
-        and is_earlier(evidence, each.place, later.asked_at)
-    )
-    story = f"{without}, before which the session that wrote it had been shown the other: {told(before)}."
-    return Witness(story, numbered(first, before, later, read))
