@@ -159,7 +159,9 @@ def main() -> None:
         taken, busy = time.perf_counter() - start, time.process_time() - busy
     print(report.in_words())
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"read and judged in {taken:.1f} s ({busy:.1f} s of one processor); {memory_mb:.0f} MB of memory, the generator's included")
+    print(
+        f"read and judged in {taken:.1f} s ({busy:.1f} s of one processor); {memory_mb:.0f} MB of memory, the generator's included"
+    )
 
 
 if __name__ == "__main__":

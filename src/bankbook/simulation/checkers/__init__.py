@@ -13,6 +13,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from bankbook.simulation.checkers.causal import CausalCheck
 from bankbook.simulation.checkers.ending import check_convergence, check_durability, check_halves
@@ -57,20 +58,19 @@ class Report:
                 return verdict
         raise KeyError(f"{name}: the checkers are {', '.join(verdict.name for verdict in self.verdicts)}")
 
+    def as_json(self) -> dict[str, Any]:
+        """Tell everything to a program."""
+        return {
+            "verdict": self.kind.value,
+            "operations": self.operations,
+            "checkers": [_verdict_as_json(verdict) for verdict in self.verdicts],
+        }
+
     def in_words(self) -> str:
         """Tell everything, one paragraph for each verdict."""
         lines = [f"{self.kind}: {self.operations} operations."]
-        lines += [f"  {verdict.kind:<7}  {verdict.name}: {_said(verdict)}" for verdict in self.verdicts]
+        lines += [f"  {verdict.kind:<7}  {verdict.name}: {verdict.in_words()}" for verdict in self.verdicts]
         return "\n".join(lines)
-
-
-def _said(verdict: Verdict) -> str:
-    if verdict.witness is not None:
-        more = f" ({verdict.broken - 1} more like it.)" if verdict.broken > 1 else ""
-        return f"{verdict.witness.story}{more}"
-    if verdict.kind is Kind.UNKNOWN:
-        return verdict.reason
-    return f"tested {verdict.rests_on} times."
 
 
 def check(history: History) -> Report:
@@ -97,6 +97,20 @@ def _verdicts(evidence: Evidence) -> Iterator[Verdict]:
     yield from (own, seen, *order.verdicts(), causal.verdict(), *check_freshness(evidence), legs)
     yield from (check_conservation(evidence), check_floors(evidence), check_once(evidence))
     yield from (check_durability(evidence), check_convergence(evidence), check_statements(evidence))
+
+
+def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
+    witness = verdict.witness
+    return {
+        "name": verdict.name,
+        "verdict": verdict.kind.value,
+        "rests_on": verdict.rests_on,
+        "reason": verdict.reason or None,
+        "witness": None if witness is None else witness.story,
+        "operations": [] if witness is None else list(witness.operations),
+        "broken": verdict.broken,
+        "undecided": verdict.undecided,
+    }
 
 
 @contextmanager

@@ -42,6 +42,13 @@ class Verdict:
     undecided: int = 0
     """How many operations could not be judged, though the guarantee says something of them."""
 
+    def in_words(self) -> str:
+        """Tell what it rests on, the witness, or the reason."""
+        if self.witness is not None:
+            more = f" ({self.broken - 1} more like it.)" if self.broken > 1 else ""
+            return f"{self.witness.story}{more}"
+        return self.reason if self.kind is Kind.UNKNOWN else f"tested {self.rests_on} times."
+
 
 @dataclass(slots=True)
 class Tally:
