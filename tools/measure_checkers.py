@@ -16,9 +16,18 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from bankbook.core.commands import LATEST, LOCAL, SESSION, Command, Deposit, Freshness, Level, ReadBalance
+from bankbook.core.commands import (
+    LATEST,
+    LOCAL,
+    SESSION,
+    Command,
+    Deposit,
+    Freshness,
+    Level,
+    ReadBalance,
+    Withdraw,
+)
 from bankbook.core.commands import Transfer as Move
-from bankbook.core.commands import Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money
 from bankbook.simulation.checkers import check
@@ -33,6 +42,9 @@ PAUSE_US = 100_000
 OPENING = 2**50
 WRITES_PER_ACCOUNT = 30
 ACCOUNTS_IN_USE = 1000
+OWN_ACCOUNTS = 3
+LOST, READS, DEPOSITS, WITHDRAWALS = 0.01, 0.5, 0.3, 0.1
+"""Which share of the operations; the rest are transfers."""
 LEVELS = (SESSION, SESSION, SESSION, SESSION, LATEST, LOCAL, Freshness(Level.BOUNDED, 2 * DELAY_US))
 
 
@@ -46,9 +58,11 @@ class Ledger:
         self._in_use = [AccountId(f"a{number}") for number in range(ACCOUNTS_IN_USE)]
         self._made = ACCOUNTS_IN_USE
 
-    def account(self) -> AccountId:
-        """Choose an account; one that has had its writes is replaced."""
+    def account(self, session: int) -> AccountId:
+        """Choose an account, half the time one of the session's own; used up ones are replaced."""
         at = self._random.randrange(ACCOUNTS_IN_USE)
+        if at % 2:
+            at = (session + at % OWN_ACCOUNTS) % ACCOUNTS_IN_USE
         if self.written[self._in_use[at]] >= WRITES_PER_ACCOUNT:
             self._in_use[at] = AccountId(f"a{self._made}")
             self._made += 1
@@ -72,7 +86,8 @@ class Ledger:
 
 def synthetic(count: int, seed: int = 1) -> History:
     """Return the history of an ideal bank."""
-    return History(Header("synthetic", BRANCHES, Terms(OPENING, 0)), _items(count, Random(seed)))
+    random = Random(seed)  # noqa: S311 (no secret)
+    return History(Header("synthetic", BRANCHES, Terms(OPENING, 0)), _items(count, random))
 
 
 def _items(count: int, random: Random) -> Iterator[Item]:
@@ -83,15 +98,15 @@ def _items(count: int, random: Random) -> Iterator[Item]:
     heapify(queue)
     for number in range(1, count + 1):
         decide_us, name, branch, call_us = queue[0]
-        command = _command(ledger, random)
+        command = _command(ledger, random, name)
         freshness = random.choice(LEVELS) if isinstance(command, ReadBalance) else SESSION
         shown_us = decide_us + (DELAY_US if freshness.level is Level.LATEST else 0)
         return_us = shown_us + random.randrange(100, 2000)
         if isinstance(command, ReadBalance):
-            # What the others write meanwhile is not decided yet, so a LATEST result tells the time of its call.
+            # What is written meanwhile is not decided yet, so a LATEST result tells the time of its call.
             balance = _latest(ledger, command.account, decide_us) if shown_us > decide_us else None
         balance = _carry_out(ledger, command, branch, decide_us) if shown_us == decide_us else balance
-        is_lost = random.random() < 0.01
+        is_lost = random.random() < LOST
         yield Operation(
             number,
             f"s{name}",
@@ -113,14 +128,14 @@ def _items(count: int, random: Random) -> Iterator[Item]:
         yield Final(branch, {account: _latest(ledger, account, 2**62) for account in ledger.moves})
 
 
-def _command(ledger: Ledger, random: Random) -> Command:
-    account, dice = ledger.account(), random.random()
-    if dice < 0.5:
+def _command(ledger: Ledger, random: Random, session: int) -> Command:
+    account, dice = ledger.account(session), random.random()
+    if dice < READS:
         return ReadBalance(account)
-    if dice < 0.8:
+    if dice < READS + DEPOSITS:
         return Deposit(account, ledger.amount(account))
-    other = ledger.account()
-    if dice < 0.9 or other == account:
+    other = ledger.account(session)
+    if dice < READS + DEPOSITS + WITHDRAWALS or other == account:
         return Withdraw(account, ledger.amount(account))
     return Move(account, other, ledger.amount(account, other))
 
@@ -159,9 +174,8 @@ def main() -> None:
         taken, busy = time.perf_counter() - start, time.process_time() - busy
     print(report.in_words())
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"read and judged in {taken:.1f} s ({busy:.1f} s of one processor); {memory_mb:.0f} MB of memory, the generator's included"
-    )
+    took = f"{taken:.1f} s ({busy:.1f} s of one processor)"
+    print(f"read and judged in {took}; {memory_mb:.0f} MB of memory, the generator's included")
 
 
 if __name__ == "__main__":

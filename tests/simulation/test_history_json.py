@@ -35,6 +35,7 @@ from bankbook.simulation.history import (
     Final,
     Header,
     History,
+    Item,
     Operation,
     Stated,
     StatedLine,
@@ -94,7 +95,7 @@ FULL = Operation(
     statement=Stated((StatedLine(1, 2, "e", "m"), StatedLine(-1)), 1, 1, is_complete=False),
 )
 HEADER = Header("c", 3, Terms(5, None), {"x": Terms(1, -2)})
-ITEMS = [
+ITEMS: list[Item] = [
     FULL,
     *(Operation(100 + at, "s", 1, at, command) for at, command in enumerate(COMMANDS)),
     Operation(8, "s", 1, 0, ReadBalance(X), 0, Outcome.HOLD_TIMEOUT, freshness=LATEST),
@@ -187,7 +188,7 @@ def broken(**changes: object) -> str:
         (broken(outcome="OK"), "`outcome` needs `return_us` beside it"),
         (broken(return_us=9), "`return_us` needs `outcome` beside it"),
         (broken(return_us=4, outcome="OK"), "`return_us` must be an integer from 5"),
-        (broken(return_us=9, outcome="Ok"), "not \"Ok\". Did you mean OK?"),
+        (broken(return_us=9, outcome="Ok"), 'not "Ok". Did you mean OK?'),
         (broken(freshness="LATESTS"), "Did you mean LATEST?"),
         (broken(freshness="BOUNDED"), "`bound_us` is missing"),
         (broken(guarantees="ALL"), "`guarantees` must be an array"),
@@ -199,8 +200,8 @@ def broken(**changes: object) -> str:
         (broken(command={"kind": "deposite"}), "`command.kind` must be one of read, statement"),
         (broken(command={"kind": "read", "account": "x", "amount": 1}), "`command.amount` is not a field"),
         (broken(command={"kind": "submit", "postings": []}), "must name at least one account"),
-        (broken(command={"kind": "batch", "commands": [{"kind": "read"}]}), "`command.commands[0].kind` must"),
-        (broken(command={"kind": "statement", "account": "x", "after": [1]}), "an array of 5 integers"),
+        (broken(command={"kind": "batch", "commands": [{"kind": "read"}]}), "`command.commands[0].kind`"),
+        (broken(command={"kind": "statement", "account": "x", "after": [1]}), "array of 5 integers"),
         (
             broken(command={"kind": "batch", "commands": [{"kind": "deposit", "account": "x", "amount": 1}]},
                    return_us=9, outcome="OK"),
@@ -208,10 +209,10 @@ def broken(**changes: object) -> str:
         ),
         (broken(statement={"lines": [{"amount": "1"}]}), "`statement.lines[0].amount` must be an integer"),
         ('{"fault": "fire", "branch": 1, "at_us": 5}', "`fault` must be one of crash, disk_lost, partition"),
-        ('{"fault": "crash", "branch": 1, "at_us": 5, "until_us": 4}', "`until_us` must be an integer from 5"),
+        ('{"fault": "crash", "branch": 1, "at_us": 5, "until_us": 4}', "`until_us` must be an integer"),
         ('{"final": 1}', "`balances` is missing"),
         ('{"final": 1, "balances": {"x": null}}', "`balances.x` must be an integer"),
-        ('{"final": 1, "balances": {}, "statements": {"x": {"lines": []}}}', "whose balance `balances` does not"),
+        ('{"final": 1, "balances": {}, "statements": {"x": {"lines": []}}}', "whose balance"),
     ],
 )  # fmt: skip
 def test_a_bad_line(line: str, message: str) -> None:
@@ -224,13 +225,13 @@ def test_a_bad_line(line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ((broken(), broken()), "line 3: `op` must be unique; 1 stands on an earlier line"),
-        (('{"final": 1, "balances": {}}', broken()), "line 3: `op` comes after the final section"),
-        (('{"final": 1, "balances": {}}',) * 2, "line 3: `final` must be another branch each time"),
+        ((broken(), broken()), "`op` must be unique; 1 stands on an earlier line"),
+        (('{"final": 1, "balances": {}}', broken()), "`op` comes after the final section"),
+        (('{"final": 1, "balances": {}}',) * 2, "`final` must be another branch each time"),
     ],
 )
 def test_lines_that_do_not_go_together(lines: tuple[str, ...], message: str) -> None:
     history = parse_history([header_line(HEADER), *lines], "h")
-    with pytest.raises(HistoryError, match="^h: ") as caught:
+    with pytest.raises(HistoryError, match=r"^h: line 3: ") as caught:
         list(history.items)
     assert message in str(caught.value)

@@ -68,9 +68,9 @@ def check(
     """Judge whether OUTPUT can be right, from it and its scenario alone; or a recorded HISTORY, by itself.
 
     PASS (exit status 0): the results fit the four session guarantees, and prove something. FAIL (1): they
-    cannot be right; the witness says which event misses what. UNKNOWN (2): nothing proves anything. Files that
-    cannot be read end with status 3. A history (JSON lines, described in docs/history.md) is judged by every
-    checker, each with a verdict of its own.
+    cannot be right; the witness says which event misses what. UNKNOWN (2): nothing proves anything. Files
+    that cannot be read end with status 3. A history (JSON lines, described in docs/history.md) is judged by
+    every checker, each with a verdict of its own.
     """
     if input_path is None:
         if not is_history(output_path):

@@ -1,7 +1,8 @@
 """The file of a history: JSON lines, read and written one at a time. docs/history.md describes it.
 
-Decides names and order of what stands in the file, and refuses what cannot be meant. Must not know what is right
-in a bank (checkers/). Proof: tests/simulation/test_history_json.py; the example in the docs is executed there.
+Decides names and order of what stands in the file, and refuses what cannot be meant. Must not know what is
+right in a bank (checkers/). Proof: tests/simulation/test_history_json.py; the example in the docs is
+executed there.
 """
 
 import json

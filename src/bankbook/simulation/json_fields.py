@@ -57,7 +57,7 @@ class Fields:
             return value
         if name not in self._values:
             self._missing(name)
-        self.fail(name, f"must be an integer from {low} to {high}, not {shown(value)}.")
+        return self.fail(name, f"must be an integer from {low} to {high}, not {shown(value)}.")
 
     def integer_or(self, name: str, default: int | None, low: int = -INTEGER_MAX) -> int | None:
         """Read an integer that may be missing or null."""
@@ -70,7 +70,7 @@ class Fields:
             return value
         if name not in self._values:
             self._missing(name)
-        self.fail(name, f"must be a string that is not empty, not {shown(value)}.")
+        return self.fail(name, f"must be a string that is not empty, not {shown(value)}.")
 
     def text_or(self, name: str, default: str | None) -> str | None:
         """Read a string that may be missing or null."""
@@ -89,7 +89,7 @@ class Fields:
         if name not in self._values:
             self._missing(name)
         hint = did_you_mean(value, known)
-        self.fail(name, f"must be one of {', '.join(known)}, not {shown(value)}.{hint}")
+        return self.fail(name, f"must be one of {', '.join(known)}, not {shown(value)}.{hint}")
 
     def truth(self, name: str, default: bool) -> bool:
         """Read true or false; it may be missing."""

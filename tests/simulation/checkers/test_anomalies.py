@@ -1,4 +1,4 @@
-"""Every named anomaly as a history by hand, judged FAIL by the right checker, and its mended twin, judged right.
+"""Every named anomaly by hand, judged FAIL by the right checker, and its mended twin, judged PASS.
 
 The twin differs in one answer. No witness can do without any of its operations, which is tried out.
 """
@@ -6,15 +6,12 @@ The twin differs in one answer. No witness can do without any of its operations,
 from collections.abc import Callable
 
 import pytest
-
-from bankbook.core.commands import LATEST, LOCAL, Batch, Freshness, Level, Submit
-from bankbook.core.entry import Posting
-from bankbook.core.guarantees import Guarantee
-from bankbook.core.outcome import Outcome
-from bankbook.core.types import AccountId, Money
-from bankbook.simulation.checkers import Kind, check
-from bankbook.simulation.history import Fault, FaultKind, Operation, Stated, StatedLine, Told
 from simulation.checkers.histories import Story, deposit, lines, read, statement, transfer, withdraw
+
+from bankbook.core.commands import LATEST, Batch, Freshness, Level
+from bankbook.core.outcome import Outcome
+from bankbook.simulation.checkers import Kind, check
+from bankbook.simulation.history import Operation, Stated, StatedLine, Told
 
 
 def stale_read_after_own_write(story: Story, mended: bool) -> None:
@@ -290,10 +287,8 @@ def test_the_right_checker_names_the_right_operations(
         assert f"peration {number} " in verdict.witness.story or f" {number}" in verdict.witness.story
 
 
-@pytest.mark.parametrize(("anomaly", "checker", "witness"), ANOMALIES, ids=NAMES)
-def test_the_mended_twin_passes(
-    anomaly: Callable[[Story, bool], None], checker: str, witness: tuple[int, ...]
-) -> None:
+@pytest.mark.parametrize(("anomaly", "checker"), [each[:2] for each in ANOMALIES], ids=NAMES)
+def test_the_mended_twin_passes(anomaly: Callable[[Story, bool], None], checker: str) -> None:
     story = Story()
     anomaly(story, True)
     report = story.check()
@@ -302,14 +297,22 @@ def test_the_mended_twin_passes(
     assert report.verdict(checker).rests_on > 0
 
 
-@pytest.mark.parametrize(("anomaly", "checker", "witness"), ANOMALIES, ids=NAMES)
+# Elsewhere what is told contradicts itself, and without the request behind it even more so.
+BY_COMPARISON = [
+    each
+    for each in ANOMALIES
+    if each[1] not in {"conservation", "exactly once", "convergence", "statement agreement"}
+]
+
+
+@pytest.mark.parametrize(
+    ("anomaly", "checker", "witness"), BY_COMPARISON, ids=[each[0].__name__ for each in BY_COMPARISON]
+)
 def test_no_operation_of_a_witness_can_be_left_out(
     anomaly: Callable[[Story, bool], None], checker: str, witness: tuple[int, ...]
 ) -> None:
     story = Story()
     anomaly(story, False)
-    if checker in {"conservation", "exactly once", "convergence", "statement agreement"}:
-        pytest.skip("what is told contradicts itself, and without the request behind it even more so")
     for left_out in witness:
         kept = [
             item

@@ -11,13 +11,13 @@ from itertools import combinations, permutations
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from simulation.checkers.histories import deposit, read, transfer, withdraw
 
 from bankbook.core.commands import LATEST, Command, Deposit, Transfer, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.simulation.checkers import Kind, Report, check
 from bankbook.simulation.history import Header, History, Operation, Terms
 from bankbook.simulation.history_json import item_line
-from simulation.checkers.histories import deposit, read, transfer, withdraw
 
 SESSION_CHECKERS = (
     "read your writes",
@@ -213,7 +213,7 @@ def test_every_witness_is_wrong_by_itself(operations: list[Operation]) -> None:
 
 
 def _without_noise(operation: Operation, operations: list[Operation], kept: set[int]) -> Operation:
-    """Take out of a told balance what the witness does not name; the amounts are powers of two, so it decodes."""
+    """Take out of a told balance what the witness does not name."""
     if operation.balance is None:
         return operation
     account = first_account(operation)

@@ -1,6 +1,7 @@
 """What a history does not show is UNKNOWN, with the reason, and never made up for by comparing balances."""
 
 import pytest
+from simulation.checkers.histories import Story, deposit, lines, read, statement, transfer, withdraw
 
 from bankbook.core.commands import LATEST, LOCAL, Capture, Deposit, Reserve
 from bankbook.core.guarantees import Guarantee
@@ -8,7 +9,6 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money, ReservationId
 from bankbook.simulation.checkers import Kind
 from bankbook.simulation.history import Fault, FaultKind, Stated, StatedLine
-from simulation.checkers.histories import Story, deposit, lines, read, statement, transfer, withdraw
 
 
 def test_a_history_without_reads_proves_nothing() -> None:
@@ -63,13 +63,12 @@ def test_all_zero_output_is_no_proof_of_anything_but_of_a_fault() -> None:
     assert verdict.witness.operations == (1, 2)
 
 
-@pytest.mark.parametrize("freshness", [LOCAL, LATEST])
-def test_a_write_without_an_answer_may_be_there_or_not(freshness: object) -> None:
-    for balance in (0, 1):
-        story = Story()
-        story.ask("anna", 1, deposit(1), outcome=None)
-        story.ask("anna", 2, read(), balance, freshness=LATEST)
-        assert story.check().kind is not Kind.FAIL
+@pytest.mark.parametrize("balance", [0, 1])
+def test_a_write_without_an_answer_may_be_there_or_not(balance: int) -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), outcome=None)
+    story.ask("anna", 2, read(), balance, freshness=LATEST)
+    assert story.check().kind is not Kind.FAIL
 
 
 def test_a_write_called_after_a_read_returned_explains_nothing() -> None:

@@ -1,8 +1,9 @@
 """Judge a recorded history, from the history alone: `report = check(history)`.
 
 Decides nothing itself; asks every checker and gathers the verdicts. In reading order: `effects` (what
-was written), `decoding`, `lines` and `evidence` (what each result shows of it), `past` (what a session knew), then
-the checkers: `sessions`, `causal`, `freshness`, `money`, `floors`, `once`, `ending`, `statements`.
+was written), `decoding`, `lines` and `evidence` (what each result shows of it), `past` (what a session
+knew), then the checkers: `sessions`, `causal`, `freshness`, `money`, `floors`, `once`, `ending`,
+`statements`.
 
 FAIL is certain: no bank that keeps the promise gives this history. PASS says on how many operations it rests.
 UNKNOWN says why nothing can be said; it is never made up for by comparing balances.

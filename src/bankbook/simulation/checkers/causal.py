@@ -266,7 +266,8 @@ class Block:
 
 def _step_witness(first: Write, later: Write, read: Read) -> Witness:
     story = (
-        f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}, whose own answer shows that it "
+        f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}, whose own answer "
+        "shows that it "
         "was there when that was decided."
     )
     return Witness(story, numbered(first, later, read))

@@ -1,7 +1,7 @@
 """What the recorded operations did to accounts, as far as their answers say.
 
 Decides which operations are one write (the same key), what it moves, and whether it happened. Must not know
-what anybody saw of it. Proof: tests/simulation/checkers/test_effects.py.
+what anybody saw of it. Proof: tests/simulation/checkers/test_unknown.py, test_anomalies.py.
 
 A write is what becomes visible in one step: all legs of a transfer, all commands of a batch that was
 answered. A batch without an answer may have happened in part, so each of its commands is a write of its own.

@@ -3,9 +3,9 @@
 Decides durability and convergence from the last section of a history, and whether a branch ends with half a
 transfer. Must not know how anybody got there. Proof: tests/simulation/checkers/test_anomalies.py.
 
-Sources: Gray and Reuter, "Transaction Processing" (1993), section 1.2, for durability; Shapiro, Preguica, Baquero
-and Zawirski, "Conflict-free replicated data types" (SSS 2011), section 2, for strong eventual convergence: branches
-that have the same set of writes are in the same state.
+Sources: Gray and Reuter, "Transaction Processing" (1993), section 1.2, for durability; Shapiro, Preguica,
+Baquero and Zawirski, "Conflict-free replicated data types" (SSS 2011), section 2, for strong eventual
+convergence: branches that have the same set of writes are in the same state.
 """
 
 from functools import partial
@@ -20,7 +20,7 @@ NO_END = "the history does not tell what the branches held at the end"
 
 
 def check_durability(evidence: Evidence) -> Verdict:
-    """Demand of every branch what was acknowledged or shown to anybody, unless it may have gone with a disk."""
+    """Demand what was acknowledged or shown to anybody, unless it may have gone with a disk."""
     tally = Tally("durability", NO_END if not evidence.snapshots else "nothing was acknowledged")
     for account in evidence.by_index:
         demanded = _demanded(account)

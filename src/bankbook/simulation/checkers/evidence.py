@@ -1,7 +1,7 @@
 """What every result of a history reveals: V(op), the set of visible writes, for each account.
 
 Decides which results are reads, of which account, and what each shows. Must not know what ought to be shown.
-Proof: tests/simulation/checkers/test_evidence.py.
+Proof: tests/simulation/checkers/test_unknown.py, test_twin.py.
 
 V(op) is Terry et al.'s (1994, section 3) set of relevant writes, as a bitset for each account: bit i is the
 account's i-th write in the order of calls. It comes from balances (decoding.py) and from statements
@@ -28,6 +28,7 @@ from bankbook.core.commands import (
     Submit,
     Transfer,
     Withdraw,
+    accounts_of,
 )
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
@@ -42,7 +43,6 @@ from bankbook.simulation.checkers.effects import (
 )
 from bankbook.simulation.checkers.lines import Names, read_lines
 from bankbook.simulation.history import Fault, Final, Header, History, Operation, Stated, Terms
-
 
 _ALL: Guarantee = Guarantee.ALL
 
@@ -344,13 +344,7 @@ def _batch_results(operation: Operation, command: Batch) -> Iterator[tuple[str, 
             if account in balances:
                 balances[account] += amount
         if told.balance is not None:
-            match each:
-                case Transfer(source=name) | Deposit(account=name) | Withdraw(account=name):
-                    balances[name] = told.balance
-                case Reserve(account=name):
-                    balances[name] = told.balance
-                case Submit(postings):
-                    balances[postings[0].account] = told.balance
+            balances[accounts_of(each)[0]] = told.balance
     for account, balance in balances.items():
         yield account, balance, None
 

@@ -1,17 +1,18 @@
 """Floors: no account is ever below its floor, in any state a branch can be in.
 
 Decides whether a balance that was told, or one that some branch may have had, is below the floor. Must not
-know rights or grants. Proof: tests/simulation/checkers/test_anomalies.py, test_floors.py (against all states).
+know rights or grants. Proof: tests/simulation/checkers/test_anomalies.py, test_floors.py (against all
+states).
 
-Sources: O'Neil, "The escrow transactional method" (TODS 1986), section 3, and Balegas et al., "Extending eventually
-consistent cloud databases for enforcing numeric invariants" (SRDS 2015), section III: the invariant holds in
-every state that can be reached by applying operations in an order that keeps causality.
+Sources: O'Neil, "The escrow transactional method" (TODS 1986), section 3, and Balegas et al., "Extending
+eventually consistent cloud databases for enforcing numeric invariants" (SRDS 2015), section III: the
+invariant holds in every state that can be reached by applying operations in an order that keeps causality.
 
 A withdrawal whose answer told the balance shows exactly which writes to the account its branch had. So the
 account's reachable states are at least the sets of writes that hold, with each such withdrawal, all that it
 was decided on. One of them is below the floor exactly if the money that was there and the deposits cannot be
-assigned to the withdrawals so that each is paid by deposits it was decided on: a maximum flow (Picard, "Maximal
-closure of a graph", Management Science 1976).
+assigned to the withdrawals so that each is paid by deposits it was decided on: a maximum flow (Picard,
+"Maximal closure of a graph", Management Science 1976).
 """
 
 from collections import deque
@@ -83,7 +84,7 @@ def _check_states(evidence: Evidence, account: Account, floor: int, tally: Tally
 
 
 def _payment(evidence: Evidence, account: Account, bit: int) -> Payment | None:
-    """Return a withdrawal that happened; of one that does not tell what it was decided on, assume the best."""
+    """Return a withdrawal that happened; if it does not tell what it was decided on, assume the best."""
     write, amount = account.writes[bit], account.amounts[bit]
     if amount >= 0 or write.standing is not Standing.ACKNOWLEDGED:
         return None

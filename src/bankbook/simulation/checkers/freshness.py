@@ -3,9 +3,9 @@
 Decides what LATEST, BOUNDED and a refusal for want of funds had to include. Must not know sessions.
 Proof: tests/simulation/checkers/test_anomalies.py, tests/simulation/checkers/test_twin.py.
 
-Sources: Herlihy and Wing, "Linearizability" (TOPLAS 1990), section 2; Lamport, "On interprocess communication"
-(Distributed Computing 1986), part II, for regularity, which asks less of results that overlap writes; Bailis et
-al., "Probabilistically Bounded Staleness" (VLDB 2012), section 3, for t-visibility.
+Sources: Herlihy and Wing, "Linearizability" (TOPLAS 1990), section 2; Lamport, "On interprocess
+communication" (Distributed Computing 1986), part II, for regularity, which asks less of results that overlap
+writes; Bailis et al., "Probabilistically Bounded Staleness" (VLDB 2012), section 3, for t-visibility.
 """
 
 from bisect import bisect_left
@@ -125,7 +125,8 @@ def _check_bound(acknowledged: Timeline, read: Read, tally: Tally) -> None:
 def _bound_witness(read: Read, missing: int) -> Witness:
     write = read.account.writes[(missing & -missing).bit_length() - 1]
     story = (
-        f"{told(read)}: {lacks(write)}, acknowledged {read.call_us - write.ack_us} microseconds before that was "
+        f"{told(read)}: {lacks(write)}, acknowledged {read.call_us - write.ack_us} microseconds before "
+        "that was "
         f"asked; the bound is {read.operation.freshness.bound_us}."
     )
     return Witness(story, numbered(write, read))
@@ -166,7 +167,8 @@ def _gap_witness(read: Read, missing: int) -> Witness:
     first = account.writes[(missing & -missing).bit_length() - 1]
     later = account.writes[read.must.bit_length() - 1]
     story = (
-        f"{told(read)} with LATEST: {lacks(first)}, though it was acknowledged before {named(later.operation)}, "
+        f"{told(read)} with LATEST: {lacks(first)}, though it was acknowledged before "
+        f"{named(later.operation)}, "
         "which is shown, was asked for."
     )
     return Witness(story, numbered(first, later, read))
@@ -179,7 +181,8 @@ def _fork_witness(smaller: Read, larger: Read) -> Witness:
     other_mask = larger.must & ~smaller.may
     other = account.writes[(other_mask & -other_mask).bit_length() - 1]
     story = (
-        f"Two LATEST results each lack what the other shows, so neither can be the earlier one: {told(smaller)}; "
+        "Two LATEST results each lack what the other shows, so neither can be the earlier one: "
+        f"{told(smaller)}; "
         f"{told(larger)}; {lacks(other)} from the first and {lacks(one)} from the second."
     )
     return Witness(story, numbered(one, other, smaller, larger))

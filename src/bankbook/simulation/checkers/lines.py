@@ -1,7 +1,7 @@
 """From a statement to the writes it shows.
 
 Decides which write a line is of. Must not know whether the statement is right (statements.py).
-Proof: tests/simulation/checkers/test_evidence.py.
+Proof: tests/simulation/checkers/test_unknown.py, test_anomalies.py.
 
 A line is of the write whose answer named the same entry; else of the only one with the same memo; else of
 the only one with the same amount. A line that fits several leaves open which of them is shown.

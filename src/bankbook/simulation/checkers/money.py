@@ -1,11 +1,11 @@
 """Conservation: money comes from and goes to where it was asked to, and nowhere else.
 
-Decides whether every balance is the opening balance and some set of what was asked for, and whether at the end
-all accounts of a branch together hold what was put in less what was taken out. Must not know which set is
+Decides whether every balance is the opening balance and some set of what was asked for, and whether at the
+end all accounts of a branch together hold what was put in less what was taken out. Must not know which set is
 right. Proof: tests/simulation/checkers/test_anomalies.py.
 
-Source: the total-balance check of Jepsen's bank test (Kingsbury, "Jepsen: Percona XtraDB Cluster", 2015, section
-"Snapshot isolation"), here for one branch at a time, with requests whose outcome is unknown.
+Source: the total-balance check of Jepsen's bank test (Kingsbury, "Jepsen: Percona XtraDB Cluster", 2015,
+section "Snapshot isolation"), here for one branch at a time, with requests whose outcome is unknown.
 """
 
 from functools import partial
@@ -57,7 +57,8 @@ def _what(read: Read) -> str:
 
 def _final_witness(snapshot: Snapshot, account: Account) -> Witness:
     balance = snapshot.final.balances[account.id]
-    story = f"At the end branch {snapshot.final.branch} has {balance} on {account.id}, which no set of requests explains"
+    where = f"At the end branch {snapshot.final.branch} has {balance} on {account.id}"
+    story = f"{where}, which no set of requests explains"
     suspicion = suspect(account, balance, len(account.writes))
     if suspicion is None:
         return Witness(f"{story}.")
@@ -100,7 +101,8 @@ def _is_doubtful(write: Write) -> bool:
 def _total_witness(evidence: Evidence, snapshot: Snapshot, difference: int) -> Witness:
     what = "more" if difference > 0 else "less"
     story = (
-        f"At the end all accounts at branch {snapshot.final.branch} together hold {abs(difference)} {what} than "
+        f"At the end all accounts at branch {snapshot.final.branch} together hold {abs(difference)} "
+        f"{what} than "
         "what was put in less what was taken out"
     )
     for write in evidence.writes:

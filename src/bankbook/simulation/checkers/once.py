@@ -1,4 +1,4 @@
-"""Exactly once: one effect and one answer for each request, none for a refused one, at most one for a lost one.
+"""Exactly once: one effect for each request, none for a refused one, at most one for a lost one.
 
 Decides whether an answer or a balance shows that something happened twice, or that did not happen. Must not
 know who ought to have seen it. Proof: tests/simulation/checkers/test_anomalies.py.
@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
+from bankbook.core.outcome import Outcome
 from bankbook.simulation.checkers.decoding import Shown
 from bankbook.simulation.checkers.effects import Write, is_write, settles_key
 from bankbook.simulation.checkers.evidence import Account, Evidence, Read
@@ -98,7 +99,8 @@ def _count(evidence: Evidence, tally: Tally) -> None:
 
 def _read_witness(read: Read, suspicion: Suspicion) -> Witness:
     story = (
-        f"{named(read.operation)} was told the balance {read.balance} of {read.account.id}, which only adds up "
+        f"{named(read.operation)} was told the balance {read.balance} of {read.account.id}, which only "
+        "adds up "
         f"if {suspicion.in_words}."
     )
     return Witness(story, numbered(suspicion.write, read))
@@ -135,9 +137,8 @@ def _difference(first: Operation, other: Operation) -> str:
         ("the results", first.results, other.results),
     ):
         if one != two and one is not None and two is not None:
-            is_outcome = name == "the outcome" and first.outcome is not None and other.outcome is not None
-            shown = f"{first.outcome.name} and {other.outcome.name}" if is_outcome else f"{one} and {two}"  # type: ignore[union-attr]
-            return f"{name} was told as {shown}"
+            shown = [each.name if isinstance(each, Outcome) else each for each in (one, two)]
+            return f"{name} was told as {shown[0]} and {shown[1]}"
     return ""
 
 

@@ -1,7 +1,8 @@
 """What a session knew when it asked: its own writes, and what it had been shown.
 
 Decides the order within a session: an operation is after those of its session that had returned when it was
-called. Must not know which guarantee follows from that. Proof: tests/simulation/checkers/test_past.py.
+called. Must not know which guarantee follows from that.
+Proof: tests/simulation/checkers/test_unknown.py, test_twin.py.
 """
 
 from collections import defaultdict

@@ -21,11 +21,11 @@ from bankbook.simulation.checkers.words import lacks, named, numbered, told
 class ReadChecks:
     """What a read has to show because of its session.
 
-    Read your writes (Terry et al., section 3.1): a read shows every write that was acknowledged to its session
-    before, and the one that it is the answer to. Monotonic reads (section 3.2): it shows every write that an
-    earlier result for the same account showed. Half-visible transfers: it shows every write of which its
-    session was shown another leg before; both are in one version of the database (Bailis et al., "Scalable
-    Atomic Visibility with RAMP Transactions", SIGMOD 2014, section 3.1: fractured reads).
+    Read your writes (Terry et al., section 3.1): a read shows every write that was acknowledged to its
+    session before, and the one that it is the answer to. Monotonic reads (section 3.2): it shows every write
+    that an earlier result for the same account showed. Half-visible transfers: it shows every write of which
+    its session was shown another leg before; both are in one version of the database (Bailis et al.,
+    "Scalable Atomic Visibility with RAMP Transactions", SIGMOD 2014, section 3.1: fractured reads).
     """
 
     def __init__(self, evidence: Evidence) -> None:
@@ -200,7 +200,8 @@ class OrderChecks:
 def _after_write(read: Read, first_bit: int, bit: int) -> Witness:
     first, later = read.account.writes[first_bit], read.account.writes[bit]
     story = (
-        f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}, which the same session asked "
+        f"{told(read)}: {lacks(first)}, though it shows {named(later.operation)}, which the same "
+        "session asked "
         f"for after operation {first.number} was acknowledged."
     )
     return Witness(story, numbered(first, later, read))

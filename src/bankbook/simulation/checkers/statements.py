@@ -1,10 +1,10 @@
 """Statement agreement: a statement adds up, lists what was asked for, and all list it in one order.
 
-Decides whether statements contradict themselves, their balances, the requests, or each other. Must not know who
-was to see what. Proof: tests/simulation/checkers/test_anomalies.py.
+Decides whether statements contradict themselves, their balances, the requests, or each other. Must not know
+who was to see what. Proof: tests/simulation/checkers/test_anomalies.py.
 
-Source: the order is the serialization order of Terry et al. (1994), section 2, there called WriteOrder: branches
-that agree on the writes agree on their order, and a write that arrives late is put where it belongs.
+Source: the order is the serialization order of Terry et al. (1994), section 2, there called WriteOrder:
+branches that agree on the writes agree on their order, and a write that arrives late is put where it belongs.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """What a checker says: PASS, FAIL with a witness, or UNKNOWN with a reason.
 
 Decides how obligations add up to a verdict. Must not know what an obligation is about.
-Proof: tests/simulation/checkers/test_verdict.py.
+Proof: tests/simulation/checkers/test_unknown.py.
 """
 
 from collections.abc import Callable

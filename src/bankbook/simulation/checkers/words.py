@@ -40,6 +40,12 @@ def command_in_words(command: Command) -> str:
             return f"withdrawal of {amount} from {account}"
         case Transfer(source, destination, amount):
             return f"transfer of {amount} from {source} to {destination}"
+        case _:
+            return _rare_in_words(command)
+
+
+def _rare_in_words(command: Submit | OpenAccount | Reserve | Capture | Release | Batch) -> str:
+    match command:
         case Submit(postings):
             return f"transaction of {len(postings)} postings"
         case OpenAccount(opening):
