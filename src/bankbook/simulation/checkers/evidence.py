@@ -246,10 +246,15 @@ def _enter_write(evidence: Evidence, write: Write) -> None:
 
 
 def _enter_reads(evidence: Evidence, reservations: Reservations) -> None:
+    asked_before: set[str] = set()
     for place, operation in enumerate(evidence.operations):
         reads: tuple[Read, ...] = ()
-        is_repeated = operation.is_replayed and operation.key in evidence.repeated
-        if operation.return_us is not None and not is_repeated:
+        # What a key is told again is of the past; not every such answer says so.
+        is_repeated = operation.key in evidence.repeated
+        is_again = is_repeated and (operation.is_replayed or operation.key in asked_before)
+        if is_repeated and operation.key is not None:
+            asked_before.add(operation.key)
+        if operation.return_us is not None and not is_again:
             reads = tuple(
                 Read(operation, place, evidence.account(name), balance, operation.return_us, stated)
                 for name, balance, stated in results_of(operation, reservations)
