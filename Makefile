@@ -60,7 +60,7 @@ docs-check: $(VENV)/.dev
 pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-soak: $(VENV)/.dev  ## 1,000 kills of branches amid customers' work; about ten minutes
+soak: $(VENV)/.dev  ## 1,000 kills of branches amid customers' work; about seven minutes on two cores
 	BANKBOOK_KILLS=1000 $(BIN)/pytest -s tests/server/test_crashes.py
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can

@@ -224,7 +224,7 @@ class BankInOneThread:
     def crash(self, branch: int) -> None:
         """Kill a branch: only what it has committed is left."""
         del self.replicas[branch]
-        del self._wake_at_us[branch]
+        self._wake_at_us.pop(branch, None)  # none yet where its very first commit failed
         for request in [request for request, place in self.waiting.items() if place == branch]:
             del self.waiting[request]
             self.lost.append(request)

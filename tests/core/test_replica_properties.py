@@ -28,16 +28,15 @@ from bankbook.core.commands import (
     RequestId,
     Transfer,
     Withdraw,
-    account_of,
+    accounts_of,
 )
 from bankbook.core.entry import Opening
 from bankbook.core.guarantees import Guarantee
-from bankbook.core.ledger import home_branch
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Changes
 from bankbook.core.replica import Effects, Settings
 from bankbook.core.token import EMPTY, Token
-from bankbook.core.types import AccountId, BranchId, Money
+from bankbook.core.types import AccountId, BranchId, EntryId, Money, chosen_branch
 
 WRITES_MAX = 50
 """So that all the powers of two stay below MONEY_MAX."""
@@ -93,6 +92,7 @@ class Asked:
     acknowledged: int
     acknowledged_by_bound: int
     shown_by_latest: int
+    is_keyed: bool
 
 
 @dataclass
@@ -105,6 +105,8 @@ class Twin:
     """For each branch, what is on its disk."""
     past: dict[int, int] = field(default_factory=dict)
     """For each write, what was on its branch's disk before it."""
+    causes: dict[EntryId, int] = field(default_factory=dict)
+    """The same for each entry, also for those that move nothing: fences, refusals, openings."""
     clocks: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     """For each branch, the highest clock reading of an entry there."""
     acknowledged_us: dict[int, int] = field(default_factory=dict)
@@ -133,7 +135,7 @@ class WatchedBank(BankInOneThread):
         self.asked: dict[RequestId, Asked] = {}
         super().__init__(count, opening_balance=None, settings=Settings(held_max=12))
         for account in (ANNA, BERT):
-            home = home_branch(account, tuple(BranchId(branch) for branch in self.branches))
+            home = chosen_branch(account, tuple(BranchId(branch) for branch in self.branches))
             assert self.do(home, OpenAccount(Opening(account, None, ""))).outcome is Outcome.OK
         self.deliver_all()
 
@@ -146,9 +148,10 @@ class WatchedBank(BankInOneThread):
         write: int = 0,
         freshness: Freshness = SESSION,
         guarantees: Guarantee = Guarantee.ALL,
+        key: str | None = None,
     ) -> None:
         """Ask in a session; `write` is the power of two that the command moves, 0 where it moves none."""
-        twin, account = self.twin, account_of(command)
+        twin, account = self.twin, accounts_of(command)[0]
         asked = Asked(
             session,
             command,
@@ -161,21 +164,23 @@ class WatchedBank(BankInOneThread):
             twin.acknowledged(self.now_us),
             twin.acknowledged(self.now_us - freshness.bound_us),
             twin.shown_by_latest[account],
+            key is not None,
         )
         self.asked[RequestId(self._requests + 1)] = asked
-        self.ask(branch, command, session.token, freshness=freshness, guarantees=guarantees)
+        self.ask(branch, command, session.token, freshness=freshness, guarantees=guarantees, key=key)
 
     def commit(self, branch: int, changes: Changes) -> None:
         twin = self.twin
         for entry in changes.entries:
             write = abs(entry.postings[0].amount) if entry.postings else 0
             if entry.origin.branch == branch:
-                twin.past[write] = twin.kept[branch]
+                twin.causes[entry.id] = twin.kept[branch]
+                twin.past[write] = twin.kept[branch] if write else 0
                 assert entry.clock > twin.clocks[branch], "a decision is later than what it knows of"
             twin.clocks[branch] = max(twin.clocks[branch], entry.clock)
             assert write & twin.kept[branch] == 0, "nothing is applied twice"
             assert write & twin.refused == 0, "what was refused never happens"
-            assert twin.past[write] & ~twin.kept[branch] == 0, "causes come before effects"
+            assert twin.causes[entry.id] & ~twin.kept[branch] == 0, "causes come before effects"
             twin.kept[branch] |= write
         super().commit(branch, changes)
         for account in (ANNA, BERT):
@@ -190,11 +195,13 @@ class WatchedBank(BankInOneThread):
                 self._judge(self.asked[reply.request], reply)
 
     def _judge(self, asked: Asked, reply: Reply) -> None:
-        twin, session, account = self.twin, asked.session, account_of(asked.command)
+        twin, session, account = self.twin, asked.session, accounts_of(asked.command)[0]
         self._check_pruning(asked.token, reply.token)
         session.token = reply.token if session.token == asked.token else session.token.merge(reply.token)
         if reply.outcome is not Outcome.OK:
             may_be = (Outcome.HOLD_TIMEOUT, Outcome.BRANCH_UNREACHABLE, Outcome.TOO_MANY_HELD)
+            if asked.is_keyed and reply.outcome is Outcome.OUTCOME_UNKNOWN:
+                return
             assert reply.outcome in may_be, reply
             twin.refused |= asked.write
             return
@@ -320,6 +327,7 @@ class Week:
             write=write,
             freshness=Freshness(level, bound_us),
             guarantees=guarantees,
+            key=f"write-{self.writes}" if write and draw.random() < 0.3 else None,
         )
 
     def _write(self, kind: int, accounts: list[AccountId], write: int) -> Command:

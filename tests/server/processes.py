@@ -6,11 +6,13 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 
+from bankbook.client import LATEST, Bank
 from bankbook.core.ports import Genesis
 from bankbook.core.types import BranchId, Money
 from bankbook.server.config import BranchConfig
@@ -40,6 +42,14 @@ def configs_of(count: int, data: Path, *, cluster: str = "test", **more: Any) ->
             **more,
         )
         for branch in branches
+    ]
+
+
+def banks_with(opening: int, count: int, data: Path, **more: Any) -> list[BranchConfig]:
+    """Return the configurations of a bank in which every account begins with so much, evenly spread."""
+    return [
+        replace(each, genesis=replace(each.genesis, opening_balance=Money(opening)))
+        for each in configs_of(count, data, **more)
     ]
 
 
@@ -82,6 +92,28 @@ async def held_at(address: str, count: int) -> None:
             await asyncio.sleep(_POLL_S)
 
 
+async def all_joined(launcher: Launcher) -> None:
+    """Wait until every branch of a new bank knows that there is nothing to know."""
+    async with asyncio.timeout(PATIENCE_S):
+        for address in launcher.addresses.values():
+            while (await status_of(address)).is_catching_up:  # noqa: ASYNC110  (the branch is another process)
+                await asyncio.sleep(_POLL_S)
+
+
+async def all_connected(launcher: Launcher) -> None:
+    """Wait until every branch has a stream to every other one."""
+    async with asyncio.timeout(PATIENCE_S):
+        for address in launcher.addresses.values():
+            while not all(each.is_connected for each in (await status_of(address)).peers):  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
+
+
+async def balances(bank: Bank, account: str) -> list[int]:
+    """Return the account's balance at every branch, each with all that any branch has acknowledged."""
+    auditor = bank.session("auditor", account=account)
+    return [int((await auditor.balance(branch=each, freshness=LATEST)).balance) for each in bank.branches]
+
+
 async def status_of(address: str) -> admin_pb2.BranchStatus:
     """Ask a branch what it knows."""
     async with grpc.aio.insecure_channel(address) as channel:
@@ -112,6 +144,7 @@ class Wire:
     def __init__(self) -> None:
         self.target = ""
         self._is_cut = False
+        self._loses_answers = False
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -131,9 +164,13 @@ class Wire:
         for writer in self._writers:
             writer.transport.abort()
 
+    def lose_answers(self) -> None:
+        """Let through what goes to the branch, and nothing that comes from it."""
+        self._loses_answers = True
+
     def mend(self) -> None:
         """Let connections through again."""
-        self._is_cut = False
+        self._is_cut = self._loses_answers = False
 
     async def close(self) -> None:
         """End."""
@@ -160,7 +197,7 @@ class Wire:
         try:
             ways = [
                 asyncio.ensure_future(_copy(reader, far_writer)),
-                asyncio.ensure_future(_copy(far_reader, writer)),
+                asyncio.ensure_future(_copy(far_reader, writer, lambda: self._loses_answers)),
             ]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
@@ -171,11 +208,14 @@ class Wire:
             self._writers.discard(far_writer)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_lost: Callable[[], bool] = lambda: False
+) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
+            if not is_lost():
+                writer.write(data)
+                await writer.drain()
 
 
 @asynccontextmanager

@@ -10,18 +10,16 @@ import random
 import signal
 import time
 from collections import Counter
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import pytest
 from server.effects import OPENING, Customers, Piece, Told, expected_balances, expected_lines, settle_doubts
-from server.processes import PATIENCE_S, bank_of, configs_of, rights_at, status_of
+from server.processes import PATIENCE_S, bank_of, banks_with, rights_at, status_of
 
 from bankbook.client import LOCAL, Bank, Session, StatementLine
 from bankbook.core.types import BranchId
-from bankbook.server.config import BranchConfig
 from bankbook.server.launcher import Launcher, LaunchError
 
 KILLS = int(os.environ.get("BANKBOOK_KILLS", "15"))
@@ -38,14 +36,10 @@ BIRTH_S_MAX = 0.3
 DIES_AT_BIRTH = 0.2
 
 
-def with_opening_balance(configs: list[BranchConfig]) -> list[BranchConfig]:
-    return [replace(each, genesis=replace(each.genesis, opening_balance=OPENING)) for each in configs]
-
-
 @pytest.mark.timeout(60 + 4 * KILLS)
 async def test_kill_9_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(tmp_path: Path) -> None:
     customers = Customers(random.Random(SEED), BRANCHES)  # noqa: S311  (the customers' choices, no secret)
-    with bank_of(with_opening_balance(configs_of(BRANCHES, tmp_path))) as launcher:
+    with bank_of(banks_with(OPENING, BRANCHES, tmp_path)) as launcher:
         async with Bank(launcher.addresses) as bank:
             began = time.monotonic()
             await work_amid_kills(launcher, bank, customers)

@@ -182,9 +182,9 @@ async def _set(event: asyncio.Event) -> bool:
 
 async def _tell_who_ends(launcher: Launcher, path: Path) -> bool:
     """Tell of each branch that ends; return, false, when none is left."""
-    left = set(launcher.running())
+    left = set(launcher.addresses)
     while left:
-        await _one_ends(launcher)
+        await _one_ends([launcher.sentinel(branch) for branch in left])
         for branch, how in launcher.ended().items():
             if branch in left:
                 left.discard(branch)
@@ -196,10 +196,9 @@ async def _tell_who_ends(launcher: Launcher, path: Path) -> bool:
     return False
 
 
-async def _one_ends(launcher: Launcher) -> None:
+async def _one_ends(sentinels: list[int]) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
-    sentinels = list(launcher.running().values())
     for sentinel in sentinels:
         loop.add_reader(sentinel, ended.set)
     try:

@@ -4,6 +4,7 @@ Decides these outcomes and their words. Must not know accounts, nor how waiting 
 Proof: tests/core/test_sessions.py, tests/core/test_replica.py.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from bankbook.core.bounds import (
@@ -14,8 +15,10 @@ from bankbook.core.bounds import (
 )
 from bankbook.core.commands import Request
 from bankbook.core.context import Context
-from bankbook.core.holds import Held
+from bankbook.core.holds import Held, Holds
 from bankbook.core.ledger import Decision
+from bankbook.core.logs import Logs
+from bankbook.core.messages import Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import BranchId, Origin, Seq
 from bankbook.core.vector import VersionVector
@@ -151,3 +154,36 @@ def _impossible(vector: VersionVector, desk: Desk) -> Decision | None:
                 f"the session token names branch {origin.branch}, which this bank does not have",
             )
     return None
+
+
+def hopeless(head: Head, context: Context, logs: Logs, holds: Holds) -> Iterator[tuple[Held, Decision]]:
+    """Yield the held requests whose token names more than there ever was, or is any more, and why.
+
+    Only the token's own components count, and only tokens that were here before the question was asked: a
+    token may well name what its origin decided after it answered. The questions' numbers tell which came
+    first; a clock does not, where both came in the same microsecond.
+
+    The present life of a branch knew all there is of its earlier ones before it answered anybody, and said
+    where they end in its first entry, if there was anything to say. So once that entry is here, what is not
+    known of an earlier life is lost.
+    """
+    knows_earlier_lives = context.applied[head.origin] >= head.head
+    for origin in logs.watchers.origins():
+        if origin.branch != head.origin.branch:
+            continue
+        for held in _held_for(origin, logs, holds):
+            if held.first_question > head.question:
+                continue
+            token = held.request.token
+            named = max(token.read[origin], token.write[origin])
+            if origin == head.origin and named > head.head:
+                yield held, never_decided(origin, named, head.head)
+            elif origin != head.origin and knows_earlier_lives and not context.applied[origin]:
+                yield held, nothing_saved(origin)
+
+
+def _held_for(origin: Origin, logs: Logs, holds: Holds) -> Iterator[Held]:
+    for waiter in logs.watchers.still_watching(origin):
+        held = holds.get(waiter) if isinstance(waiter, int) else None
+        if held is not None:
+            yield held

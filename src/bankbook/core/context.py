@@ -119,14 +119,20 @@ class Context:
         branches: Iterable[BranchId],
         make: Callable[[int, BranchId], Message],
         on_answer: Callable[[BranchId, Head | Answer], None] | None,
+        *,
+        is_patient: bool = False,
     ) -> int:
         """Ask other branches, and again until each has answered; return the question's number.
 
-        `make` is given the number and the branch, and makes the message.
+        `make` is given the number and the branch, and makes the message. A patient question is not asked
+        at once, but at each heartbeat.
         """
         number, asked = self.questions.next, set(branches)
-        question = Question(self.now_us, asked, on_answer, lambda branch: make(number, branch))
+        asked_us = self.now_us - self.settings.resend_us if is_patient else self.now_us
+        question = Question(asked_us, asked, on_answer, lambda branch: make(number, branch))
         self.questions.ask(number, question)
+        if is_patient:
+            return number
         for branch in sorted(asked):
             self.send(branch, make(number, branch))
         return number

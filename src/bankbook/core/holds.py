@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Reply, Request, RequestId
-from bankbook.core.types import AccountId, BranchId, EntryId, Origin, Seq
+from bankbook.core.types import AccountId, BranchId, EntryId, Key, Origin, Seq
 from bankbook.core.vector import NOTHING, Gap, VersionVector
 
 Waiter = TypeVar("Waiter")
@@ -101,6 +101,8 @@ class Held:
     """The branch that was asked what became of the key, or to decide instead of this one."""
     had_key: bool = False
     """Whether this branch was the one to decide its key."""
+    owner_told_nothing_new: bool = False
+    """Whether its answer named an entry that was here before."""
     is_forwarded: bool = False
     """Whether another branch decides instead of this one."""
     heard: set[AccountId] = field(default_factory=set)
@@ -130,6 +132,7 @@ class Holds:
     def __init__(self) -> None:
         self._held: dict[RequestId, Held] = {}
         self._deadlines: list[tuple[int, RequestId]] = []
+        self._keyed: dict[Key, set[RequestId]] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -139,9 +142,18 @@ class Holds:
         return iter(self._held.values())
 
     def add(self, held: Held) -> None:
-        """Hold a request until its deadline at the latest."""
-        self._held[held.request.id] = held
-        heappush(self._deadlines, (held.deadline_us, held.request.id))
+        """Hold a request until its deadline at the latest; one that is held stays held."""
+        number, key = held.request.id, held.request.key
+        if number in self._held:
+            return
+        self._held[number] = held
+        heappush(self._deadlines, (held.deadline_us, number))
+        if key is not None:
+            self._keyed.setdefault(key, set()).add(number)
+
+    def with_key(self, key: Key) -> list[RequestId]:
+        """Return the requests that are held and have this key, in the order of their numbers."""
+        return sorted(self._keyed.get(key, ()))
 
     def get(self, request: RequestId) -> Held | None:
         """Return what is held under this number; None where it has ended."""
@@ -150,6 +162,11 @@ class Holds:
     def end(self, request: RequestId) -> Held | None:
         """Hold this request no longer; return it, or None where it had ended before."""
         held = self._held.pop(request, None)
+        if held is not None and held.request.key is not None:
+            same_key = self._keyed[held.request.key]
+            same_key.discard(request)
+            if not same_key:
+                del self._keyed[held.request.key]
         # An ended hold leaves its deadline in the heap. Once these are the most, clear them out, so that
         # a branch which holds nothing keeps nothing, at a cost of O(1) for each hold on average.
         if len(self._deadlines) > 2 * len(self._held) + _CLEAR_AT_LEAST:

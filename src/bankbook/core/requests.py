@@ -6,24 +6,23 @@ gathered, nor what a command does to accounts. Proof: tests/core/test_sessions.p
 tests/core/test_durability.py.
 """
 
+from collections import OrderedDict
 from dataclasses import replace
 
 from bankbook.core.admission import (
     Desk,
-    never_decided,
-    nothing_saved,
+    hopeless,
     refusal_at_sight,
     stopping,
     why_overdue,
     writes_lost,
 )
+from bankbook.core.carrying_out import decide, reads_past, refusal_to, replay_to, reply_to, write
 from bankbook.core.commands import (
     Batch,
     Cancel,
     Drain,
     Level,
-    ReadBalance,
-    ReadStatement,
     Reply,
     Request,
     RequestId,
@@ -32,20 +31,22 @@ from bankbook.core.commands import (
     fingerprint_of,
 )
 from bankbook.core.context import Context
-from bankbook.core.entry import Entry, Keyed, RecordKind
+from bankbook.core.entry import Entry
 from bankbook.core.freshness import branches_to_ask, heads_known
 from bankbook.core.gathering import Gatherings
 from bankbook.core.guarantees import Access, awaited_vector
-from bankbook.core.holds import Decided, Held, Holds, Watchers
-from bankbook.core.keys import replay
-from bankbook.core.ledger import Decision, Teller, decider_of, refusal_of
+from bankbook.core.holds import Decided, Held, Holds
+from bankbook.core.ledger import Decision, decider_of
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, AskKey, Forward, Head
-from bankbook.core.outcome import Certainty, Outcome
+from bankbook.core.outcome import Outcome
 from bankbook.core.ports import KeyRecord
-from bankbook.core.statement import decide_past
-from bankbook.core.token import Token
-from bankbook.core.types import BranchId, Key, ReservationId, birth_branch, reservation_id
+from bankbook.core.types import BranchId, Key, birth_branch
+from bankbook.core.vector import NOTHING
+
+# How many answers to what other branches sent on are remembered, about 500 bytes each: far more than can be
+# under way a second time.
+_FORWARDS_MAX = 10_000
 
 
 class Requests:
@@ -56,15 +57,14 @@ class Requests:
         self._logs = logs
         self.holds = Holds()
         self._gatherings = Gatherings(context, logs, self.holds, self.proceed)
-        self._on_disks: Watchers[RequestId] = Watchers(self.is_waiting)
         self._postponed: list[Held] = []
         """What can be read only once this step is committed."""
         self._undurable: dict[RequestId, Held] = {}
         """What waits for other branches' disks."""
-        self._keyed: dict[Key, set[RequestId]] = {}
-        """What is held and has a key."""
         self._replies_to: dict[RequestId, tuple[BranchId, int]] = {}
         """Which other branch's question a request answers."""
+        self._forwards: OrderedDict[tuple[BranchId, int], Answer | None] = OrderedDict()
+        """What other branches sent on to here, lately: the answer, or None where it is under way."""
         self._forwarded = 0
         self._drain_deadline_us: int | None = None
 
@@ -94,15 +94,22 @@ class Requests:
             first_question=self._context.questions.next,
         )
         if refusal is not None:
-            self._answer(held, refusal)
+            self._refuse(held, refusal)
         else:
             self.proceed(held)
 
     def on_forward(self, sender: BranchId, forward: Forward) -> None:
         """Carry out what another branch must not decide."""
         source = (sender, forward.question)
-        if source in self._replies_to.values():
-            return  # it was sent again; what came first is under way
+        if source in self._forwards:
+            # It was sent again. Who was told that nothing happened may have made a new key: so it must not
+            # happen after all.
+            told = self._forwards[source]
+            if told is not None:
+                self._context.send(sender, told)
+            return
+        self._forwards[source] = None
+        self._forget_forwards()
         self._forwarded += 1
         number = RequestId(-self._forwarded)
         self._replies_to[number] = source
@@ -142,10 +149,10 @@ class Requests:
             decision = self._why_overdue(held)
             self._end_hold(held)
             if held.decided is None:
-                self._answer(held, decision)
+                self._refuse(held, decision)
             else:
-                told = replace(held.decided.reply, outcome=decision.outcome, detail=decision.detail)
-                self._release(replace(told, held_us=self._context.now_us - held.since_us))
+                held_us = self._context.now_us - held.since_us
+                self._release_undurable(replace(held.decided.reply, held_us=held_us), decision)
 
     def next_wake_us(self) -> int | None:
         """Return when something here is due next; None where nothing is."""
@@ -173,6 +180,7 @@ class Requests:
             self._waits_for_disks(held)
             or self._is_out_of_use(held)
             or self._waits_for_joining(held)
+            or self._was_decided(held)
             or self._waits_for_entries(held)
             or self._waits_for_key(held)
             or self._waits_for_freshness(held)
@@ -189,26 +197,45 @@ class Requests:
     def _is_out_of_use(self, held: Held) -> bool:
         """Refuse what came before this store learned that another one took its place."""
         if self._context.is_retired:
-            self._end_hold(held)
-            self._answer(held, stopping(self._context.branch))
+            # Another branch may have decided it meanwhile: only where none can is it safe to try a new key.
+            why = self._why_overdue(held)
+            is_in_doubt = why.outcome is Outcome.OUTCOME_UNKNOWN
+            self._refuse(held, why if is_in_doubt else stopping(self._context.branch))
         return self._context.is_retired
 
     def _waits_for_joining(self, held: Held) -> bool:
-        return not self._context.has_joined and self._hold(held)
+        if self._context.has_joined:
+            return False
+        self._holds(held)
+        return True
+
+    def _was_decided(self, held: Held) -> bool:
+        """Tell what the key was told before; also to whoever still waits, having been sent a second time."""
+        key = held.request.key
+        known = None if key is None else self._context.state.key(key)
+        if key is None or known is None or known.moved_to is not None:
+            return False
+        self._replay(held, key, known)
+        return True
 
     def _waits_for_entries(self, held: Held) -> bool:
-        lost = writes_lost(held.needs, self._context)
-        if lost is not None:
-            self._end_hold(held)
-            self._answer(held, lost)
-            return True
+        if writes_lost(held.needs, self._context) is not None:
+            token = held.request.token
+            lost = writes_lost(token.read.merge(token.write), self._context)
+            if lost is not None:
+                self._refuse(held, lost)
+                return True
+            # Another branch had named it, and lost it with its disk. What is there now, it has to say anew.
+            self._context.questions.forget(held.question)
+            held.needs, held.unanswered, held.is_admitted = NOTHING, set(), False
         if held.unanswered:
-            return self._hold(held)
+            self._holds(held)
+            return True
         gap = self._context.applied.first_gap(held.needs)
         if gap is None:
             return False
         held.note(self._context.applied)
-        if self._hold(held) and self.is_waiting(held.request.id):
+        if self._holds(held):
             self._logs.watch(gap, held.request.id)
         return True
 
@@ -216,14 +243,10 @@ class Requests:
         """Look the key up, before anything of the session is waited for; ask whoever may know it."""
         request = held.request
         known = None if request.key is None else self._context.state.key(request.key)
-        if request.key is not None and known is not None and known.moved_to is None:
-            self._replay(held, request.key, known)
-            return True
         decider = decider_of(request.command, self._context.branches)
         if decider is not None and decider not in self._context.branches:
-            self._end_hold(held)
             detail = f"this bank has no branch {decider} that could have reserved it"
-            self._answer(held, Decision(Outcome.UNKNOWN_RESERVATION, detail))
+            self._refuse(held, Decision(Outcome.UNKNOWN_RESERVATION, detail))
             return True
         if decider is not None and decider != self._context.branch:
             self._forward(held, decider)
@@ -237,27 +260,36 @@ class Requests:
             held.had_key, held.owner = True, None
             return False
         if held.had_key:
-            # It was asked for elsewhere, which decides it now. Who asked for it back would be asked for it
-            # again: two branches that both lack rights would pass it to and fro as fast as they can write.
-            self._gatherings.leave(held)
-            held.owner = owner
-            return self._hold(held)
-        self._ask_owner(held, owner, request.key)
+            self._wait_for_new_owner(held, owner)
+        else:
+            self._ask_owner(held, owner, request.key)
         return True
 
+    def _wait_for_new_owner(self, held: Held, owner: BranchId) -> None:
+        """Wait for the decision of the branch that the key was given to meanwhile.
+
+        Who asked for it back would be asked for it again: two branches that both lack rights would pass it to
+        and fro as fast as they can write.
+        """
+        self._gatherings.leave(held)
+        held.owner = owner
+        self._holds(held)
+
     def _ask_owner(self, held: Held, owner: BranchId, key: Key) -> None:
-        if self._hold(held) and self.is_waiting(held.request.id):
-            self._await(held, {owner}, lambda number, _: AskKey(number, key))
+        if self._holds(held):
+            # It named what is known here already, so it has not heard yet that the key was given to it. Asked
+            # at once, it would name that again, as fast as the network goes.
+            is_behind = held.owner == owner and held.owner_told_nothing_new
+            self._await(held, {owner}, lambda number, _: AskKey(number, key), is_patient=is_behind)
             held.owner = owner
 
     def _forward(self, held: Held, decider: BranchId) -> None:
         request = held.request
         if request.key is None:
-            self._end_hold(held)
             detail = f"branch {decider} decides this, so it needs an idempotency key to be sent on to there"
-            self._answer(held, Decision(Outcome.INVALID_REQUEST, detail))
+            self._refuse(held, Decision(Outcome.INVALID_REQUEST, detail))
             return
-        if not self._hold(held) or not self.is_waiting(held.request.id):
+        if not self._holds(held):
             return
         key, wait_us = request.key, held.deadline_us - self._context.now_us
         self._await(
@@ -283,7 +315,7 @@ class Requests:
         held.needs = held.needs.merge(session).merge(heads_known(request.freshness, peers, now_us))
         unanswered = branches_to_ask(request.freshness, peers, now_us)
         if unanswered:
-            if not self._hold(held) or not self.is_waiting(request.id):
+            if not self._holds(held):
                 return True
             accounts = accounts_of(request.command) if request.freshness.level is Level.LATEST else ()
             account = accounts[0] if len(accounts) == 1 else None
@@ -292,7 +324,7 @@ class Requests:
             held.heard.update(accounts_of(request.command))
         return self._waits_for_entries(held)
 
-    def _await(self, held: Held, branches: set[BranchId], make: object) -> None:
+    def _await(self, held: Held, branches: set[BranchId], make: object, *, is_patient: bool = False) -> None:
         """Ask other branches something that this request needs answered."""
         request = held.request.id
         held.unanswered = set(branches)
@@ -301,6 +333,7 @@ class Requests:
             branches,
             make,  # type: ignore[arg-type]
             lambda sender, answer: self._on_answer(request, sender, answer),
+            is_patient=is_patient,
         )
 
     def _on_answer(self, request: RequestId, sender: BranchId, answer: Head | Answer) -> None:
@@ -311,21 +344,19 @@ class Requests:
         if isinstance(answer, Head):
             held.needs = held.needs.raised(answer.origin, answer.last_write)
         elif answer.entry is not None:
+            held.owner_told_nothing_new = self._context.applied[answer.entry.origin] >= answer.entry.seq
             held.needs = held.needs.raised(*answer.entry)
         else:
-            self._end_hold(held)
-            self._answer(held, Decision(answer.outcome, answer.detail, branch=answer.branch))
+            self._refuse(held, Decision(answer.outcome, answer.detail, branch=answer.branch))
             return
         self.proceed(held)
 
-    def _hold(self, held: Held) -> bool:
-        """Hold a request, or refuse it where there is no room; True either way."""
-        if self.is_waiting(held.request.id):
-            return True
-        if self._has_room_for(held):
-            self._add_hold(held)
-        else:
+    def _holds(self, held: Held) -> bool:
+        """Hold a request, or refuse it where there is no room; return whether it is held."""
+        if not self._has_room_for(held):
             self._refuse_hold(held)
+            return False
+        self.holds.add(held)
         return True
 
     def _has_room_for(self, held: Held) -> bool:
@@ -333,20 +364,10 @@ class Requests:
 
     def _refuse_hold(self, held: Held) -> None:
         detail = f"branch {self._context.branch} holds {len(self.holds)} requests, which is all it may"
-        self._answer(held, Decision(Outcome.TOO_MANY_HELD, detail))
-
-    def _add_hold(self, held: Held) -> None:
-        self.holds.add(held)
-        if held.request.key is not None:
-            self._keyed.setdefault(held.request.key, set()).add(held.request.id)
+        self._refuse(held, Decision(Outcome.TOO_MANY_HELD, detail))
 
     def _end_hold(self, held: Held) -> None:
         self.holds.end(held.request.id)
-        if held.request.key is not None and held.request.key in self._keyed:
-            same_key = self._keyed[held.request.key]
-            same_key.discard(held.request.id)
-            if not same_key:
-                del self._keyed[held.request.key]
         self._undurable.pop(held.request.id, None)
         self._context.questions.forget(held.question)
         self._gatherings.leave(held)
@@ -354,63 +375,35 @@ class Requests:
     # What is decided here.
 
     def _carry_out(self, held: Held) -> None:
-        command = held.request.command
-        is_past = isinstance(command, ReadBalance) and command.at_ms is not None
-        if (is_past or isinstance(command, ReadStatement)) and self._context.state.has_changes:
-            if self._hold(held) and self.is_waiting(held.request.id):
+        if reads_past(held.request) and self._context.state.has_changes:
+            if self._holds(held):
                 self._postponed.append(held)
             return
         if held.request.durable and not self._has_room_for(held):
             self._refuse_hold(held)  # before anything is written: nothing has happened yet
             return
-        decision = self._decide(held)
+        decision = decide(self._context, self._logs, held)
         if decision.shorts and not held.is_final:
-            if self._hold(held) and self.is_waiting(held.request.id):
+            if self._holds(held):
                 for short in decision.shorts:
                     self._gatherings.join(held, short)
             return
         self._write_and_finish(held, decision)
 
-    def _decide(self, held: Held) -> Decision:
-        request, context = held.request, self._context
-        if isinstance(request.command, ReadStatement) or (
-            isinstance(request.command, ReadBalance) and request.command.at_ms is not None
-        ):
-            return decide_past(request.command, context.reader, context.state)
-        return Teller(
-            context.state,
-            context.branch,
-            context.now_ms,
-            self._logs.next_entry,
-            request.balance_max,
-            held.heard,
-        ).decide(request.command)
-
     def _write_and_finish(self, held: Held, decision: Decision) -> None:
         """Write what was decided, and answer; or wait for other branches' disks first."""
         self._end_hold(held)
-        request = held.request
-        entry = self._write(request, decision)
-        reply = self._reply(held, decision, entry, self._token_after(request, entry))
-        if entry is None or request.durable == 0:
+        entry = write(self._logs, held.request, decision)
+        reply = reply_to(self._context, held, decision, entry)
+        self._release_when_durable(held, reply, entry)
+
+    def _release_when_durable(self, held: Held, reply: Reply, entry: Entry | None) -> None:
+        """Answer at once, or once as many other disks have it as was asked."""
+        if entry is None or held.request.durable == 0:
             self._release(reply)
         else:
             held.decided = Decided(reply, entry.id)
             self._finish(held)
-
-    def _write(self, request: Request, decision: Decision) -> Entry | None:
-        """Write what moves money, and whatever a key must find again; return the entry if there is one."""
-        records = decision.records
-        if not records and request.key is not None and decision.outcome.certainty is Certainty.REFUSED:
-            records = (refusal_of(decision),)
-        if not decision.moves_money and request.key is None:
-            return None
-        if not records:
-            return None
-        keyed = None
-        if request.key is not None:
-            keyed = Keyed(request.key, fingerprint_of(request.customer, request.command))
-        return self._logs.write(records, request.customer, keyed)
 
     def _finish(self, held: Held) -> None:
         """Answer once as many other branches as was asked have the entry on their disks."""
@@ -420,7 +413,7 @@ class Requests:
             self._end_hold(held)
             self._release(replace(decided.reply, held_us=self._context.now_us - held.since_us))
         elif held.request.id not in self._undurable:
-            self._add_hold(held)
+            self.holds.add(held)
             self._undurable[held.request.id] = held
 
     def on_disks(self) -> None:
@@ -431,58 +424,33 @@ class Requests:
     def _replay(self, held: Held, key: Key, known: KeyRecord) -> None:
         """Tell what the key was told before."""
         request = held.request
-        self._end_hold(held)
         if known.fingerprint != fingerprint_of(request.customer, request.command):
             detail = f"the key {key} was used for another request, which {known.entry} decided"
-            self._answer(held, Decision(Outcome.KEY_REUSED, detail))
+            self._refuse(held, Decision(Outcome.KEY_REUSED, detail))
             return
-        if request.durable and not self._has_room_for(held):
-            self._refuse_hold(held)
-            return
+        has_room = self._has_room_for(held)
+        self._end_hold(held)
         entry = self._context.state.entry(known.entry)
-        decision = replay(entry, request.command)
-        accounts = accounts_of(request.command) or entry.accounts
-        if decision.balance is not None and (state := self._context.state.account(accounts[0])) is not None:
-            decision = decision._replace(currency=state.currency)
-        token = self._token_after(request, entry)
-        reply = self._reply(held, decision, entry, token)
-        reply = replace(reply, is_replayed=not held.is_forwarded)
-        if request.durable == 0:
-            self._release(reply)
-        else:
-            held.decided = Decided(reply, entry.id)
-            self._finish(held)
+        reply = replace(replay_to(self._context, held, entry), is_replayed=not held.is_forwarded)
+        is_on_disks = self._context.peers.having(*entry.id) >= request.durable
+        if is_on_disks or has_room:
+            self._release_when_durable(held, reply, entry)
+            return
+        # Not TOO_MANY_HELD, which tells that nothing happened: it was decided.
+        detail = f"{entry.id} is not yet on {request.durable} other disks, and there is no room to wait"
+        self._release_undurable(reply, Decision(Outcome.DURABILITY_TIMEOUT, detail))
 
-    def _token_after(self, request: Request, entry: Entry | None) -> Token:
-        # A refusal is a read too: "the account is open already" must not be followed by "no such account".
-        read, write = request.token.read, request.token.write
-        accounts = accounts_of(request.command) or (() if entry is None else entry.accounts)
-        for account in accounts:
-            read = read.merge(self._context.state.write_set(account))
-        return Token(read, write if entry is None else write.raised(entry.origin, entry.seq))
+    def _release_undurable(self, reply: Reply, decision: Decision) -> None:
+        """Answer though too few disks have it: `decision` says so, but a refusal stays one: nothing moved."""
+        assert reply.entry is not None, "only an entry can be on disks"
+        if self._context.state.entry(reply.entry).moves_money:
+            reply = replace(reply, outcome=decision.outcome, detail=decision.detail)
+        self._release(reply)
 
-    def _answer(self, held: Held, decision: Decision) -> None:
-        self._release(self._reply(held, decision, None, held.request.token))
-
-    def _reply(self, held: Held, decision: Decision, entry: Entry | None, token: Token) -> Reply:
-        context = self._context
-        return Reply(
-            request=held.request.id,
-            outcome=decision.outcome,
-            token=token.beyond(context.peers.stable(context.applied)),
-            detail=decision.detail,
-            balance=decision.balance,
-            available=decision.available,
-            currency=decision.currency,
-            entry=entry.id if entry is not None else None,
-            held_us=context.now_us - held.since_us,
-            asked=held.asked,
-            awaited=tuple(held.awaited[origin] for origin in sorted(held.awaited)),
-            branch=decision.branch,
-            reservation=_reservation_in(entry),
-            results=decision.results,
-            statement=decision.statement,
-        )
+    def _refuse(self, held: Held, decision: Decision) -> None:
+        """Hold a request no longer, and refuse it; it has looked at no account."""
+        self._end_hold(held)
+        self._release(refusal_to(self._context, held, decision))
 
     def _release(self, reply: Reply) -> None:
         """Answer the customer, or the branch that had this carried out."""
@@ -491,12 +459,28 @@ class Requests:
             self._context.effects.replies.append(reply)
             return
         sender, question = source
-        self._context.send(sender, Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch))
+        answer = Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch)
+        self._forwards[source] = answer
+        self._context.send(sender, answer)
+
+    def _forget_forwards(self) -> None:
+        """Forget the oldest that were answered; what is under way is bounded as held requests are."""
+        while len(self._forwards) > _FORWARDS_MAX + len(self._replies_to):
+            source = next(iter(self._forwards))
+            if self._forwards[source] is None:
+                self._forwards.move_to_end(source)
+            else:
+                del self._forwards[source]
 
     # What is refused.
 
     def _why_overdue(self, held: Held) -> Decision:
         context = self._context
+        known = None if held.request.key is None else context.state.key(held.request.key)
+        if known is not None and known.moved_to not in (None, context.branch):
+            held.owner = (
+                known.moved_to
+            )  # it was given away while this waited, and may be decided there by now
         is_over = self._drain_deadline_us is not None and context.now_us >= self._drain_deadline_us
         if is_over and held.owner is None and held.decided is None:
             return stopping(context.branch)
@@ -507,50 +491,19 @@ class Requests:
         return why_overdue(held, context)
 
     def on_head(self, head: Head) -> None:
-        """Refuse the requests whose token names more than its origin had ever issued.
-
-        Only the token's own components count, and only tokens that were here before the question was
-        asked: a token may well name what its origin decided after it answered. The questions' numbers
-        tell which came first; a clock does not, where both came in the same microsecond.
-        """
-        for waiter in self._logs.watchers.still_watching(head.origin):
-            held = self.holds.get(waiter) if isinstance(waiter, int) else None
-            if held is None or held.first_question > head.question:
-                continue
-            token = held.request.token
-            named = max(token.read[head.origin], token.write[head.origin])
-            if named > head.head:
-                self._end_hold(held)
-                self._answer(held, never_decided(head.origin, named, head.head))
-        self._refuse_what_nobody_saved(head)
-
-    def _refuse_what_nobody_saved(self, head: Head) -> None:
-        """Refuse the requests that wait for an earlier life of a branch of which nobody has anything.
-
-        The present life knew all there is of the earlier ones before it answered anybody, and said where they
-        end in its first entry, if there was anything to say. So what is not known once that entry is here is
-        lost.
-        """
-        context = self._context
-        if context.applied[head.origin] < head.head:
-            return
-        for origin in self._logs.watchers.origins():
-            is_earlier_life = origin.branch == head.origin.branch and origin != head.origin
-            if not is_earlier_life or context.applied[origin]:
-                continue
-            for waiter in self._logs.watchers.still_watching(origin):
-                held = self.holds.get(waiter) if isinstance(waiter, int) else None
-                if held is not None and held.first_question <= head.question:
-                    self._end_hold(held)
-                    self._answer(held, nothing_saved(origin))
+        """Refuse the requests whose token names what, after this answer, nobody will ever have."""
+        for held, why in hopeless(head, self._context, self._logs, self.holds):
+            self._refuse(held, why)
 
     def on_applied(self, entry: Entry) -> None:
         """Go on with who has the entry's key; refuse whoever waits for what a lost store took with it."""
         if entry.keyed is not None:
-            for request in sorted(self._keyed.get(entry.keyed.key, ())):
+            for request in self.holds.with_key(entry.keyed.key):
                 self.wake(request)
         for record in entry.records:
             for origin, _ in record.ended:
+                if origin.branch in self._context.peers:
+                    self._context.peers[origin.branch].forget_head(origin)
                 if origin == self._context.origin:
                     # Another store took this one's place; nothing is to be decided here any more.
                     self._context.is_retired = True
@@ -562,9 +515,3 @@ class Requests:
     def _desk(self) -> Desk:
         context = self._context
         return Desk(context.origin, context.branches, context.applied, self.is_draining or context.is_retired)
-
-
-def _reservation_in(entry: Entry | None) -> ReservationId | None:
-    if entry is None or len(entry.records) != 1 or entry.records[0].kind is not RecordKind.RESERVATION:
-        return None
-    return reservation_id(entry.id, 0)

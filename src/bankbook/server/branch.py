@@ -126,6 +126,10 @@ class Branch:
         for task in self.streams.connect(addresses):
             task.add_done_callback(self._on_ended)
 
+    async def serves(self) -> None:
+        """Return once the branch carries out requests; one with a new store has to join first."""
+        await self._driver.joined()
+
     async def ended(self) -> None:
         """Raise what ended the driver or a link, which end by themselves only for a bug of ours."""
         await self._has_ended.wait()

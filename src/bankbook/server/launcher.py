@@ -49,7 +49,7 @@ class Listening(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """A branch has a stream to every other one."""
+    """A branch has a stream to every other one, and serves."""
 
 
 class Failed(NamedTuple):
@@ -103,7 +103,7 @@ class Launcher:
         return pid
 
     def start(self) -> None:
-        """Start every branch, and wait until each has a stream to every other one.
+        """Start every branch, and wait until each has a stream to every other one, and serves.
 
         Raises LaunchError; then nothing is left running.
         """
@@ -161,13 +161,9 @@ class Launcher:
         """Return file descriptors, each of which can be read once its branch has ended; of no other one."""
         return [child.process.sentinel for child in self._children.values() if child.process.exitcode != 0]
 
-    def running(self) -> dict[BranchId, int]:
-        """Return the branches that have not ended; each with what can be read once it has."""
-        return {
-            branch: child.process.sentinel
-            for branch, child in self._children.items()
-            if child.process.exitcode is None
-        }
+    def sentinel(self, branch: BranchId) -> int:
+        """Return a file descriptor that can be read once this branch has ended, and ever after."""
+        return self._children[branch].process.sentinel
 
     def stop(self) -> None:
         """Stop every branch; whoever does not stop in time is killed. Stopping twice is harmless.
@@ -330,4 +326,5 @@ async def _take_orders(branch: Branch, pipe: Connection, orphaned: asyncio.Event
 
 async def _announce_ready(branch: Branch, pipe: Connection) -> None:
     await branch.streams.all_connected()
+    await branch.serves()
     pipe.send(Ready())

@@ -216,6 +216,8 @@ class Link:
         self._greeting = greeting
         self._delay = delay
         self._backoff_s = _BACKOFF_FIRST_S
+        self._reset_s = 0.0
+        """How long to leave the stream closed after the next reset at least: it grows while resets recur."""
         self._queue: _Queue[replication_pb2.SubscriberMessages] | None = None
         self._log = structlog.get_logger().bind(peer=branch, address=address)
 
@@ -225,9 +227,14 @@ class Link:
             self._queue.put(message)
 
     def reset(self) -> None:
-        """Close the stream; it is opened again."""
+        """Close the stream; it is opened again, later and later where that does not help.
+
+        What arrives over it has to be written to a disk that has just refused to: a full disk is not to be
+        tried as fast as streams can be opened.
+        """
         if self._queue is not None:
             self._queue.close()
+            self._backoff_s = self._reset_s = min(max(2 * self._reset_s, _BACKOFF_FIRST_S), _BACKOFF_LAST_S)
 
     async def run(self) -> None:
         """Keep the stream up until cancelled."""
@@ -280,10 +287,13 @@ class Link:
         self._log.info("link.up")
         self.has_connected.set()
         self._backoff_s = _BACKOFF_FIRST_S
+        up_s = asyncio.get_running_loop().time()
         try:
             await first_of(self._read_publisher(aiter(call)), self._queue.write_to(call.write))
         finally:
             self._queue = None
+            if asyncio.get_running_loop().time() - up_s > 2 * _BACKOFF_LAST_S:
+                self._reset_s = 0.0
             self._driver.feed(Disconnected(self._branch))
 
     async def _read_publisher(self, replies: AsyncIterator[replication_pb2.PublisherMessages]) -> None:
