@@ -395,12 +395,6 @@ class Gatherings:
             return Decision(Outcome.HOLD_TIMEOUT, detail)
         rights = self._context.state.rights(account)
         silent = gathering.unanswered or set(self._context.others())
-        if not silent:
-            # A bank of one branch, asked too late: nothing was decided, and nobody waits for it any more.
-            return Decision(
-                Outcome.HOLD_TIMEOUT,
-                f"the deadline had passed before branch {self._context.branch} could see what {account} has",
-            )
         named = max(silent, key=lambda branch: (rights[branch], -branch))
         others = ", ".join(f"{rights[branch]} at branch {branch}" for branch in sorted(silent))
         return Decision(
