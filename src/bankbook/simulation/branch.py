@@ -1,7 +1,7 @@
 """One simulated branch: the real driver, handler and core, on a machine that crashes where it is told to.
 
 Decides what of a branch outlives a crash: its disk, and what it has sent. Must not know why it crashes.
-Proof: tests/simulation/test_branch.py.
+Proof: tests/simulation/test_faults.py, tests/simulation/test_saboteurs.py.
 """
 
 import asyncio

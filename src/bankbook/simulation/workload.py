@@ -2,7 +2,7 @@
 
 Decides what is asked. Must not know what goes wrong meanwhile. Whatever moves on an account moves by amounts
 of which no two sets have the same sum, so that a balance alone tells which writes it counts.
-Proof: tests/simulation/test_workload.py.
+Proof: tests/simulation/test_run.py.
 """
 
 import asyncio
