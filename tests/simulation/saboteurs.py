@@ -11,7 +11,7 @@ import pytest
 
 import bankbook.core.freshness as freshness_module
 import bankbook.core.requests as requests_module
-from bankbook.core.commands import Level
+from bankbook.core.commands import Level, accounts_of
 from bankbook.core.entry import RecordKind
 from bankbook.core.gathering import Gatherings
 from bankbook.core.logs import Logs
@@ -117,17 +117,13 @@ def grant_remembered_but_not_logged(patch: pytest.MonkeyPatch) -> None:
 
 
 def refusal_without_asking_anybody(patch: pytest.MonkeyPatch) -> None:
-    def join(self: Any, held: Any, short: Any) -> None:
-        held.heard.update(account for account in held.short_of)
-        from_join(self, held, short)
-        gathering = next(
-            (each for each in self._gatherings.values() if held.request.id in each.waiting), None
-        )
-        if gathering is not None:
-            held.heard.add(gathering.account)
+    real = Requests._waits_for_freshness
 
-    from_join = Gatherings.join
-    patch.setattr(Gatherings, "join", join)
+    def waits(self: Any, held: Any) -> bool:
+        held.heard.update(accounts_of(held.request.command))
+        return real(self, held)
+
+    patch.setattr(Requests, "_waits_for_freshness", waits)
 
 
 def key_looked_up_on_arrival_only(patch: pytest.MonkeyPatch) -> None:
@@ -170,13 +166,6 @@ def token_forgets_what_was_read(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Requests, "_release", forget)
 
 
-def bounded_is_a_second_late(patch: pytest.MonkeyPatch) -> None:
-    def fresh(peer: Any, since_us: int) -> bool:
-        return peer.head_asked_us is not None and peer.head_asked_us > since_us - 1_000_000
-
-    patch.setattr("bankbook.core.freshness._is_fresh", fresh)
-
-
 def incarnation_reused(patch: pytest.MonkeyPatch) -> None:
     """A lost disk begins with its old log's name."""
     create = SimulatedBranch.create_disk
@@ -211,7 +200,6 @@ SABOTEURS: list[Sabotage] = [
     latest_ignores_unreachable_branches,
     token_waits_for_nothing,
     token_forgets_what_was_read,
-    bounded_is_a_second_late,
     incarnation_reused,
     durable_does_not_wait,
 ]

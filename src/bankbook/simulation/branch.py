@@ -1,7 +1,7 @@
 """One simulated branch: the real driver, handler and core, on a machine that crashes where it is told to.
 
 Decides what of a branch outlives a crash: its disk, and what it has sent. Must not know why it crashes.
-Proof: tests/simulation/test_branch.py.
+Proof: tests/simulation/test_faults.py, tests/simulation/test_saboteurs.py.
 """
 
 import asyncio
@@ -46,12 +46,14 @@ class SimulatedMachine:
         trace: Trace,
         commit_us: Callable[[], int],
         reach: Callable[[CrashPoint], None],
+        on_released: Callable[[], None],
     ) -> None:
         self._clocks = clocks
         self._draw = draw
         self._trace = trace
         self._commit_us = commit_us
         self._reach = reach
+        self._on_released = on_released
 
     def read_clocks(self) -> Instant:
         """Return the machine's clocks, now."""
@@ -66,6 +68,7 @@ class SimulatedMachine:
         assert isinstance(store, SimulatedDisk), "a simulated branch has a simulated disk"
         try:
             await self._commit(store, changes)
+            self._on_released()
         except StoreError as error:
             self._trace.note("commit failed", str(error))
             raise
@@ -116,6 +119,8 @@ class SimulatedBranch:
         """Its process; None while it is down."""
         self.disk: SimulatedDisk
         self.lost_disks = 0
+        self.released_us = 0
+        """When the last step that wrote something was released."""
         self.genesis = genesis
         self.settings = settings
         self.network = network
@@ -125,6 +130,10 @@ class SimulatedBranch:
         self.on_bug = on_bug
         self.on_commit = on_commit
         self.create_disk()
+
+    def on_released(self) -> None:
+        """Note when the replies of a step that wrote something leave."""
+        self.released_us = self.network.loop.now_us
 
     def create_disk(self) -> None:
         """Put in an empty disk."""
@@ -175,7 +184,12 @@ class Life:
             self._accepting,
         )
         machine = SimulatedMachine(
-            branch.clocks, draw, self._network.trace, lambda: draw.randint(*branch.commit_us), branch.reach
+            branch.clocks,
+            draw,
+            self._network.trace,
+            lambda: draw.randint(*branch.commit_us),
+            branch.reach,
+            branch.on_released,
         )
         self.driver = Driver(disk, branch.settings, self.streams.send, self.streams.reset, machine)
         self.streams.driver = self.driver

@@ -1,7 +1,7 @@
 """Customers' calls: what stands in the place of gRPC, between the real session and the real handler.
 
 Decides what becomes of a call that gets no answer. Must not know what is asked. Requests and answers go
-through the real encodings, both ways. Proof: tests/simulation/test_calls.py.
+through the real encodings, both ways. Proof: tests/simulation/test_faults.py, tests/cli/test_simulate.py.
 """
 
 import asyncio

@@ -64,7 +64,6 @@ class Books:
         self.applied = VersionVector()
         self.lately: list[tuple[VersionVector, dict[AccountId, int]]] = []
         """Of each entry of the last commit: what was applied before it, and the balances that it changed."""
-        self.lately_us = 0
         self._decided: dict[Key, EntryId] = {}
 
     def apply(self, entry: Entry) -> None:
@@ -184,7 +183,6 @@ class Judge:
         origin = disk.identity.origin
         books = self.books[origin]
         books.lately.clear()
-        books.lately_us = self._loop.now_us
         for entry in changes.entries:
             books.apply(entry)
             self._had[entry.id].add(origin)
@@ -357,11 +355,9 @@ class Judge:
                 funds += moved
         return funds
 
-    def possible(self, branch: int, account: AccountId, slack_us: int) -> list[State]:
-        """Return what a branch may tell now: what its disk has, or had in its last commit."""
-        books = self.books[self.present[branch]]
-        states = books.states(account)
-        return states if self._loop.now_us - books.lately_us <= slack_us else states[:1]
+    def states(self, branch: int, account: AccountId) -> list[State]:
+        """Return what a branch's disk has, and the states that its last commit went through, newest first."""
+        return self.books[self.present[branch]].states(account)
 
     def _is_on(self, origin: Origin, entry: EntryId) -> bool:
         return has(self.books[origin].applied, entry)

@@ -2,7 +2,7 @@
 
 Decides what is asked. Must not know what goes wrong meanwhile. Whatever moves on an account moves by amounts
 of which no two sets have the same sum, so that a balance alone tells which writes it counts.
-Proof: tests/simulation/test_workload.py.
+Proof: tests/simulation/test_run.py.
 """
 
 import asyncio
@@ -159,8 +159,9 @@ class Desk:
         operation.branch = branch
         operation.shown = there.disk.applied()
         if isinstance(operation.command, ReadBalance):
-            slack_us = there.commit_us[1]
-            operation.possible = self._world.judge.possible(branch, operation.command.account, slack_us)
+            has_just_written = there.released_us == self._world.loop.now_us
+            states = self._world.judge.states(branch, operation.command.account)
+            operation.possible = states if has_just_written else states[:1]
 
 
 def _told(operation: Operation) -> str:
@@ -180,7 +181,7 @@ class Customer:
         self._books = books
         self._draw = world.chance(f"{name} acts")
         self._pause_s = self._draw.choice([0.2, 0.6, 1.5])
-        self._reading = self._draw.choice([0.2, 0.4, 0.9])
+        self._reading = self._draw.choice([0.1, 0.3, 0.8])
         """The share of reads in what they ask."""
         self._open: list[Intent] = []
         """What nobody has told the end of."""
