@@ -85,6 +85,9 @@ class CausalCheck:
             self._check_steps(account)
         decided = decisions(self._evidence)
         self._check_clock(decided)
+        due: dict[int, list[int]] = defaultdict(list)
+        for place, (newest, _) in decided.items():
+            due[newest].append(place)
         doubts = sorted(self._doubts(), key=lambda doubt: doubt.write.sort_key)
         for block in _blocks(doubts):
             start = block[0].write.asked_at
@@ -93,7 +96,7 @@ class CausalCheck:
             if self._left < 0:
                 self._tally.leave_open("too many results lack writes that are known elsewhere, for too long.")
                 break
-            Block(self._evidence, self._tally, block, decided).go_through(start, end_us)
+            Block(self._evidence, self._tally, block, due).go_through(start, end_us)
         return self._tally.verdict()
 
     def _check_steps(self, account: Account) -> None:
@@ -213,13 +216,11 @@ class Block:
     """Some suspects, and what of them is in the past of each session and write of their time."""
 
     def __init__(
-        self, evidence: Evidence, tally: Tally, doubts: list[Doubt], decided: dict[int, Decided]
+        self, evidence: Evidence, tally: Tally, doubts: list[Doubt], due: dict[int, list[int]]
     ) -> None:
         self._evidence = evidence
-        self._due: dict[int, list[int]] = defaultdict(list)
+        self._due = due
         """Place of a call to the requests that can be decided from then on."""
-        for place, (newest, _) in decided.items():
-            self._due[newest].append(place)
         self._tally = tally
         self._slots: dict[Write, int] = {}
         self._doubts: dict[int, list[Doubt]] = defaultdict(list)
