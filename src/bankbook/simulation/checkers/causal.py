@@ -10,7 +10,7 @@ for, a read that misses a write of its past (WriteCORead). Brzezinski, Sobaniec 
 causality to causal consistency" (PDP 2004), for the edges: each is one of the four session guarantees, and
 is left out where an operation did not ask for it.
 
-How it scales: only a write that some result lacked although somebody knew of it can be part of a violation.
+How it scales: only a write that some result lacked although it had been called can be part of a violation.
 Such suspects are taken a block at a time, and the operations between the first one's call and the last such
 result are gone through once, each session and each write carrying a bitset of the suspects in its past.
 """
@@ -40,7 +40,7 @@ NOTHING = (0, 0)
 
 
 class Doubt(NamedTuple):
-    """A result that lacks a write which somebody knew of before."""
+    """A result that lacks a write which had been called before."""
 
     write: Write
     read: Read
@@ -62,8 +62,8 @@ class CausalCheck:
         index = read.account.index
         seen = past.seen.get(index, 0)
         read.news = read.must & ~seen
-        known = seen | past.own.get(index, 0) | past.seen_elsewhere.get(index, 0)
-        if known & ~read.must & read.may:
+        if read.is_open:
+            # Whatever it showed, something came before that.
             self._tally.leave_open(f"{told(read)}: which of them is not clear.")
         elif past.own or past.seen:
             self._tally.hold(bool(read.account.writes))
@@ -83,7 +83,11 @@ class CausalCheck:
         self._tally.hold(sum(bool(each.must & rooted.get(each.account.index, 0)) for each in self._strangers))
         for account in self._evidence.by_index:
             self._check_steps(account)
-        self._check_clock()
+        decided = decisions(self._evidence)
+        self._check_clock(decided)
+        due: dict[int, list[int]] = defaultdict(list)
+        for place, (newest, _) in decided.items():
+            due[newest].append(place)
         doubts = sorted(self._doubts(), key=lambda doubt: doubt.write.sort_key)
         for block in _blocks(doubts):
             start = block[0].write.asked_at
@@ -92,7 +96,7 @@ class CausalCheck:
             if self._left < 0:
                 self._tally.leave_open("too many results lack writes that are known elsewhere, for too long.")
                 break
-            Block(self._evidence, self._tally, block).go_through(start, end_us)
+            Block(self._evidence, self._tally, block, due).go_through(start, end_us)
         return self._tally.verdict()
 
     def _check_steps(self, account: Account) -> None:
@@ -113,49 +117,86 @@ class CausalCheck:
                     first = account.writes[(missing & -missing).bit_length() - 1]
                     later = account.writes[bit]
                     self._tally.break_(read.place, partial(_step_witness, first, later, read))
-            if read.is_open and any(with_it[bit] & ~read.must for bit in bits_of(read.may & answered)):
-                self._tally.leave_open(f"{told(read)}: which of them is not clear.")
 
-    def _check_clock(self) -> None:
-        """Demand that nothing is shown before what its own answer shows was even called."""
-        decided: dict[Write, Write] = {}
-        """Write to the last-called one that its own answer shows."""
-        for place in self._evidence.by_return:
+    def _check_clock(self, decided: dict[int, "Decided"]) -> None:
+        """Demand that nothing is shown before what it was decided on was even called."""
+        operations = self._evidence.operations
+        for place, (newest, _) in decided.items():
             for write in self._evidence.asked[place]:
-                for read in self._evidence.results[place]:
-                    newest = read.account.writes[read.must.bit_length() - 1] if read.must else write
-                    if newest.call_us > decided.get(write, write).call_us:
-                        decided[write] = newest
-        for write, newest in decided.items():
-            for index, bit in write.bits:
-                for read in self._evidence.by_index[index].reads:
-                    if read.must >> bit & 1 and read.return_us < newest.call_us:
-                        self._tally.break_(read.place, partial(_step_witness, newest, write, read))
+                for index, bit in write.bits:
+                    for read in self._evidence.by_index[index].reads:
+                        if read.must >> bit & 1 and read.return_us < operations[newest].call_us:
+                            chain = _decided_on(decided, place)
+                            self._tally.break_(
+                                read.place, partial(_clock_witness, self._evidence, read, chain)
+                            )
 
     def _place_after(self, moment_us: int) -> int:
         return bisect_left(self._evidence.operations, moment_us + 1, key=lambda each: each.call_us)
 
     def _doubts(self) -> Iterator[Doubt]:
-        known_us = self._known_us()
         for account in self._evidence.by_index:
+            ever = 0
+            for read in account.reads:
+                ever |= read.must
             for read in account.reads:
                 for bit in bits_of(read.missing and lasting(account, read.missing, read.return_us)):
                     write = account.writes[bit]
-                    if known_us.get(write, write.ack_us) <= read.return_us:
+                    # What was never acknowledged nor shown, on any account, nobody can have known of.
+                    if ever >> bit & 1 or write.ack_us != NEVER or len(write.bits) > 1:
                         yield Doubt(write, read)
 
-    def _known_us(self) -> dict[Write, int]:
-        """Return when a write was first shown to anybody, where that was before it was acknowledged."""
-        known: dict[Write, int] = {}
-        for account in self._evidence.by_index:
-            shown = 0
-            for read in account.reads:
-                for bit in bits_of(read.must & ~shown):
-                    write = account.writes[bit]
-                    if read.return_us < min(write.ack_us, known.get(write, NEVER)):
-                        known[write] = read.return_us
-                shown |= read.must
-        return known
+
+class Decided(NamedTuple):
+    """When a request was decided at the earliest, where that is after it was called."""
+
+    newest: int
+    """The place of the last call that came before."""
+    because: int
+    """The place of the request which its answer shows, and which was decided no earlier."""
+
+
+def decisions(evidence: Evidence) -> dict[int, Decided]:
+    """Return the requests that can only have been decided after a later call, by their places.
+
+    One request is one step: all that its own answer shows was called, and decided, before it was decided.
+    """
+    decided: dict[int, Decided] = {}
+    queue: deque[int] = deque()
+    for place in evidence.by_return:
+        if evidence.asked[place]:
+            newest = max((_newest(read) for read in evidence.results[place] if read.must), default=place)
+            if newest > place:
+                decided[place] = Decided(newest, newest)
+                queue.append(place)
+    while queue:
+        place = queue.popleft()
+        newest = decided[place].newest
+        for shower in _shown_to(evidence, place):
+            if evidence.asked[shower] and newest > (decided[shower].newest if shower in decided else shower):
+                decided[shower] = Decided(newest, place)
+                queue.append(shower)
+    return decided
+
+
+def _newest(read: Read) -> int:
+    return read.account.writes[read.must.bit_length() - 1].asked_at
+
+
+def _decided_on(decided: dict[int, Decided], place: int) -> list[int]:
+    """Return the places from a request to the last call before its decision."""
+    chain, newest = [place], decided[place].newest
+    while chain[-1] != newest:
+        chain.append(decided[chain[-1]].because)
+    return chain
+
+
+def _clock_witness(evidence: Evidence, read: Read, chain: list[int]) -> Witness:
+    operations = [evidence.operations[place] for place in chain]
+    steps = [f"{told(read)}, which was over before {named(operations[-1])} was asked."]
+    for later, first in pairwise(operations):
+        steps.append(f"But the answer to operation {later.number} shows operation {first.number}.")
+    return Witness(" ".join(steps), numbered(*reversed(operations), read))
 
 
 def _blocks(doubts: list[Doubt]) -> Iterator[list[Doubt]]:
@@ -174,8 +215,12 @@ def _blocks(doubts: list[Doubt]) -> Iterator[list[Doubt]]:
 class Block:
     """Some suspects, and what of them is in the past of each session and write of their time."""
 
-    def __init__(self, evidence: Evidence, tally: Tally, doubts: list[Doubt]) -> None:
+    def __init__(
+        self, evidence: Evidence, tally: Tally, doubts: list[Doubt], due: dict[int, list[int]]
+    ) -> None:
         self._evidence = evidence
+        self._due = due
+        """Place of a call to the requests that can be decided from then on."""
         self._tally = tally
         self._slots: dict[Write, int] = {}
         self._doubts: dict[int, list[Doubt]] = defaultdict(list)
@@ -226,6 +271,11 @@ class Block:
         # One request is one step: what its answer shows was there when it wrote.
         if self._evidence.asked[place] and self._before:
             self._learn(place)
+        due = self._due.get(place, ())
+        for _ in due:
+            # One of them may have been decided on another.
+            for other in due:
+                self._learn(other)
 
     def _return(self, place: int) -> None:
         operation = self._evidence.operations[place]

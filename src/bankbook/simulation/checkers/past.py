@@ -20,6 +20,8 @@ class Past:
         """Acknowledged to this session."""
         self.seen: dict[int, int] = {}
         """Shown to this session, by results about the same account."""
+        self.perhaps_seen: dict[int, int] = {}
+        """Among what results that can be read in several ways may have shown."""
         self.seen_elsewhere: dict[int, int] = {}
         """Shown to this session by another account's result: the other legs of what it saw."""
 
@@ -32,6 +34,8 @@ class Past:
             index = read.account.index
             known = self.seen.get(index, 0)
             news = read.must & ~known
+            if read.is_open:
+                self.perhaps_seen[index] = self.perhaps_seen.get(index, 0) | read.may
             if news:
                 self.seen[index] = known | news
                 self._take_in_legs(read, news & read.account.shared)

@@ -49,6 +49,8 @@ class ReadChecks:
             self._demand(self._own, read, own, self._own_witness)
         if read.is_bound_by(Guarantee.MONOTONIC_READS):
             self._demand(self._seen, read, past.seen.get(index, 0), self._seen_witness)
+            if past.perhaps_seen.get(index, 0) & ~read.must:
+                self._seen.leave_open(f"{told(read)}: an earlier result may have shown more.")
             self._demand(self.legs, read, self._legs_of(read, past), self._leg_witness)
 
     def _legs_of(self, read: Read, past: Past) -> int:
@@ -142,6 +144,7 @@ class OrderChecks:
         )
         self._own: dict[int, list[int]] = {}
         self._seen: dict[int, list[int]] = {}
+        self._perhaps: dict[int, list[int]] = {}
 
     def verdicts(self) -> list[Verdict]:
         """Return the two verdicts."""
@@ -158,6 +161,8 @@ class OrderChecks:
                     self._list(self._own, index)[bit] = own
                 if Guarantee.WRITES_FOLLOW_READS in guarantees and (seen := past.seen.get(index)):
                     self._list(self._seen, index)[bit] = seen
+                if perhaps := past.perhaps_seen.get(index):
+                    self._list(self._perhaps, index)[bit] = perhaps
 
     def _list(self, lists: dict[int, list[int]], index: int) -> list[int]:
         found = lists.get(index)
@@ -179,6 +184,12 @@ class OrderChecks:
                 for read in self._account(index).reads:
                     if read.may & follow:
                         _check_order(tally, read, before, follow, tell)
+
+        for index, perhaps in self._perhaps.items():
+            follow = sum(1 << bit for bit, mask in enumerate(perhaps) if mask)
+            for read in self._account(index).reads:
+                if any(perhaps[bit] & ~read.must for bit in bits_of(read.may & follow)):
+                    self._after_reads.leave_open(f"{told(read)}: what came before may have shown more.")
 
     def _after_read(self, read: Read, first_bit: int, bit: int) -> Witness:
         account = read.account
