@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from bankbook.checkers import check
 from bankbook.core.commands import (
     LATEST,
     LOCAL,
@@ -30,9 +31,8 @@ from bankbook.core.commands import (
 from bankbook.core.commands import Transfer as Move
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money
-from bankbook.simulation.checkers import check
-from bankbook.simulation.history import Final, Header, History, Item, Operation, Terms
-from bankbook.simulation.history_json import read_history, write_history
+from bankbook.history.file import read_history, write_history
+from bankbook.history.record import Final, Header, History, Item, Operation, Terms
 
 OPERATIONS = 1_000_000
 BRANCHES = 5

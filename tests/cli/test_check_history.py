@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from checkers.histories import Story, deposit, read
 from cli.commands import EXAMPLES, bankbook
-from simulation.checkers.histories import Story, deposit, read
-from simulation.test_history_docs import block
+from history.test_docs import block
 
-from bankbook.simulation.history_json import write_history
+from bankbook.history.file import write_history
 
 
 def written(story: Story, path: Path) -> Path:

@@ -10,18 +10,18 @@ from typing import Any, NoReturn
 
 import click
 
+from bankbook.checkers import check as check_history
 from bankbook.cli import options
 from bankbook.cli.ending import COULD_NOT_RUN, fail
 from bankbook.cli.report import print_json, tell_report, tell_verdict, telling, verdict_as_json
 from bankbook.core.types import Money
+from bankbook.history.fields import HistoryError
+from bankbook.history.file import read_history
 from bankbook.scenario.checker import Kind, judge
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.output import read_output
 from bankbook.scenario.parse import read_scenario
 from bankbook.server.config import AccountMode
-from bankbook.simulation.checkers import check as check_history
-from bankbook.simulation.history_json import read_history
-from bankbook.simulation.json_fields import HistoryError
 
 # A header may list many accounts; its first field is near its beginning all the same.
 HEADER_BYTES_MAX = 1 << 20

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bankbook.checkers import Report
 from bankbook.cli import discard_standard_output
 from bankbook.core.types import CustomerId
 from bankbook.core.vector import Gap
 from bankbook.scenario.checker import Kind, Verdict
 from bankbook.scenario.execute import Agreement, CustomerRun, Done
 from bankbook.scenario.model import Event, Interface
-from bankbook.simulation.checkers import Report
 
 # So many rows, of all customers together, are still read; of more, only what was held or failed is shown.
 ROWS_MAX = 100

@@ -13,7 +13,4 @@ operations   what was asked and told
 checks       what must be true at every moment
 trace        what happened, in order
 run          one simulation from its seed to its report
-
-`history` and `history_json` are a recorded history and its file, `checkers` judge it. Neither knows how a
-history came about: any system whose customers are recorded so can be judged.
 """
