@@ -9,7 +9,7 @@ from bankbook.core.types import Money
 from bankbook.scenario.model import Interface
 from bankbook.scenario.parse import read_scenario
 
-INPUT = Path(__file__).resolve().parents[3] / "examples" / "input_big.json"
+INPUT = Path(__file__).resolve().parents[2] / "examples" / "input_big.json"
 
 
 def test_all_zero_output_is_refused_by_what_it_lacks() -> None:
