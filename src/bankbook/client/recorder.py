@@ -202,16 +202,18 @@ def _with_answer(request: Operation, answer: Answer) -> Operation:
         case StatementPage():
             command = request.command
             assert isinstance(command, ReadStatement), "pages are told to those alone who ask for them"
-            is_whole = command.after is None and not command.from_ms and command.to_ms == EXPIRES_MS_MAX
-            return replace(request, statement=stated(answer, is_from_the_beginning=is_whole))
+            is_to_the_end = answer.next_page is None and command.to_ms == EXPIRES_MS_MAX
+            is_whole = command.after is None and not command.from_ms and is_to_the_end
+            # Behind the last line of all, what a statement says is the account's balance.
+            balance = answer.closing if is_to_the_end else None
+            return replace(request, balance=balance, statement=stated(answer, is_complete=is_whole))
 
 
 def _told(result: Result) -> Told:
     return Told(result.outcome, result.balance, result.available, result.reservation)
 
 
-def stated(page: StatementPage, *, is_from_the_beginning: bool) -> Stated:
+def stated(page: StatementPage, *, is_complete: bool) -> Stated:
     """Return a page of a statement as a history has it."""
     lines = tuple(StatedLine(line.amount, line.balance, str(line.entry), line.memo) for line in page.lines)
-    is_complete = is_from_the_beginning and page.next_page is None
     return Stated(lines, page.opening, page.closing, is_complete)
