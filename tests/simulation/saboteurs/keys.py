@@ -103,7 +103,12 @@ def fence_is_not_logged(patch: pytest.MonkeyPatch) -> None:
 
     def on_answer(self: Any, request: Any, sender: Any, answer: Any) -> None:
         held = self.holds.get(request)
-        if held is not None and isinstance(answer, Answer) and answer.entry is None and answer.outcome is Outcome.OK:
+        if (
+            held is not None
+            and isinstance(answer, Answer)
+            and answer.entry is None
+            and answer.outcome is Outcome.OK
+        ):
             given(self._context)[held.request.key] = self._context.branch
             held.unanswered.discard(sender)
             self.proceed(held)

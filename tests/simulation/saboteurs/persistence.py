@@ -13,6 +13,7 @@ from bankbook.core.requests import Requests
 from bankbook.server import driver as driver_module
 from bankbook.server.driver import Driver
 from bankbook.simulation.disk import SimulatedDisk
+from bankbook.store.base import CommitUnknownError
 from bankbook.store.memory import MemoryStore
 from simulation.saboteurs.kit import Gang
 
@@ -101,12 +102,12 @@ def replica_is_kept_after_a_failed_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def failed_entry_is_written_once_more(patch: pytest.MonkeyPatch) -> None:
-    """What a failed commit had decided is written again, under a new number; it may be there already."""
+def doubtful_entry_is_written_once_more(patch: pytest.MonkeyPatch) -> None:
+    """What a doubtful commit had decided is written again, under a new number; it may be there already."""
 
     def start_over(self: Any, effects: Any, error: Any) -> None:
         real(self, effects, error)
-        for entry in effects.changes.entries:
+        for entry in effects.changes.entries if isinstance(error, CommitUnknownError) else ():
             if entry.origin == self._store.identity.origin:
                 self._replica._logs.write(entry.records, entry.customer, entry.keyed)
 
