@@ -73,10 +73,15 @@ class RateType(click.ParamType[float]):
         if value == _AS_FAST_AS_IT_GOES:
             return math.inf
         try:
-            float(value)
+            rate = float(value)
         except ValueError:
-            self.fail(f"a rate is a number of operations a second, or max; not {value!r}", param, ctx)
-        return click.FloatRange(0, settings.RATE_MAX, min_open=True).convert(value, param, ctx)
+            rate = math.nan
+        if not 0 < rate <= settings.RATE_MAX:  # which nan is not
+            most = f"{settings.RATE_MAX:,.0f}"
+            self.fail(
+                f"a rate is above 0 and up to {most} operations a second, or max; not {value!r}", param, ctx
+            )
+        return rate
 
 
 _load_options = options.together(
