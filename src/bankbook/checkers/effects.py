@@ -153,11 +153,27 @@ class Reservations:
             if operation.key is not None and other.key == operation.key:
                 continue
             assert isinstance(other.command, Capture | Release)
+            if other.command.amount is None:
+                continue  # where that took all, this took nothing, and is told so
             is_before = other.return_us is not None and other.return_us <= operation.call_us
             if not is_before or standing_of(other) is not Standing.ACKNOWLEDGED:
                 return None
-            left -= other.command.amount or 0
+            left -= other.command.amount
         return left
+
+    def was_taken_by_another(self, operation: Operation) -> bool:
+        """Whether somebody else ended the whole reservation: then this did not."""
+        command = operation.command
+        if not isinstance(command, Capture) or command.amount is not None:
+            return False
+        return any(
+            other.key is None or other.key != operation.key
+            for other in self._ended[command.reservation]
+            if other is not operation
+            and standing_of(other) is Standing.ACKNOWLEDGED
+            and isinstance(other.command, Capture | Release)
+            and other.command.amount is None
+        )
 
     @staticmethod
     def _name(operation: Operation) -> str:
@@ -202,6 +218,8 @@ def _units(
         standing = Standing.REFUSED
     told_at = told[0] if told else places[0]
     operation = operations[told_at]
+    if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
+        standing = Standing.REFUSED
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
     until_us = min((_may_be_lost_at(operation, fault, ack_us) for fault in faults), default=NEVER)

@@ -21,7 +21,7 @@ from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, VIOLATION
 from bankbook.cli.report import RunReport, print_json, progress_console, run_as_json, tell_run
 from bankbook.client import Bank, BankbookError, Recorder
 from bankbook.core.types import BranchId, Money
-from bankbook.history.record import Header, Terms
+from bankbook.history.record import Header, Latest, Terms
 from bankbook.history.writer import HistoryFile
 from bankbook.scenario.branches import CLUSTER, BankOptions, branch_configs, supervise
 from bankbook.scenario.checker import Kind, judge
@@ -114,7 +114,7 @@ def recorder_for(plan: Plan, now_ns: Callable[[], int] = time.monotonic_ns) -> R
     if plan.history_path is None:
         return None
     scenario = plan.scenario
-    header = Header(CLUSTER, max(scenario.branches), Terms(scenario.opening_balance))
+    header = Header(CLUSTER, max(scenario.branches), Terms(scenario.opening_balance), latest=Latest.RECENT)
     return Recorder(HistoryFile(plan.history_path), header, now_ns)
 
 

@@ -315,7 +315,8 @@ class Judge:
         for name in self._by_account[account]:
             entry, written_us = self.written[name]
             moved = funds_moved(entry)[account]
-            if name not in self.gone and (moved < 0 or written_us < since_us):
+            # What may be gone may also have been on its way, and have arrived after all.
+            if moved < 0 or (name not in self.gone and written_us < since_us):
                 funds += moved
         return funds
 

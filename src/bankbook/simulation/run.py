@@ -21,12 +21,14 @@ from bankbook.core.commands import LATEST, ReadBalance, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis
 from bankbook.core.types import AccountId, BranchId, Money
+from bankbook.history.writer import Kept
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.faults import ALL_FAULTS, FaultKind, Faults
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
 from bankbook.simulation.promises import Promise, Violation, ViolationError, crash, demand
+from bankbook.simulation.recording import ending, judge_history, recorder_of
 from bankbook.simulation.workload import Amounts, Books, Customer, Desk, openings
 from bankbook.simulation.world import Terms, World
 
@@ -126,14 +128,16 @@ class Simulation:
         self._settings = settings
         self.draw = Random(f"{seed}/simulation")  # noqa: S311  (a seed, not a secret)
         count = settings.branches or self.draw.choice([1, 2, 2, 3, 3, 3, 4, 5])
-        opening_balance = self.draw.choice([None, 0, 1 << 16, 1 << 30])
+        opening_balance = self.draw.choice([None, 0, 1 << 16, 1 << 40])
         genesis = Genesis(
             "simulated",
             tuple(BranchId(number) for number in range(1, count + 1)),
             None if opening_balance is None else Money(opening_balance),
         )
         self.seed = seed
-        self.world = World(loop, seed, Terms(genesis, keeps_trace=settings.keeps_trace))
+        self.kept = Kept()
+        recorder = recorder_of(loop, genesis, self.kept)
+        self.world = World(loop, seed, Terms(genesis, keeps_trace=settings.keeps_trace), recorder)
         accounts = [AccountId(f"a{number}") for number in range(1, settings.accounts + 1)]
         self.books = Books(accounts, Amounts(self.world.chance("amounts")))
         self._auditor = Desk(self.world, "auditor", self.books)
@@ -151,6 +155,8 @@ class Simulation:
         self.world.heal()
         await self._settle()
         await self._come_to_rest()
+        await self._read_everything()
+        self._judge_history()
         await self._take_everything()
         await self._come_to_rest()
         await self._read_everything()
@@ -295,6 +301,18 @@ class Simulation:
                 operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
                 ended = f"{operation} ended with {operation.error}"
                 demand(operation.receipt is not None, Promise.REST, ended)
+
+    def _judge_history(self) -> None:
+        """Let the checkers judge all that was asked and told so far. Raises ViolationError.
+
+        What is taken out afterwards is in amounts of which a balance does not tell which of them it counts.
+        """
+        recorder, self.world.recorder = self.world.recorder, None
+        assert recorder is not None, "it is not the end yet"
+        for number, branch in self.world.branches.items():
+            recorder.final(number, ending(branch.disk, self.books.accounts, self.world.terms.genesis))
+        self.world.judge.judged.update(judge_history(self.kept.history()))
+        self._auditor = Desk(self.world, "taker", self.books)
 
     def report(self, violation: Violation | None) -> SimulationReport:
         """Return what came of it."""

@@ -7,7 +7,7 @@ Proof: tests/simulation/test_run.py.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
@@ -37,16 +37,16 @@ from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import AccountId, Money, ReservationId
 from bankbook.simulation.checks import SessionPast
 from bankbook.simulation.network import Place
-from bankbook.simulation.operations import Intent, Operation
+from bankbook.simulation.operations import Intent, Operation, State
 from bankbook.simulation.world import World
 from bankbook.wire.replies import BatchReceipt, Receipt
 
-# All sums stay far below the largest amount of money.
-_EXPONENTS = range(45)
+# All sums stay below the largest amount that may be asked for, 2^53 - 1.
+_EXPONENTS = range(34)
 
 
 class Amounts:
-    """Powers of two, each but once for each account: the sum of a set of them tells the set."""
+    """Powers of three, each but once for each account: a sum tells its set, and what is counted twice."""
 
     def __init__(self, draw: Random) -> None:
         self._draw = draw
@@ -62,7 +62,7 @@ class Amounts:
         exponent = left[min(self._draw.randrange(len(left)), self._draw.randrange(len(left)))]
         for account in accounts:
             self._used[account].add(exponent)
-        return Money(1 << exponent)
+        return Money(3**exponent)
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Desk:
         self.past = SessionPast()
         self._world = world
         self._books = books
-        self._channels = world.channels(name, self._on_answer)
+        self._channels = world.channels(name, self._look)
         self._bank = world.client(name, 30.0, self._channels)
         self.session = self._bank.session(self.customer)
         self._asking: Operation | None = None
@@ -150,18 +150,21 @@ class Desk:
         told = receipt.results if isinstance(receipt, BatchReceipt) else (receipt,)
         self._books.reservations += [each.reservation for each in told if each.reservation is not None]
 
-    def _on_answer(self, _number: int, branch: int) -> None:
-        """Note what the branch had as it answered: its disk cannot change before this is over."""
-        operation = self._asking
-        if operation is None:
-            return
+    def _look(self, command: Command, branch: int) -> Callable[[], None]:
+        """See what the branch has as it answers; note it once the answer is here: others may overtake it."""
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
-        operation.branch = branch
-        operation.shown = there.disk.applied()
-        if isinstance(operation.command, ReadBalance):
+        shown, states = there.disk.applied(), list[State]()
+        if isinstance(command, ReadBalance):
             has_just_written = there.released_us == self._world.loop.now_us
-            states = self._world.judge.states(branch, operation.command.account)
-            operation.possible = states if has_just_written else states[:1]
+            states = self._world.judge.states(branch, command.account)
+            states = states if has_just_written else states[:1]
+
+        def note() -> None:
+            operation = self._asking
+            assert operation is not None, "the answer is to what is being asked"
+            operation.branch, operation.shown, operation.possible = branch, shown, states
+
+        return note
 
 
 def _told(operation: Operation) -> str:

@@ -4,7 +4,6 @@ Decides what each seed begins with. Must not know what customers do or what goes
 Proof: tests/simulation/test_determinism.py.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import NoReturn
@@ -13,9 +12,10 @@ from bankbook.client.calls import Calls, Recording
 from bankbook.client.recorder import Recorder
 from bankbook.core.ports import Changes, Genesis
 from bankbook.core.types import BranchId
+from bankbook.history.record import FaultKind
 from bankbook.server.config import NO_DELAY, BranchConfig, Delay
 from bankbook.simulation.branch import SimulatedBranch
-from bankbook.simulation.calls import SimulatedBank, SimulatedChannels
+from bankbook.simulation.calls import Look, SimulatedBank, SimulatedChannels, no_look
 from bankbook.simulation.checks import Judge
 from bankbook.simulation.clock import Clocks, VirtualLoop
 from bankbook.simulation.disk import SimulatedDisk
@@ -68,21 +68,21 @@ class World:
 
     def client(self, name: str, timeout_s: float, channels: SimulatedChannels | None = None) -> SimulatedBank:
         """Return the real client, of a customer at a place of this name."""
-        made = channels or self.channels(name, lambda _number, _branch: None)
+        made = channels or self.channels(name, no_look)
         recording = None if self.recorder is None else Recording(self.recorder, _has_a_header)
         chance = self.chance(name)
         return SimulatedBank(
             Calls(self.branches, timeout_s, made, retries=True, chance=chance, recording=recording)
         )
 
-    def channels(self, name: str, on_answer: Callable[[int, int], None]) -> SimulatedChannels:
-        """Return how customers at a place call branches."""
+    def channels(self, name: str, look: Look) -> SimulatedChannels:
+        """Return how customers at a place call branches; `look` sees what a branch has as it answers."""
         return SimulatedChannels(
             self.network,
             Place(name),
             lambda branch: self.branches[BranchId(branch)],
             self._next_call,
-            on_answer,
+            look,
         )
 
     def fail(self, bug: BaseException) -> None:
@@ -95,6 +95,8 @@ class World:
         branch.lose_disk()
         self.judge.on_disk(branch.disk)
         self.trace.note("disk lost", str(branch.number))
+        if self.recorder is not None:
+            self.recorder.fault(FaultKind.DISK_LOST, branch.number)
 
     def heal(self) -> None:
         """Mend everything."""
