@@ -20,7 +20,7 @@ def test_a_scenario_is_carried_out_at_once_with_two_seconds_for_each_propagation
     told = json.loads(done.stdout)
     assert told["verdict"] == "PASS"
     assert told["branches_agree"] is True
-    assert told["elapsed_s"] > 40
+    assert told["elapsed_s"] > 38
     assert json.loads(output.read_text(encoding="utf-8"))[0]["recv"]
 
 
