@@ -90,6 +90,7 @@ def test_what_was_rewritten_is_not_changed_by_rewriting_it_once_more(tmp_path: P
         ("cancel anna at=1", "nothing of anna is held at branch 1"),
         ("restart 1", "branch 1 runs already"),
         ("lose-disk 1", "branch 1 runs; begin with: crash 1"),
+        ("return-disk 1", "branch 1 runs; begin with: crash 1"),
         ("show money x", "'money' cannot be shown; there are balances, entries"),
         ("show token anna", "'anna' has no session yet"),
     ],

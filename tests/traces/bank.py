@@ -14,13 +14,16 @@ from traces.words import (
     duration_words,
     entry_name,
     entry_words,
+    listed,
     message_words,
+    origin_name,
     reply_words,
     vector_words,
     why_held,
 )
 
 from bankbook.core.commands import Command, Reply, RequestId
+from bankbook.core.entry import Entry  # noqa: TC001  (as every module imports it)
 from bankbook.core.holds import Held
 from bankbook.core.messages import (
     Acknowledge,
@@ -37,7 +40,8 @@ from bankbook.core.messages import (
 from bankbook.core.ports import Changes
 from bankbook.core.replica import Effects, Input
 from bankbook.core.token import Token, TokenCodec, TokenError
-from bankbook.core.types import EntryId, Key
+from bankbook.core.types import EntryId, Key, Seq
+from bankbook.store.memory import MemoryStore  # noqa: TC001  (as every module imports it)
 
 
 class Link(NamedTuple):
@@ -88,7 +92,8 @@ class Step:
     """What one branch did in the step that is under way."""
 
     has_changes: bool = False
-    received: Entries | None = None
+    waiting: set[EntryId] = field(default_factory=set)
+    """The entries that had come, or come now, and were not applied before."""
     applied: set[EntryId] = field(default_factory=set)
 
 
@@ -99,6 +104,7 @@ class TellingBank(BankInOneThread):
         self, branches: int, opening: int | None = 0, also: frozenset[Chatter] = frozenset()
     ) -> None:
         self.lines: list[str] = []
+        self.lost_disks: dict[int, MemoryStore] = {}
         self.slow: set[Link] = set()
         self.dying: dict[int, DiesAt] = {}
         self.sessions: dict[str, Session] = {}
@@ -111,6 +117,9 @@ class TellingBank(BankInOneThread):
         """By asker and number: what was asked."""
         self._heartbeats: set[tuple[int, int]] = set()
         self._step = Step()
+        self._arrived: dict[EntryId, Entry] = {}
+        self._kept: dict[int, set[EntryId]] = {}
+        """What was told to be kept by each branch until it can be applied."""
         super().__init__(branches, opening_balance=opening)
         self.deliver_all()
         self.lines.clear()
@@ -232,12 +241,29 @@ class TellingBank(BankInOneThread):
         self.tell(f"{branch} starts, and has {vector_words(self.stores[branch].applied())} on its disk")
         super().restart(branch)
 
+    def lose_disk(self, branch: int) -> None:
+        self.lost_disks[branch] = self.stores[branch]
+        self.create_store(branch)
+
     def step(self, branch: int, *inputs: Input) -> None:
-        self._step = Step()
+        self._step = Step(waiting=self._inbox(branch))
         for each in inputs:
             if isinstance(each, Received) and isinstance(each.message, Entries):
-                self._step.received = each.message
+                self._note_arrival(branch, each.message)
         super().step(branch, *inputs)
+
+    def _inbox(self, branch: int) -> set[EntryId]:
+        waiting = self.replicas[branch]._logs._inbox._waiting
+        return {EntryId(origin, seq) for origin, entries in waiting.items() for seq in entries}
+
+    def _note_arrival(self, branch: int, message: Entries) -> None:
+        applied = self.replicas[branch]._context.applied
+        for entry in message.entries:
+            if applied[entry.origin] >= entry.seq:
+                self.tell(f"{branch} has {entry_name(entry.id)} already")
+            else:
+                self._step.waiting.add(entry.id)
+                self._arrived[entry.id] = entry
 
     def commit(self, branch: int, changes: Changes) -> None:
         self._step.has_changes = bool(changes)
@@ -248,6 +274,9 @@ class TellingBank(BankInOneThread):
             verb = "writes" if entry.origin == self.stores[branch].identity.origin else "applies"
             self._step.applied.add(entry.id)
             self.tell(f"{branch} {verb} {entry_name(entry.id)}: {entry_words(entry)}")
+        for life, is_over in sorted(changes.lives.items()):
+            if is_over:
+                self.tell(f"{branch} notes that store {origin_name(life)} was replaced")
         if changes.has_joined:
             self.tell(f"{branch} has joined")
 
@@ -257,7 +286,7 @@ class TellingBank(BankInOneThread):
             when = "before" if moment is DiesAt.BEFORE_COMMIT else "after"
             self.crash(branch, f" {when} its commit")
             return
-        self._tell_received(branch)
+        self._tell_kept(branch)
         self._tell_holds(branch)
         for reply in effects.replies:
             self._tell_reply(branch, reply)
@@ -277,24 +306,18 @@ class TellingBank(BankInOneThread):
             if isinstance(message, AskHead) and question is not None and question.on_answer is None:
                 self._heartbeats.add(name)
 
-    def _tell_received(self, branch: int) -> None:
-        """Tell of entries that came and were not applied, and why not."""
-        received = self._step.received
-        for entry in () if received is None else received.entries:
-            if entry.id in self._step.applied:
-                continue
-            context, inbox = self.replicas[branch]._context, self.replicas[branch]._logs._inbox
-            name = entry_name(entry.id)
-            if context.applied[entry.origin] >= entry.seq:
-                self.tell(f"{branch} has {name} already")
-            elif entry.seq in inbox._waiting.get(entry.origin, {}):
-                before = entry.dependencies.raised(entry.origin, type(entry.seq)(entry.seq - 1))
-                missing = " and ".join(
-                    entry_name(EntryId(gap.origin, gap.needs)) for gap in context.applied.behind(before)
-                )
-                self.tell(f"{branch} keeps {name} until it has {missing}")
-            else:
-                self.tell(f"{branch} throws {name} away")
+    def _tell_kept(self, branch: int) -> None:
+        """Tell of entries that cannot be applied yet, and why not, and of those that are given up."""
+        inbox, applied = self._inbox(branch), self.replicas[branch]._context.applied
+        for name in sorted(self._step.waiting - self._step.applied):
+            if name not in inbox:
+                self.tell(f"{branch} throws {entry_name(name)} away")
+            elif name not in self._kept.get(branch, set()):
+                needs = self._arrived[name].dependencies.raised(name.origin, Seq(name.seq - 1))
+                missing = (EntryId(gap.origin, gap.needs) for gap in applied.behind(needs))
+                until = listed(entry_name(each) for each in missing)
+                self.tell(f"{branch} keeps {entry_name(name)} until it has {until}")
+        self._kept[branch] = inbox
 
     def _tell_holds(self, branch: int) -> None:
         replica = self.replicas[branch]

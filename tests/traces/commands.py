@@ -345,7 +345,16 @@ def _crash(bank: TellingBank, branch: int, at: DiesAt | None = None) -> None:
 def _lose_disk(bank: TellingBank, branch: int) -> None:
     if branch in bank.replicas:
         raise TraceError(f"branch {branch} runs; begin with: crash {branch}")
-    bank.create_store(branch)
+    bank.lose_disk(branch)
+
+
+@_usage("return-disk BRANCH", "Put the disk back that a branch had lost, as it was.")
+def _return_disk(bank: TellingBank, branch: int) -> None:
+    if branch in bank.replicas:
+        raise TraceError(f"branch {branch} runs; begin with: crash {branch}")
+    if branch not in bank.lost_disks:
+        raise TraceError(f"branch {branch} lost no disk")
+    bank.stores[branch] = bank.lost_disks.pop(branch)
 
 
 @_usage("restart BRANCH", "Start a branch from its disk.")

@@ -129,7 +129,7 @@ def duration_words(microseconds: int) -> str:
 def listed(items: Iterable[object]) -> str:
     """Return `1, 2 and 3`."""
     texts = [str(item) for item in items]
-    return " and ".join(part for part in (", ".join(texts[:-1]), texts[-1]) if part)
+    return " and ".join(part for part in (", ".join(texts[:-1]), *texts[-1:]) if part)
 
 
 def branch_words(branches: Iterable[int]) -> str:
@@ -339,8 +339,11 @@ def _question_words(message: AskHead | AskKey | Forward) -> str:
 
 
 def _head_words(head: Head, asked: AskHead | Key | None) -> str:
+    over = listed(f"store {origin_name(life)} was replaced" for life in head.over)
     if isinstance(asked, AskHead) and asked.is_joining:
-        return f"I have {vector_words(head.applied)}"
+        return "; ".join(part for part in (f"I have {vector_words(head.applied)}", over) if part)
+    if over:
+        return over
     about = f" for {asked.account}" if isinstance(asked, AskHead) and asked.account else ""
     seq = head.last_write if about else head.head
     name = f"{origin_name(head.origin)}#{seq}"
