@@ -4,12 +4,11 @@ A difference fails and is shown. With --rewrite it is written into the file, to 
 """
 
 import re
-from difflib import unified_diff
 from pathlib import Path
 
 import pytest
 from traces.commands import USAGES
-from traces.file import run_anew
+from traces.file import difference, run_anew
 from traces.language import TraceError
 
 TRACES = sorted((Path(__file__).parents[1] / "testdata").glob("*.txt"))
@@ -22,15 +21,11 @@ OPENING = re.compile(
 
 @pytest.mark.parametrize("path", TRACES, ids=[path.stem for path in TRACES])
 def test_a_trace_tells_what_happens(path: Path, request: pytest.FixtureRequest) -> None:
-    before, now = path.read_text(), run_anew(path)
     if request.config.getoption("--rewrite"):
-        path.write_text(now)
-    elif now != before:
-        difference = unified_diff(
-            before.splitlines(), now.splitlines(), path.name, "as it happens now", lineterm=""
-        )
+        path.write_text(run_anew(path))
+    elif found := difference(path):
         advice = "Where this is right: pytest tests/core/test_traces.py --rewrite"
-        pytest.fail("\n".join([*difference, advice]), pytrace=False)
+        pytest.fail(f"{found}{advice}", pytrace=False)
 
 
 @pytest.mark.parametrize("path", TRACES, ids=[path.stem for path in TRACES])
@@ -58,6 +53,16 @@ def trace(directory: Path, *lines: str) -> Path:
     path = directory / "made_up.txt"
     path.write_text("\n".join(["bank branches=2", "----", "as it may be", "", *lines]) + "\n")
     return path
+
+
+def test_what_happens_otherwise_than_the_file_says_is_shown(tmp_path: Path) -> None:
+    path = trace(tmp_path, "stabilize", "----", "ok")
+    shown = difference(path)
+    assert "-as it may be\n+branches 1 and 2; every account has 0\n" in shown
+    path.write_text(run_anew(path))
+    assert difference(path) == ""
+    path.write_text(path.read_text() + "\n")
+    assert difference(path) != "", "a blank line too many is a change that rewriting would make"
 
 
 def test_what_was_rewritten_is_not_changed_by_rewriting_it_once_more(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ goes on until a blank line; a line of it that is too long goes on below, indente
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import unified_diff
 from itertools import chain
 from pathlib import Path
 from textwrap import wrap
@@ -46,6 +47,12 @@ def run_anew(path: Path) -> str:
         if not block.is_remark:
             written += [SEPARATOR, *_told(interpreter, path, block)]
     return "\n".join(written).rstrip() + "\n"
+
+
+def difference(path: Path) -> str:
+    """Return how the file differs from what happens now; empty where it does not. Raises TraceError."""
+    before, now = path.read_text().splitlines(keepends=True), run_anew(path).splitlines(keepends=True)
+    return "".join(unified_diff(before, now, path.name, "as it happens now"))
 
 
 def _told(interpreter: Interpreter, path: Path, block: Block) -> list[str]:
