@@ -177,16 +177,21 @@ def _reserve(bank: TellingBank, customer: str, account: str, amount: int, at: in
     _request(bank, at, customer, command, **options)
 
 
-@_usage("capture CUSTOMER RESERVATION [AMOUNT] at=BRANCH" + _REQUEST, "Take out what was set aside.")
+@_usage(
+    "capture CUSTOMER RESERVATION [AMOUNT] at=BRANCH [final=NO]" + _REQUEST,
+    "Take out what was set aside, or a part; what is left is free again unless it is not `final`.",
+)
 def _capture(
     bank: TellingBank,
     customer: str,
     reservation: ReservationId,
     at: int,
     amount: int | None = None,
+    final: bool = True,
     **options: object,
 ) -> None:
-    _request(bank, at, customer, Capture(reservation, None if amount is None else Money(amount)), **options)
+    taken = None if amount is None else Money(amount)
+    _request(bank, at, customer, Capture(reservation, taken, final), **options)
 
 
 @_usage("release CUSTOMER RESERVATION at=BRANCH" + _REQUEST, "Free what was set aside.")

@@ -144,6 +144,7 @@ _KINDS: dict[str, Callable[[str], object]] = {
     "LINK": _link,
     "NAME": str,
     "MOMENT": DiesAt,
+    "NO": {"no": False}.__getitem__,
     "NUMBER": _positive,
     "RESERVATION": named_reservation,
     "SOURCE": _name,
@@ -165,5 +166,6 @@ _RULES = {
     "LINE": "it is such as 1-3, for both directions",
     "LINK": "it is such as 1->3, for one direction",
     "MOMENT": f"it is {' or '.join(each.value for each in DiesAt)}",
+    "NO": "it is no, or left out",
     "YES": "it is yes, or left out",
 }
