@@ -10,7 +10,7 @@ from bankbook.client.errors import BankbookError
 from bankbook.core.commands import Command, Freshness
 from bankbook.core.types import EntryId
 from bankbook.core.vector import NOTHING, VersionVector
-from bankbook.wire.replies import BatchReceipt, Receipt
+from bankbook.wire.replies import Answer
 
 
 class State(NamedTuple):
@@ -52,7 +52,7 @@ class Operation:
     branch: int
     called_us: int
     returned_us: int | None = None
-    receipt: Receipt | BatchReceipt | None = None
+    receipt: Answer | None = None
     error: BankbookError | None = None
     shown: VersionVector = NOTHING
     """What the disk of the branch that answered had when it did."""

@@ -5,16 +5,13 @@ is judged (bankbook.checkers). Proof: tests/simulation/test_recording.py.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 
 from bankbook.checkers import Kind, check
 from bankbook.client.recorder import Recorder
 from bankbook.core.ports import Genesis
-from bankbook.core.types import AccountId
 from bankbook.history.record import Header, History, Latest, Terms
 from bankbook.history.writer import Kept
 from bankbook.simulation.clock import VirtualLoop
-from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.promises import ViolationError
 
 
@@ -23,16 +20,6 @@ def recorder_of(loop: VirtualLoop, genesis: Genesis, kept: Kept) -> Recorder:
     others = None if genesis.opening_balance is None else Terms(genesis.opening_balance)
     header = Header(genesis.cluster, len(genesis.branches), others, latest=Latest.RECENT)
     return Recorder(kept, header, lambda: 1000 * loop.now_us)
-
-
-def ending(disk: SimulatedDisk, accounts: Iterable[AccountId], genesis: Genesis) -> dict[str, int]:
-    """Return what a disk holds."""
-    balances = dict[str, int]()
-    for account in accounts:
-        state = disk.account(account)
-        if state is not None or genesis.opening_balance is not None:
-            balances[account] = genesis.opening_balance or 0 if state is None else state.balance
-    return balances
 
 
 def judge_history(history: History) -> Counter[str]:

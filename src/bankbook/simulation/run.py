@@ -17,10 +17,12 @@ from random import Random
 import structlog
 
 from bankbook.client.calls import Manner
-from bankbook.core.commands import LATEST, ReadBalance, Withdraw
+from bankbook.client.recorder import stated
+from bankbook.core.commands import LATEST, ReadBalance, ReadStatement, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis
 from bankbook.core.types import AccountId, BranchId, Money
+from bankbook.history.record import Stated
 from bankbook.history.writer import Kept
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
 from bankbook.simulation.disk import SimulatedDisk
@@ -28,9 +30,10 @@ from bankbook.simulation.faults import ALL_FAULTS, FaultKind, Faults
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
 from bankbook.simulation.promises import Promise, Violation, ViolationError, crash, demand
-from bankbook.simulation.recording import ending, judge_history, recorder_of
+from bankbook.simulation.recording import judge_history, recorder_of
 from bankbook.simulation.workload import Amounts, Books, Customer, Desk, openings
 from bankbook.simulation.world import Terms, World
+from bankbook.wire.replies import StatementPage
 
 # Once everything is mended: streams connect again, questions come again, what is held ends by its deadline.
 _REST_S = 120.0
@@ -155,8 +158,7 @@ class Simulation:
         self.world.heal()
         await self._settle()
         await self._come_to_rest()
-        await self._read_everything()
-        self._judge_history()
+        await self._end_history()
         await self._take_everything()
         await self._come_to_rest()
         await self._read_everything()
@@ -297,22 +299,36 @@ class Simulation:
     async def _read_everything(self) -> None:
         for account in self._accounts():
             for branch in self.world.branches:
-                intent = Intent("read", ReadBalance(account), None)
-                operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
-                ended = f"{operation} ended with {operation.error}"
-                demand(operation.receipt is not None, Promise.REST, ended)
+                await self._read(ReadBalance(account), branch)
 
-    def _judge_history(self) -> None:
-        """Let the checkers judge all that was asked and told so far. Raises ViolationError.
+    async def _read(self, command: ReadBalance | ReadStatement, branch: BranchId) -> Operation:
+        intent = Intent("read", command, None)
+        operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
+        ended = f"{operation} ended with {operation.error}"
+        demand(operation.receipt is not None, Promise.REST, ended)
+        return operation
+
+    async def _end_history(self) -> None:
+        """Tell what every branch holds, and let the checkers judge all that was asked and told so far.
 
         What is taken out afterwards is in amounts of which a balance does not tell which of them it counts.
         """
+        ends = {branch: await self._statements_at(branch) for branch in self.world.branches}
         recorder, self.world.recorder = self.world.recorder, None
         assert recorder is not None, "it is not the end yet"
-        for number, branch in self.world.branches.items():
-            recorder.final(number, ending(branch.disk, self.books.accounts, self.world.terms.genesis))
+        for branch, statements in ends.items():
+            balances = {account: each.closing or 0 for account, each in statements.items()}
+            recorder.final(branch, balances, statements)
         self.world.judge.judged.update(judge_history(self.kept.history()))
         self._auditor = Desk(self.world, "taker", self.books)
+
+    async def _statements_at(self, branch: BranchId) -> dict[str, Stated]:
+        told = dict[str, Stated]()
+        for account in self._accounts():
+            page = (await self._read(ReadStatement(account), branch)).receipt
+            assert isinstance(page, StatementPage), "that was asked for"
+            told[account] = stated(page, is_complete=page.next_page is None)
+        return told
 
     def report(self, violation: Violation | None) -> SimulationReport:
         """Return what came of it."""

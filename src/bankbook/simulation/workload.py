@@ -8,7 +8,7 @@ Proof: tests/simulation/test_run.py.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from bankbook.client.calls import Manner
@@ -24,6 +24,7 @@ from bankbook.core.commands import (
     Freshness,
     OpenAccount,
     ReadBalance,
+    ReadStatement,
     Release,
     Reserve,
     SingleWrite,
@@ -39,7 +40,7 @@ from bankbook.simulation.checks import SessionPast
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation, State
 from bankbook.simulation.world import World
-from bankbook.wire.replies import BatchReceipt, Receipt
+from bankbook.wire.replies import Answer, BatchReceipt, Receipt, StatementPage
 
 # All sums stay below the largest amount that may be asked for, 2^53 - 1.
 _EXPONENTS = range(34)
@@ -74,6 +75,22 @@ class Books:
     intents: list[Intent] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     reservations: list[ReservationId] = field(default_factory=list)
+    pages: list[ReadStatement] = field(default_factory=list)
+    """Statements that go on behind a page which somebody has read."""
+    moments_ms: list[int] = field(default_factory=list)
+    """When lines of statements were decided, by their branches' clocks."""
+
+    def note(self, command: Command, answer: Answer) -> None:
+        """Take note of what can be asked for next."""
+        match answer:
+            case BatchReceipt(results=told):
+                self.reservations += [each.reservation for each in told if each.reservation is not None]
+            case Receipt(reservation=name) if name is not None:
+                self.reservations.append(name)
+            case StatementPage() if isinstance(command, ReadStatement):
+                self.moments_ms += [line.time_ms for line in answer.lines]
+                if answer.next_page is not None:
+                    self.pages.append(replace(command, after=answer.next_page))
 
 
 class Desk:
@@ -117,22 +134,18 @@ class Desk:
         try:
             # What all of the session's methods do.
             answer = await self.session._carry_out(intent.command, manner)  # noqa: SLF001
-            operation.receipt = self._received(answer)
+            operation.receipt = answer
         except BankbookError as error:
             self._on_error(operation, error)
         else:
-            operation.branch = operation.receipt.branch
+            operation.branch = answer.info.branch
             world.judge.on_receipt(operation, self.past)
             intent.is_settled = True
-            self._note_reservations(operation.receipt)
+            self._books.note(intent.command, answer)
         operation.returned_us = world.loop.now_us
         outcome = "OK" if operation.error is None else operation.error.outcome.name
         world.trace.note("answer", f"{self.name} {intent.name} {outcome} {_told(operation)}")
         return operation
-
-    def _received(self, answer: object) -> Receipt | BatchReceipt:
-        assert isinstance(answer, Receipt | BatchReceipt), "nobody asked for a statement"
-        return answer
 
     def _on_error(self, operation: Operation, error: BankbookError) -> None:
         operation.error = error
@@ -146,15 +159,11 @@ class Desk:
             error.outcome.certainty is Certainty.REFUSED and error.outcome is not Outcome.WRITES_LOST
         )
 
-    def _note_reservations(self, receipt: Receipt | BatchReceipt) -> None:
-        told = receipt.results if isinstance(receipt, BatchReceipt) else (receipt,)
-        self._books.reservations += [each.reservation for each in told if each.reservation is not None]
-
     def _look(self, command: Command, branch: int) -> Callable[[], None]:
         """See what the branch has as it answers; note it once the answer is here: others may overtake it."""
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
         shown, states = there.disk.applied(), list[State]()
-        if isinstance(command, ReadBalance):
+        if isinstance(command, ReadBalance | ReadStatement):
             has_just_written = there.released_us == self._world.loop.now_us
             states = self._world.judge.states(branch, command.account)
             states = states if has_just_written else states[:1]
@@ -171,6 +180,8 @@ def _told(operation: Operation) -> str:
     receipt = operation.receipt
     if isinstance(receipt, Receipt):
         return f"{receipt.balance} {receipt.entry} held {receipt.held_us}"
+    if isinstance(receipt, StatementPage):
+        return f"{receipt.opening} {len(receipt.lines)} lines {receipt.closing}"
     return "" if receipt is None else f"{receipt.entry} {[each.outcome.name for each in receipt.results]}"
 
 
@@ -225,7 +236,7 @@ class Customer:
     async def _ask_twice_at_once(self) -> None:
         """Send one key to two branches at the same time."""
         intent = self._new_intent(is_keyed=True)
-        if isinstance(intent.command, ReadBalance):
+        if isinstance(intent.command, ReadBalance | ReadStatement):
             return
         self.phone.learn_from(self.desk)
         both = (desk.ask(intent, self._manner(intent)) for desk in (self.desk, self.phone))
@@ -240,7 +251,7 @@ class Customer:
         branch = draw.choice([None, *branches])
         timeout_s = draw.choice([0.3, 2.0, 8.0, 20.0])
         freshness: Freshness = SESSION
-        if isinstance(intent.command, ReadBalance):
+        if isinstance(intent.command, ReadBalance | ReadStatement):
             levels = [LOCAL, SESSION, SESSION, LATEST, LATEST, *map(bounded, (0, 0, 0.3, 3))]
             freshness = draw.choice(levels)
         elif draw.random() < 0.1 and not isinstance(intent.command, OpenAccount):  # noqa: PLR2004
@@ -250,7 +261,7 @@ class Customer:
     def _new_intent(self, *, is_keyed: bool = False) -> Intent:
         draw, name = self._draw, f"w{len(self._books.intents) + 1}"
         command = self._command(name)
-        is_read = isinstance(command, ReadBalance)
+        is_read = isinstance(command, ReadBalance | ReadStatement)
         key = None
         if not is_read and (is_keyed or draw.random() < 0.5):  # noqa: PLR2004
             birth = draw.choice(["", *(f"{branch}/" for branch in self._world.branches)])
@@ -262,7 +273,7 @@ class Customer:
 
     def _command(self, name: str) -> Command:
         if self._draw.random() < self._reading:
-            return ReadBalance(self._account())
+            return ReadBalance(self._account()) if self._draw.random() < 0.8 else self._statement()  # noqa: PLR2004
         kind = self._draw.randrange(14)
         if kind == 0 and self._books.reservations:
             return self._settling(name)
@@ -272,6 +283,19 @@ class Customer:
             if writes:
                 return Batch(writes, is_atomic=self._draw.random() < 0.5)  # noqa: PLR2004
         return self._single(name)
+
+    def _statement(self) -> ReadStatement:
+        """Ask for all of an account, for a page of it, for the next page, or for some time of it."""
+        draw, whole = self._draw, ReadStatement(self._account())
+        kind = draw.randrange(4)
+        if kind == 0 and self._books.pages:
+            return draw.choice(self._books.pages)
+        if kind == 1:
+            return replace(whole, lines_max=draw.randint(1, 4))
+        if kind == 2 and self._books.moments_ms:  # noqa: PLR2004
+            from_ms, to_ms = sorted(draw.choices(self._books.moments_ms, k=2))
+            return replace(whole, from_ms=from_ms, to_ms=to_ms + draw.randrange(2))
+        return whole
 
     def _settling(self, name: str) -> Command:
         reservation = self._draw.choice(self._books.reservations)
