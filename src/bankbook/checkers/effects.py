@@ -222,7 +222,7 @@ def _units(
         standing = Standing.REFUSED
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
-    until_us = min((_may_be_lost_at(operation, fault, ack_us) for fault in faults), default=NEVER)
+    until_us = _until_us(operation, standing, same[0].call_us, faults)
     sessions = {each.session for each in same}
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
@@ -238,12 +238,25 @@ def _units(
         )
 
 
-def _may_be_lost_at(operation: Operation, fault: Fault, ack_us: int) -> int:
-    if fault.kind is not FaultKind.DISK_LOST or operation.durable or ack_us > fault.at_us:
-        return NEVER
-    # Another branch than the one that was asked may have decided these.
-    is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
-    return fault.at_us if is_elsewhere or fault.branch == operation.branch else NEVER
+def _until_us(operation: Operation, standing: Standing, call_us: int, faults: Sequence[Fault]) -> int:
+    """Return from when on a write may be gone with the disks that were lost since it was asked for.
+
+    Not only what was acknowledged before: an answer may have been under way when the disk was lost.
+    """
+    is_told = standing is Standing.ACKNOWLEDGED
+    # Another branch than the one that answered may have decided these.
+    is_anywhere = (
+        not is_told or operation.is_replayed or isinstance(operation.command, OpenAccount | Capture | Release)
+    )
+    copies = operation.durable if is_told else 0
+    lost = sorted(
+        fault.at_us
+        for fault in faults
+        if fault.kind is FaultKind.DISK_LOST
+        and fault.at_us >= call_us
+        and (is_anywhere or copies or fault.branch == operation.branch)
+    )
+    return lost[copies] if len(lost) > copies else NEVER
 
 
 def _parts(
