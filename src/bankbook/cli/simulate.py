@@ -25,6 +25,7 @@ from bankbook.core.ports import Genesis
 from bankbook.core.types import Money
 from bankbook.scenario.branches import CLUSTER, BankOptions
 from bankbook.scenario.execute import ask_everywhere, execute
+from bankbook.scenario.faults import FaultKind
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.output import OutputError, remove_stale, render, write_whole
 from bankbook.scenario.parse import read_scenario
@@ -32,7 +33,7 @@ from bankbook.server.config import AccountMode, Delay
 from bankbook.server.tasks import first_of
 from bankbook.simulation.checks import ViolationError
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
-from bankbook.simulation.faults import ALL_FAULTS, FaultKind
+from bankbook.simulation.faults import ALL_FAULTS
 from bankbook.simulation.run import SimulationReport, SimulationSettings, quiet
 from bankbook.simulation.run import simulate as simulate_seed
 from bankbook.simulation.world import Terms, World

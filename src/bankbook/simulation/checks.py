@@ -351,7 +351,8 @@ class Judge:
         for name in self._by_account[account]:
             entry, written_us = self.written[name]
             moved = funds_moved(entry)[account]
-            if name not in self.gone and (moved < 0 or written_us < since_us):
+            # What may be gone with a disk may as well have been under way to another one, and be there.
+            if moved < 0 or (name not in self.gone and written_us < since_us):
                 funds += moved
         return funds
 

@@ -64,13 +64,24 @@ class World:
         calls = Calls(self.branches, timeout_s, made, retries=True, chance=self.chance(name))
         return SimulatedBank(calls)
 
-    def channels(self, name: str, on_answer: Callable[[int, int], None]) -> SimulatedChannels:
-        """Return how customers at a place call branches."""
+    def channels(
+        self,
+        name: str,
+        on_answer: Callable[[int, int], None],
+        on_attempt: Callable[[int], None] = lambda _number: None,
+    ) -> SimulatedChannels:
+        """Return how customers at a place call branches; told is each call's number, and who answered it."""
+
+        def next_call() -> int:
+            self.calls += 1
+            on_attempt(self.calls)
+            return self.calls
+
         return SimulatedChannels(
             self.network,
             Place(name),
             lambda branch: self.branches[BranchId(branch)],
-            self._next_call,
+            next_call,
             on_answer,
         )
 
@@ -93,11 +104,8 @@ class World:
             branch.crash_at = None
             branch.commit_us = (200, 3_000)
             branch.disk.is_full, branch.disk.fault = False, None
+            branch.go_on()
             branch.start()
-
-    def _next_call(self) -> int:
-        self.calls += 1
-        return self.calls
 
     def _make_branch(self, number: BranchId) -> SimulatedBranch:
         draw = self.chance(f"branch {number}")
