@@ -10,6 +10,8 @@ SEEDS = range(1000, 1036)
 
 PROMISES = {
     "books",
+    "floors",
+    "rights",
     "balances",
     "exactly once",
     "read your writes",

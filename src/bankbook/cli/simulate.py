@@ -31,9 +31,9 @@ from bankbook.scenario.output import OutputError, remove_stale, render, write_wh
 from bankbook.scenario.parse import read_scenario
 from bankbook.server.config import AccountMode, Delay
 from bankbook.server.tasks import first_of
-from bankbook.simulation.checks import ViolationError
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
 from bankbook.simulation.faults import ALL_FAULTS
+from bankbook.simulation.promises import ViolationError
 from bankbook.simulation.run import SimulationReport, SimulationSettings, quiet
 from bankbook.simulation.run import simulate as simulate_seed
 from bankbook.simulation.world import Terms, World
@@ -196,9 +196,16 @@ def _explore(seeds: range, settings: SimulationSettings, trace_path: Path | None
     sys.exit(VIOLATION if failed else 0)
 
 
+def _as_json(report: SimulationReport) -> dict[str, object]:
+    assert report.violation is not None, "it failed"
+    promise, words = report.violation
+    return {"seed": report.seed, "promise": promise, "violation": words}
+
+
 def _in_words(report: SimulationReport) -> str:
+    assert report.violation is not None, "it failed"
     return (
-        f"seed {report.seed}: {report.violation}\n"
+        f"seed {report.seed}: {report.violation.promise}: {report.violation}\n"
         f"          again: bankbook simulate --seeds 1 --first {report.seed} --trace trace.txt"
     )
 
@@ -223,7 +230,7 @@ def _tell(
             {
                 "seeds": len(seeds),
                 "first": seeds.start,
-                "failed": [{"seed": each.seed, "violation": each.violation} for each in failed],
+                "failed": [_as_json(each) for each in failed],
                 "operations": operations,
                 "outcomes": dict(sorted(totals["outcomes"].items())),
                 "messages": counts["sent"],

@@ -27,13 +27,13 @@ from bankbook.scenario.faults import FaultKind
 from bankbook.scenario.model import Customer, Scenario
 from bankbook.scenario.perform import Stage
 from bankbook.server.config import NO_DELAY, AccountMode, Delay
-from bankbook.simulation.checks import ViolationError, demand
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.faults import ALL_FAULTS, Faults
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
 from bankbook.simulation.plan import Plan
+from bankbook.simulation.promises import Promise, Violation, ViolationError, crash, demand
 from bankbook.simulation.workload import Books, Desk, DeskLine, openings
 from bankbook.simulation.world import Terms, World
 
@@ -68,8 +68,8 @@ class SimulationReport:
     """What came of one seed."""
 
     seed: int
-    violation: str | None
-    """What was broken, in words; None where nothing was."""
+    violation: Violation | None
+    """What was broken, and by what; None where nothing was."""
     trace_digest: str
     """Stands for everything that happened, in order."""
     counts: Counter[str]
@@ -174,23 +174,12 @@ async def _perform(
             simulation.world.failed.result()
         living.result()
     except ViolationError as error:
-        violation = str(error)
+        violation = error.violation
     except Exception as error:  # noqa: BLE001  (whatever it is, this seed found it)
-        violation = f"{type(error).__name__}: {error}{_place_of(error)}"
+        violation = crash(error)
     finally:
         living.cancel()
     return simulation.performance(violation)
-
-
-def _place_of(error: BaseException) -> str:
-    """Return where an error was raised."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    code = trace.tb_frame.f_code
-    return f" (in {code.co_qualname}, {code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})"
 
 
 class Simulation:
@@ -239,13 +228,21 @@ class Simulation:
         """Before anything goes wrong, every branch learns that the others are new, too."""
         for branch in self.world.branches.values():
             assert branch.life is not None, "it was started"
-            await branch.life.driver.joined()
+            try:
+                async with asyncio.timeout(_REST_S):
+                    await branch.life.driver.joined()
+            except TimeoutError:
+                words = (
+                    f"after {_REST_S:g} s in which nothing went wrong branch {branch.number} has not joined"
+                )
+                raise ViolationError(Promise.REST, words) from None
         await self._open_accounts()
 
     async def _open_accounts(self) -> None:
         for intent in openings(self.scenario, self.books):
             operation = await self._auditor.ask(intent, Manner(None, _SETTLE_TIMEOUT_S, key=intent.key))
-            demand(operation.receipt is not None, f"{intent.name} ended with {operation.error}")
+            ended = f"{intent.name} ended with {operation.error}"
+            demand(operation.receipt is not None, Promise.REST, ended)
 
     async def _torment(self, places: list[Place], duration_s: float | None) -> None:
         self.began_s = self._loop.time()
@@ -290,21 +287,24 @@ class Simulation:
             operation = await self._desks[intent.customer].ask(
                 intent, Manner(branch, _SETTLE_TIMEOUT_S, key=intent.key, durable=intent.durable)
             )
-            self.world.judge.judged["keys settled"] += 1
+            self.world.judge.judged[Promise.KEYS_SETTLED] += 1
             if intent.is_settled:
                 return
-        raise ViolationError(f"{intent.name}, key {intent.key}, has no end: {operation.error}")
+        words = f"{intent.name}, key {intent.key}, has no end: {operation.error}"
+        raise ViolationError(Promise.KEYS_SETTLED, words)
 
     async def _come_to_rest(self) -> None:
         """Wait until every branch has the same, and nobody waits for anything."""
         deadline = self._loop.time() + _REST_S
         while why := self._why_not_at_rest():
-            demand(self._loop.time() < deadline, f"after {_REST_S:g} s without faults {why}")
+            is_early = self._loop.time() < deadline
+            demand(is_early, Promise.REST, f"after {_REST_S:g} s without faults {why}")
             await asyncio.sleep(1.0)
         # What branches do of their own accord, such as passing on rights, goes on for a while.
         disks = [branch.disk for branch in self.world.branches.values()]
         while self._differ(disks):
-            demand(self._loop.time() < deadline, f"after {_REST_S:g} s without faults the branches differ")
+            differ = f"after {_REST_S:g} s without faults the branches differ"
+            demand(self._loop.time() < deadline, Promise.CONVERGENCE, differ)
             await asyncio.sleep(0.5)
         self.world.judge.judge_end(disks, self.books.intents)
 
@@ -362,19 +362,19 @@ class Simulation:
                 if judge.expiries[account] != expiries:
                     break  # what a reservation set aside has come free meanwhile
                 outcome = None if operation.error is None else operation.error.outcome
-                demand(
-                    outcome is expected, f"{operation} of {available} available ended with {operation.error}"
-                )
-                judge.judged["all can be taken out, and no more"] += 1
+                ended = f"{operation} of {available} available ended with {operation.error}"
+                demand(outcome is expected, Promise.ALL_CAN_BE_TAKEN, ended)
+                judge.judged[Promise.ALL_CAN_BE_TAKEN] += 1
 
     async def _read_everything(self) -> None:
         for account in self._accounts():
             for branch in self.world.branches:
                 intent = Intent("read", ReadBalance(account), None)
                 operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
-                demand(operation.receipt is not None, f"{operation} ended with {operation.error}")
+                ended = f"{operation} ended with {operation.error}"
+                demand(operation.receipt is not None, Promise.REST, ended)
 
-    def performance(self, violation: str | None) -> Performance:
+    def performance(self, violation: Violation | None) -> Performance:
         """Return what came of it."""
         actors = self.stage.actors.values()
         return Performance(
@@ -386,7 +386,7 @@ class Simulation:
             self._loop.time() - self.began_s,
         )
 
-    def _report(self, violation: str | None) -> SimulationReport:
+    def _report(self, violation: Violation | None) -> SimulationReport:
         trace, judge = self.world.trace, self.world.judge
         propagations = sum(
             sum(seq for origin, seq in books.applied if origin != disk) for disk, books in judge.books.items()
