@@ -104,6 +104,8 @@ class Performance:
     agreement: Agreement
     elapsed_s: float
     """From the customers' first request to their last answer, in virtual time."""
+    is_cut_off: bool
+    """Whether a violation was found while customers were at work, and not only afterwards."""
     ended_s: float
     """How long after the first request it came to its end, or to the violation."""
 
@@ -201,8 +203,8 @@ class Simulation:
         """What all branches had of each account, before the auditor took it out."""
         self.began_s = 0.0
         """When customers and faults began."""
-        self.elapsed_s = 0.0
-        """From the customers' first request to their last answer."""
+        self.elapsed_s: float | None = None
+        """From the customers' first request to their last answer; None until then."""
 
     async def live(self, duration_s: float | None) -> None:
         """Live through it. Raises ViolationError."""
@@ -382,7 +384,8 @@ class Simulation:
             self.stage.runs(),
             {each.customer.id: each.begun for each in actors},
             self.agreement,
-            self.elapsed_s,
+            self.elapsed_s or 0.0,
+            violation is not None and self.elapsed_s is None,
             self._loop.time() - self.began_s,
         )
 
