@@ -26,7 +26,7 @@ from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, CustomerRun, a
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, parse_output, remove_stale, render, write_whole
-from bankbook.scenario.parse import read_scenario
+from bankbook.scenario.parse import ScenarioError, read_scenario
 from bankbook.server.config import AccountMode
 from bankbook.server.launcher import Launcher, LaunchError
 from bankbook.server.tasks import first_of
@@ -79,6 +79,15 @@ def run(
     except KeyboardInterrupt:
         fail(f"interrupted; the bank was stopped and {what_is_there(output_path)}", INTERRUPTED, as_json)
     finish(report, as_json)
+
+
+def demand_suitable(scenario: Scenario, accounts: AccountMode, input_path: Path) -> None:
+    """Refuse one account for all where events name accounts of their own. Raises ScenarioError."""
+    if accounts is AccountMode.SHARED and not scenario.is_plain:
+        raise ScenarioError(
+            f"{input_path}: --accounts shared is for what the original system's customers do; this file has "
+            "more. Leave it out: a file can name one `account` in every event."
+        )
 
 
 def plan_for(scenario: Scenario, bank: BankOptions) -> Plan:

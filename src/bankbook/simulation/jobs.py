@@ -7,14 +7,11 @@ says. The same seed gives the same report in every process. Proof: tests/simulat
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from bankbook.simulation.run import SimulationReport, SimulationSettings, simulate
-
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
 
 
 class JobEndedError(Exception):
@@ -26,7 +23,9 @@ def jobs_usual() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def reports(seeds: Iterable[int], settings: SimulationSettings, jobs: int) -> Iterator[SimulationReport]:
+def reports(
+    seeds: Iterable[int], settings: SimulationSettings, jobs: int
+) -> Generator[SimulationReport, None, None]:
     """Yield the report of each seed, in their order. Raises JobEndedError.
 
     With one job everything happens in this process. Close the iterator, and all processes are gone.
@@ -44,7 +43,7 @@ class Jobs:
     def __init__(self, settings: SimulationSettings, jobs: int) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
-        self._processes: list[BaseProcess] = []
+        self._processes: list[multiprocessing.process.BaseProcess] = []
         self._idle: list[Connection] = []
         self._busy: dict[Connection, int] = {}
         for number in range(1, jobs + 1):
