@@ -5,8 +5,9 @@ Proof: tests/cli/test_simulate.py.
 """
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 
@@ -14,17 +15,26 @@ from bankbook.cli import options
 from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, VIOLATION, end_like_ctrl_c, fail
 from bankbook.cli.explore import Exploration, explore
 from bankbook.cli.report import RunReport
-from bankbook.cli.run import CarriedOut, Plan, demand_suitable, finish, judged, plan_for, what_is_there
+from bankbook.cli.run import (
+    CarriedOut,
+    Plan,
+    demand_suitable,
+    finish,
+    judged,
+    plan_for,
+    recorder_for,
+    remove_stale_history,
+    what_is_there,
+)
 from bankbook.client import BankbookError
 from bankbook.client.bank import DEFAULT_TIMEOUT_S
 from bankbook.core.ports import Genesis
 from bankbook.core.types import Money
 from bankbook.scenario.branches import CLUSTER, BankOptions
 from bankbook.scenario.checker import Kind, Verdict
-from bankbook.scenario.execute import ask_everywhere, execute
+from bankbook.scenario.execute import ask_everywhere, execute, record_ends
 from bankbook.scenario.faults import FaultKind
 from bankbook.scenario.json_text import BadFileError
-from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, remove_stale, render, write_whole
 from bankbook.scenario.parse import read_scenario
 from bankbook.server.config import AccountMode, Delay
@@ -100,6 +110,7 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
     help="Of INPUT: all chance comes from it.",
 )
 @options.output_option
+@options.history_option
 @options.opening_balance_option
 @options.accounts_option
 @options.delay_option
@@ -117,6 +128,7 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     trace_path: Path | None,
     seed: int,
     output_path: Path,
+    history_path: Path | None,
     opening_balance: Money | None,
     accounts: AccountMode,
     delay: Delay,
@@ -136,7 +148,8 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
         raise click.UsageError("name a scenario, or --seeds N, and not both")
     if input_path is not None:
         bank = BankOptions(accounts=accounts, delay=delay, hold_limit_us=hold_limit_us)
-        _simulate_scenario(input_path, output_path, opening_balance, bank, seed, trace_path, as_json)
+        paths = Paths(input_path, output_path, history_path, trace_path)
+        _simulate_scenario(paths, opening_balance, bank, seed, as_json)
     assert seeds is not None, "one of the two was given"
     settings = SimulationSettings(faults=faults)
     wanted = Exploration(
@@ -149,44 +162,59 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
 # A scenario.
 
 
+class Paths(NamedTuple):
+    """Where a scenario is, and where what comes of it goes."""
+
+    input: Path
+    output: Path
+    history: Path | None
+    trace: Path | None
+
+
 def _simulate_scenario(
-    input_path: Path,
-    output_path: Path,
+    paths: Paths,
     opening_balance: Money | None,
     bank: BankOptions,
     seed: int,
-    trace_path: Path | None,
     as_json: bool,
 ) -> NoReturn:
+    input_path, output_path, history_path, trace_path = paths
     try:
         remove_stale(output_path, input_path=input_path)
+        remove_stale_history(history_path, input_path, output_path)
         scenario = read_scenario(input_path, opening_balance=opening_balance)
         demand_suitable(scenario, bank.accounts, input_path)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
+    plan = replace(plan_for(scenario, bank), history_path=history_path)
     try:
         if scenario.is_plain and trace_path is None:
-            report = _as_run_does(plan_for(scenario, bank), bank, seed, output_path)
+            report = _as_run_does(plan, bank, seed, output_path)
         else:
-            report = _held_against_books(scenario, bank, seed, output_path, trace_path)
+            report = _held_against_books(plan, bank, seed, output_path, trace_path)
     except ViolationError as error:
         promise, words = error.violation
         fail(f"{promise}: {words} ({what_is_there(output_path)})", VIOLATION, as_json)
-    except (BankbookError, OutputError) as error:
+    except (BankbookError, OutputError, OSError) as error:
         fail(f"{error} ({what_is_there(output_path)})", COULD_NOT_RUN, as_json)
     finish(report, as_json)
 
 
 def _held_against_books(
-    scenario: Scenario, bank: BankOptions, seed: int, output_path: Path, trace_path: Path | None
+    plan: Plan, bank: BankOptions, seed: int, output_path: Path, trace_path: Path | None
 ) -> RunReport:
     """Carry out what the original system cannot, under its faults, every answer being judged at once.
 
-    Raises ViolationError, OutputError.
+    Raises ViolationError, OutputError, OSError.
     """
-    keeps_trace = trace_path is not None
+    scenario = plan.scenario
     done = perform(
-        scenario, seed, delay=bank.delay, hold_limit_us=bank.hold_limit_us, keeps_trace=keeps_trace
+        scenario,
+        seed,
+        delay=bank.delay,
+        hold_limit_us=bank.hold_limit_us,
+        keeps_trace=trace_path is not None,
+        record=lambda now_ns: recorder_for(plan, now_ns),
     )
     write_whole(output_path, render(run.results() for run in done.runs))
     if trace_path is not None:
@@ -195,7 +223,15 @@ def _held_against_books(
         raise ViolationError.of(done.report.violation)
     judged = done.report.judged.total()
     verdict = Verdict(Kind.PASS, f"Every commit and answer was held against the books: {judged} times.")
-    return RunReport(done.runs, verdict, done.agreement, len(scenario.branches), output_path, done.elapsed_s)
+    return RunReport(
+        done.runs,
+        verdict,
+        done.agreement,
+        len(scenario.branches),
+        output_path,
+        done.elapsed_s,
+        plan.history_path,
+    )
 
 
 def _as_run_does(plan: Plan, bank: BankOptions, seed: int, output_path: Path) -> RunReport:
@@ -211,7 +247,7 @@ async def _carry_out(
     scenario = plan.scenario
     genesis = Genesis(CLUSTER, scenario.branches, scenario.opening_balance)
     terms = Terms(genesis, options_of_bank.delay, options_of_bank.hold_limit_us)
-    world = World(loop, seed, terms)
+    world = World(loop, seed, terms, recorder_for(plan, lambda: 1000 * loop.now_us))
     return await first_of(_carry_out_at(world, plan, output_path), _fails(world.failed))
 
 
@@ -226,6 +262,7 @@ async def _carry_out_at(world: World, plan: Plan, output_path: Path) -> CarriedO
         text = render(run.results() for run in runs)
         write_whole(output_path, text)
         agreement = await ask_everywhere(plan.scenario, bank, plan.accounts, plan.settle_s)
+        await record_ends(bank, agreement)
     return CarriedOut(runs, text, agreement, elapsed_s)
 
 

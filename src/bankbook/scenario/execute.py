@@ -19,7 +19,9 @@ from bankbook.client import (
     bounded,
 )
 from bankbook.client.calls import Manner
+from bankbook.client.recorder import stated
 from bankbook.core.types import AccountId, BranchId, CustomerId, Money
+from bankbook.history.record import Stated
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.perform import Answer, CustomerRun, Done, Stage, Wish
 from bankbook.scenario.requests import accounts_touched as accounts_touched_by
@@ -157,6 +159,31 @@ async def _settle(session: Session, account: AccountId, branch: BranchId, timeou
             return
 
 
+async def record_ends(bank: Bank, agreement: Agreement) -> None:
+    """Write down what every branch holds in the end, where a history is recorded. Raises BankbookError.
+
+    Not before `ask_everywhere`: each branch tells what it has, and by then that is all there is.
+    """
+    recorder = bank.recorder
+    if recorder is None:
+        return
+    told = await asyncio.gather(*(_statements_at(branch, agreement, bank) for branch in bank.branches))
+    for branch, statements in zip(bank.branches, told, strict=True):
+        balances = {str(name): at[BranchId(branch)] for name, at in agreement.balances.items()}
+        recorder.final(branch, balances, statements)
+
+
+async def _statements_at(branch: int, agreement: Agreement, bank: Bank) -> dict[str, Stated]:
+    """Return the statements of all accounts that fit one page."""
+    session = bank.session("auditor")
+    accounts = list(agreement.balances)
+    asked = (session.statement_page(account=each, branch=branch, freshness=LOCAL) for each in accounts)
+    pages = dict(zip(accounts, await asyncio.gather(*asked), strict=True))
+    return {
+        account: stated(page, is_complete=True) for account, page in pages.items() if page.next_page is None
+    }
+
+
 __all__ = [
     "TIMEOUT_EXTRA_S",
     "Agreement",
@@ -166,4 +193,5 @@ __all__ = [
     "accounts_touched",
     "ask_everywhere",
     "execute",
+    "record_ends",
 ]

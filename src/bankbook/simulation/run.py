@@ -17,6 +17,7 @@ from random import Random
 import structlog
 
 from bankbook.client.calls import Manner
+from bankbook.client.recorder import Recorder
 from bankbook.core.commands import LATEST, ReadBalance, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis
@@ -132,17 +133,23 @@ def perform(
     hold_limit_us: int = _HOLD_LIMIT_US,
     on_done: Callable[[Done], None] = lambda _: None,
     keeps_trace: bool = False,
+    record: Callable[[Callable[[], int]], Recorder | None] = lambda _now_ns: None,
 ) -> Performance:
     """Carry out a scenario in a simulated bank, faults and all; all chance in it comes from the seed.
 
-    What customers have not begun after `duration_s` they do not begin; None: they do everything. Not from
-    within an event loop that runs.
+    What customers have not begun after `duration_s` they do not begin; None: they do everything. `record`
+    returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
+    that runs. Raises OSError where nothing can be written down.
     """
     genesis = Genesis("simulated", scenario.branches, scenario.genesis_balance)
     terms = Terms(genesis, delay, hold_limit_us, keeps_trace)
     loop = VirtualLoop()
     with quiet():
-        return run_in_virtual_time(loop, _perform(loop, seed, scenario, terms, duration_s, on_done))
+        recorder = record(lambda: 1000 * loop.now_us)
+        stage = Stage[DeskLine](
+            scenario, AccountMode.OWN, terms.hold_limit_us / 1e6 + TIMEOUT_EXTRA_S, on_done=on_done
+        )
+        return run_in_virtual_time(loop, _perform(loop, seed, stage, terms, recorder, duration_s))
 
 
 @contextmanager
@@ -159,14 +166,12 @@ def quiet() -> Iterator[None]:
 async def _perform(
     loop: VirtualLoop,
     seed: int,
-    scenario: Scenario,
+    stage: Stage[DeskLine],
     terms: Terms,
+    recorder: Recorder | None,
     duration_s: float | None,
-    on_done: Callable[[Done], None],
 ) -> Performance:
-    timeout_s = terms.hold_limit_us / 1e6 + TIMEOUT_EXTRA_S
-    stage = Stage[DeskLine](scenario, AccountMode.OWN, timeout_s, on_done=on_done)
-    simulation = Simulation(loop, seed, scenario, terms, stage)
+    simulation = Simulation(loop, seed, terms, stage, recorder)
     stage.make_wish = simulation.books.intent
     violation = None
     living = loop.create_task(simulation.live(duration_s))
@@ -181,6 +186,8 @@ async def _perform(
         violation = crash(error)
     finally:
         living.cancel()
+        if recorder is not None:
+            recorder.close()
     return simulation.performance(violation)
 
 
@@ -188,14 +195,14 @@ class Simulation:
     """One bank's life."""
 
     def __init__(
-        self, loop: VirtualLoop, seed: int, scenario: Scenario, terms: Terms, stage: Stage[DeskLine]
+        self, loop: VirtualLoop, seed: int, terms: Terms, stage: Stage[DeskLine], recorder: Recorder | None
     ) -> None:
         self._loop = loop
         self.draw = Random(f"{seed}/simulation")  # noqa: S311  (a seed, not a secret)
         self.seed = seed
-        self.scenario = scenario
-        self.world = World(loop, seed, terms)
-        self.books = Books(accounts_touched(scenario, AccountMode.OWN))
+        self.scenario = stage.scenario
+        self.world = World(loop, seed, terms, recorder)
+        self.books = Books(accounts_touched(self.scenario, AccountMode.OWN))
         self._auditor = Desk(self.world, "auditor", self.books)
         self._desks = {"": self._auditor}
         self.stage = stage
@@ -218,6 +225,7 @@ class Simulation:
         await self._take_everything()
         await self._come_to_rest()
         await self._read_everything()
+        self._record_end()
 
     def _enter(self, customer: Customer) -> tuple[Place, Place]:
         first = Desk(self.world, customer.id, self.books)
@@ -262,6 +270,13 @@ class Simulation:
             acts.cancel()
         self.elapsed_s = self._loop.time() - self.began_s
         self.world.trace.note("customers went home")
+
+    def _record_end(self) -> None:
+        if self.world.recorder is None:
+            return
+        told = self._agreed().balances
+        for number in self.world.branches:
+            self.world.recorder.final(number, {str(each): at[number] for each, at in told.items()})
 
     def _agreed(self) -> Agreement:
         opening = self.world.terms.genesis.opening_balance or Money(0)
