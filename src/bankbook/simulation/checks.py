@@ -217,6 +217,8 @@ class Judge:
             Promise.RELEASED_ONCE_DURABLE,
             f"{intent.name} is told {entry}, which nobody wrote",
         )
+        if not self.written[entry][0].moves_money:
+            return  # a batch of which all was refused: that nothing moved is so on every disk
         disks = len(self._had[entry])
         demand(
             disks > intent.durable,

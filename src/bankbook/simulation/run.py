@@ -159,7 +159,14 @@ class Simulation:
         """Before anything goes wrong, every branch learns that the others are new, too."""
         for branch in self.world.branches.values():
             assert branch.life is not None, "it was started"
-            await branch.life.driver.joined()
+            try:
+                async with asyncio.timeout(_REST_S):
+                    await branch.life.driver.joined()
+            except TimeoutError:
+                words = (
+                    f"after {_REST_S:g} s in which nothing went wrong branch {branch.number} has not joined"
+                )
+                raise ViolationError(Promise.REST, words) from None
         await self._open_accounts()
 
     async def _open_accounts(self) -> None:

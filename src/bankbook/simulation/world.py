@@ -48,6 +48,7 @@ class World:
         self.judge = Judge(loop, tuple(genesis.branches), genesis.opening_balance)
         self.failed = loop.create_future()
         """Fails with the first violation, or bug."""
+        loop.on_circles = self.fail
         self.calls = 0
         self.branches = {number: self._make_branch(number) for number in genesis.branches}
         for branch in self.branches.values():
