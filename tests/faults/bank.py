@@ -112,15 +112,18 @@ def _events(log: Path) -> Iterator[dict[str, Any]]:
 async def open_bank(count: int, places: Iterable[str], folder: Path) -> AsyncIterator[BankOfProcesses]:
     """Start a bank; whatever happens, no process, disk or port of it is left."""
     network = Network(range(1, count + 1), places)
+    branches: dict[int, BranchProcess] = {}
     with Janitor() as janitor:
         try:
             await network.open()
             bank = _new_bank(network, folder, janitor)
+            branches = bank.branches
             await asyncio.gather(*map(bank.start, bank.branches))
             await bank.until_joined()
             yield bank
         finally:
             janitor.clear_away()
+            await asyncio.gather(*(branch.ended() for branch in branches.values()))
             await network.close()
 
 
