@@ -69,7 +69,10 @@ class Write:
     is_of_one_session: bool = True
     """Whether it is known what its session had seen when it was decided."""
     until_us: int = NEVER
-    """From then on it may be gone: its branch lost its disk, and no other one had to have it."""
+    """From then on it may be gone: its branch lost its disk, and no other one had to have it.
+
+    Also where it was under way by then: it may have been done there, and once more after that.
+    """
     bits: tuple[tuple[int, int], ...] = ()
     """Accounts (by their index), and the write's place in each."""
 
@@ -204,7 +207,9 @@ def _units(
     operation = operations[told_at]
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
-    until_us = min((_may_be_lost_at(operation, fault, ack_us) for fault in faults), default=NEVER)
+    until_us = min(
+        (_may_be_lost_at(operation, fault, same[0].call_us, ack_us) for fault in faults), default=NEVER
+    )
     sessions = {each.session for each in same}
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
@@ -220,8 +225,13 @@ def _units(
         )
 
 
-def _may_be_lost_at(operation: Operation, fault: Fault, ack_us: int) -> int:
-    if fault.kind is not FaultKind.DISK_LOST or operation.durable or ack_us > fault.at_us:
+def _may_be_lost_at(operation: Operation, fault: Fault, call_us: int, ack_us: int) -> int:
+    if fault.kind is not FaultKind.DISK_LOST or call_us > fault.at_us:
+        return NEVER
+    if ack_us > fault.at_us:
+        # It may have happened there, and been shown; what was acknowledged later, happened once more.
+        return fault.at_us
+    if operation.durable:
         return NEVER
     # Another branch than the one that was asked may have decided these.
     is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
