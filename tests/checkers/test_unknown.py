@@ -113,6 +113,20 @@ def test_what_was_on_a_lost_disk_only_may_be_gone() -> None:
     assert story.check().kind is not Kind.FAIL
 
 
+@pytest.mark.parametrize("is_done_again", [False, True])
+def test_what_was_only_shown_before_its_disk_was_lost_may_be_gone(is_done_again: bool) -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), outcome=None, key="1/rent")
+    story.ask("bert", 1, read(), 1)
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("cleo", 2, read(), 0, freshness=LATEST)
+    if is_done_again:
+        story.ask("anna", 2, deposit(1), 1, key="1/rent")
+    story.end(*[{"x": int(is_done_again)}] * 3)
+    assert story.check().kind is not Kind.FAIL
+
+
 @pytest.mark.parametrize(("branch", "durable"), [(2, 0), (1, 1)])
 def test_what_was_on_another_disk_too_may_not_be_gone(branch: int, durable: int) -> None:
     story = Story()

@@ -9,9 +9,9 @@ from bankbook.core import requests as requests_module
 from bankbook.core.vector import NOTHING
 from bankbook.history.file import item_line
 from bankbook.history.record import Fault, FaultKind, Final, History, Operation
+from bankbook.scenario.faults import FaultKind as SimulatedFault
 from bankbook.simulation import run as run_module
 from bankbook.simulation.checks import Judge
-from bankbook.simulation.faults import FaultKind as SimulatedFault
 from bankbook.simulation.recording import judge_history
 from bankbook.simulation.run import SimulationSettings, simulate
 

@@ -69,7 +69,10 @@ class Write:
     is_of_one_session: bool = True
     """Whether it is known what its session had seen when it was decided."""
     until_us: int = NEVER
-    """From then on it may be gone: its branch lost its disk, and no other one had to have it."""
+    """From then on it may be gone: its branch lost its disk, and no other one had to have it.
+
+    Also where it was under way by then: it may have been done there, and once more after that.
+    """
     bits: tuple[tuple[int, int], ...] = ()
     """Accounts (by their index), and the write's place in each."""
 

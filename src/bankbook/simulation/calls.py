@@ -6,7 +6,6 @@ through the real encodings, both ways. Proof: tests/simulation/test_faults.py, t
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
 
 from bankbook.client.attempts import DOUBTFUL_S, ClosedError, Missed, checked, no_answer
 from bankbook.client.bank import Bank
@@ -24,20 +23,7 @@ from bankbook.wire.status import Failure, decode_failure, encode_failure
 # How often a customer whose branch does not listen tries to connect.
 _CONNECT_EVERY_S = 0.05
 
-# Called as a branch answers a command; what it returns is called once the answer has arrived.
-Look = Callable[[Command, int], Callable[[], None]]
-
-
-class Told(NamedTuple):
-    """An answer on its way."""
-
-    answer: AnyReceipt | Failure
-    arrive: Callable[[], None]
-
-
-def no_look(_command: Command, _branch: int) -> Callable[[], None]:
-    """Look at nothing."""
-    return lambda: None
+Told = AnyReceipt | Failure
 
 
 class SimulatedChannels:
@@ -49,15 +35,15 @@ class SimulatedChannels:
         place: Place,
         find: Callable[[int], SimulatedBranch],
         on_attempt: Callable[[], int],
-        look: Look,
+        on_answer: Callable[[int, int], None],
     ) -> None:
-        """`on_attempt` numbers each attempt."""
+        """`on_attempt` numbers each attempt; `on_answer` is told its number and branch as it is answered."""
         self.closed = asyncio.Event()
         self._network = network
         self._place = place
         self._find = find
         self._on_attempt = on_attempt
-        self._look = look
+        self._on_answer = on_answer
         self._up: dict[int, Life] = {}
 
     async def close(self) -> None:
@@ -80,13 +66,13 @@ class SimulatedChannels:
         number = self._on_attempt()
         self._network.trace.note("call", f"{number} {self._place} to branch {branch}: {name}")
         told = await self._exchange(life, branch, method_for(command), message, deadline, number)
-        self._network.trace.note("call ended", f"{number} {_in_words(told)}")
+        outcome = told.outcome.name if isinstance(told, Failure) else type(told).__name__
+        self._network.trace.note("call ended", f"{number} {outcome}")
         if isinstance(told, str):
             return Missed(no_answer(command, branch, told), was_sent=True)
-        told.arrive()
-        if isinstance(told.answer, Failure):
-            return Missed(told.answer, was_sent=True)
-        return checked(decode_answer(told.answer), command)
+        if isinstance(told, Failure):
+            return Missed(told, was_sent=True)
+        return checked(decode_answer(told), command)
 
     async def _connect(self, branch: int, patience_s: float, *, is_doubted: bool) -> Life | None:
         """Return the process at the other end; a connection that is up is not looked at again."""
@@ -170,22 +156,14 @@ class SimulatedChannels:
     ) -> Told:
         sent = method.message.FromString(message.SerializeToString())
         call = Call(method.name, max(remaining_s, 0.0), f"call-{number}")
-        command = method.decode(sent)
-        answer = await life.handler.handle(command, decode_envelope(sent), call)
-        # Its disk cannot change before this is over.
-        arrive = self._look(command, branch)
+        answer = await life.handler.handle(method.decode(sent), decode_envelope(sent), call)
+        self._on_answer(number, branch)
         if isinstance(answer, Failure):
             told = decode_failure(encode_failure(answer))
             assert told is not None, "what a branch tells can be read"
-            return Told(told, arrive)
+            return told
         encoded = encode_answer(answer.reply, answer.info)
-        return Told(type(encoded).FromString(encoded.SerializeToString()), arrive)
-
-
-def _in_words(told: Told | str) -> str:
-    if isinstance(told, str):
-        return "str"
-    return told.answer.outcome.name if isinstance(told.answer, Failure) else type(told.answer).__name__
+        return type(encoded).FromString(encoded.SerializeToString())
 
 
 class SimulatedBank(Bank):

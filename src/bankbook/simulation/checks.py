@@ -343,7 +343,7 @@ class Judge:
         for name in self._by_account[account]:
             entry, written_us = self.written[name]
             moved = funds_moved(entry)[account]
-            # What may be gone may also have been on its way, and have arrived after all.
+            # What may be gone with a disk may as well have been under way to another one, and be there.
             if moved < 0 or (name not in self.gone and written_us < since_us):
                 funds += moved
         return funds

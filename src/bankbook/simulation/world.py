@@ -4,6 +4,7 @@ Decides what each seed begins with. Must not know what customers do or what goes
 Proof: tests/simulation/test_determinism.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import NoReturn
@@ -15,7 +16,7 @@ from bankbook.core.types import BranchId
 from bankbook.history.record import FaultKind
 from bankbook.server.config import NO_DELAY, BranchConfig, Delay
 from bankbook.simulation.branch import SimulatedBranch
-from bankbook.simulation.calls import Look, SimulatedBank, SimulatedChannels, no_look
+from bankbook.simulation.calls import SimulatedBank, SimulatedChannels
 from bankbook.simulation.checks import Judge
 from bankbook.simulation.clock import Clocks, VirtualLoop
 from bankbook.simulation.disk import SimulatedDisk
@@ -68,21 +69,32 @@ class World:
 
     def client(self, name: str, timeout_s: float, channels: SimulatedChannels | None = None) -> SimulatedBank:
         """Return the real client, of a customer at a place of this name."""
-        made = channels or self.channels(name, no_look)
+        made = channels or self.channels(name, lambda _number, _branch: None)
         recording = None if self.recorder is None else Recording(self.recorder, _has_a_header)
         chance = self.chance(name)
         return SimulatedBank(
             Calls(self.branches, timeout_s, made, retries=True, chance=chance, recording=recording)
         )
 
-    def channels(self, name: str, look: Look) -> SimulatedChannels:
-        """Return how customers at a place call branches; `look` sees what a branch has as it answers."""
+    def channels(
+        self,
+        name: str,
+        on_answer: Callable[[int, int], None],
+        on_attempt: Callable[[int], None] = lambda _number: None,
+    ) -> SimulatedChannels:
+        """Return how customers at a place call branches; told is each call's number, and who answered it."""
+
+        def next_call() -> int:
+            self.calls += 1
+            on_attempt(self.calls)
+            return self.calls
+
         return SimulatedChannels(
             self.network,
             Place(name),
             lambda branch: self.branches[BranchId(branch)],
-            self._next_call,
-            look,
+            next_call,
+            on_answer,
         )
 
     def fail(self, bug: BaseException) -> None:
@@ -106,11 +118,8 @@ class World:
             branch.crash_at = None
             branch.commit_us = (200, 3_000)
             branch.disk.is_full, branch.disk.fault = False, None
+            branch.go_on()
             branch.start()
-
-    def _next_call(self) -> int:
-        self.calls += 1
-        return self.calls
 
     def _make_branch(self, number: BranchId) -> SimulatedBranch:
         draw = self.chance(f"branch {number}")
