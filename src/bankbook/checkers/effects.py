@@ -200,9 +200,7 @@ def _units(
 ) -> Iterator[Write]:
     same = [operations[place] for place in places]
     told = [place for place in places if operations[place].outcome is Outcome.OK]
-    standing = max(map(standing_of, same))
-    if standing is Standing.POSSIBLE and any(map(settles_key, same)):
-        standing = Standing.REFUSED
+    standing = _standing(same, faults)
     told_at = told[0] if told else places[0]
     operation = operations[told_at]
     returns = (operations[place].return_us for place in told)
@@ -225,17 +223,38 @@ def _units(
         )
 
 
+def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
+    """Say what all answers to one request tell together."""
+    standing = max(map(standing_of, same))
+    refusals = [] if standing is Standing.ACKNOWLEDGED else [each for each in same if settles_key(each)]
+    if not refusals:
+        return standing
+    # A refusal that went with a disk binds nobody: the same request may have come once more after that.
+    return Standing.REFUSED if any(outlives(each, faults) for each in refusals) else Standing.POSSIBLE
+
+
+def outlives(operation: Operation, faults: Sequence[Fault]) -> bool:
+    """Whether what was answered is still known to the bank, whatever disks were lost after that."""
+    assert operation.return_us is not None, "it was answered"
+    return not any(_may_have_gone_with(fault, operation, operation.return_us) for fault in faults)
+
+
 def _may_be_lost_at(operation: Operation, fault: Fault, call_us: int, ack_us: int) -> int:
-    if fault.kind is not FaultKind.DISK_LOST or call_us > fault.at_us:
-        return NEVER
-    if ack_us > fault.at_us:
-        # It may have happened there, and been shown; what was acknowledged later, happened once more.
-        return fault.at_us
-    if operation.durable:
-        return NEVER
+    """Return from when on a write may be gone, which was first asked for and first acknowledged then.
+
+    What was under way when a disk was lost may have happened there, and been shown; acknowledged later, it
+    happened once more.
+    """
+    was_under_way = fault.kind is FaultKind.DISK_LOST and call_us <= fault.at_us < ack_us
+    return fault.at_us if was_under_way or _may_have_gone_with(fault, operation, ack_us) else NEVER
+
+
+def _may_have_gone_with(fault: Fault, operation: Operation, told_us: int) -> bool:
+    if fault.kind is not FaultKind.DISK_LOST or operation.durable or told_us > fault.at_us:
+        return False
     # Another branch than the one that was asked may have decided these.
     is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
-    return fault.at_us if is_elsewhere or fault.branch == operation.branch else NEVER
+    return is_elsewhere or fault.branch == operation.branch
 
 
 def _parts(
