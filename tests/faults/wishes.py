@@ -48,6 +48,7 @@ class Wish:
     key: str | None
     durable: int = 0
     opens: Account | None = None
+    is_done: bool = False
 
 
 class Held(NamedTuple):
