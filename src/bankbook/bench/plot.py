@@ -72,9 +72,9 @@ def _draw_latency(axes: "Axes", measured: Measured) -> None:
 
 def _curves(measured: Measured) -> Iterator[tuple[str, Histogram, str]]:
     if measured.load.rate is not None:
-        yield "from when it was due", measured.tally.latency, "-"
-    yield "from when it was sent", measured.tally.service, "--"
-    yield "until other branches have it", measured.lag, ":"
+        yield "from when it was due", measured.tally.latency, "C0-"
+    yield "from when it was sent", measured.tally.service, "C1--"
+    yield "until other branches have it", measured.lag, "C2:"
 
 
 def curve(histogram: Histogram) -> list[tuple[float, float]]:

@@ -23,6 +23,7 @@ from bankbook.bench.bank import BankUnderTest, bank_of_its_own, bank_that_runs
 from bankbook.bench.histogram import Histogram
 from bankbook.bench.plot import plot, require_matplotlib
 from bankbook.bench.report import (
+    PERCENTILES,
     as_json,
     client_shares,
     durability_in_words,
@@ -340,7 +341,7 @@ def _finish(order: _Order, measured: list[Measured]) -> None:
 def _tell(measured: list[Measured]) -> None:
     with telling() as out:
         for subject, words in _all_lines(measured):
-            out.print(f"{subject:11}{escape(words)}", soft_wrap=True)
+            out.print(f"{subject:11}{escape(words)}".rstrip(), soft_wrap=True)
 
 
 def _all_lines(measured: list[Measured]) -> Iterator[tuple[str, str]]:
@@ -394,7 +395,7 @@ def _load_in_words(load: Load, branches: int) -> str:
 
 
 def _speed_in_words(measured: Measured) -> str:
-    words = f"{measured.per_s:,.0f} operations/s, {measured.operations:,} in {measured.elapsed_s:.1f} s"
+    words = f"{measured.per_s:,.0f} operations/s over {measured.elapsed_s:.1f} s"
     everywhere = measured.everywhere_per_s
     if len(measured.branches) > 1 and everywhere is not None:
         words += f"; {everywhere:,.0f}/s until all {len(measured.branches)} branches had them"
@@ -402,7 +403,11 @@ def _speed_in_words(measured: Measured) -> str:
 
 
 def _percentiles(histogram: Histogram) -> str:
-    told = [f"p{percent:g} {_ms(histogram.percentile(percent))}" for percent in (50, 99, 99.9)]
+    told = [
+        f"{name} {_ms(histogram.percentile(percent))}"
+        for name, percent in PERCENTILES.items()
+        if round(histogram.count * (100 - percent), 6) >= 100  # noqa: PLR2004  (a value is beyond it)
+    ]
     return "  ".join([*told, f"max {_ms(histogram.largest)}"])
 
 
