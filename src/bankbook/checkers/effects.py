@@ -23,6 +23,7 @@ from bankbook.core.commands import (
     ReadStatement,
     Release,
     Reserve,
+    SingleWrite,
     Submit,
     Transfer,
     Withdraw,
@@ -307,3 +308,18 @@ def _amounts(operation: Operation, command: Command, reservations: Reservations)
             return reservations.amounts(operation, command)
         case _:
             return {}
+
+
+def moved_by(command: SingleWrite) -> list[tuple[str, int]]:
+    """Return the legs of a command that says by itself what it moves."""
+    match command:
+        case Deposit(account, amount):
+            return [(account, amount)]
+        case Withdraw(account, amount):
+            return [(account, -amount)]
+        case Transfer(source, destination, amount):
+            return [(source, -amount), (destination, amount)]
+        case Submit(postings):
+            return [(posting.account, posting.amount) for posting in postings]
+        case _:
+            return []
