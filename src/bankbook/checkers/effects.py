@@ -217,9 +217,7 @@ def _units(
 ) -> Iterator[Write]:
     same = [operations[place] for place in places]
     told = [place for place in places if operations[place].outcome is Outcome.OK]
-    standing = max(map(standing_of, same))
-    if standing is Standing.POSSIBLE and any(map(settles_key, same)):
-        standing = Standing.REFUSED
+    standing = _standing(same, faults)
     told_at = told[0] if told else places[0]
     operation = operations[told_at]
     if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
@@ -258,6 +256,30 @@ def _until_us(operation: Operation, call_us: int, ack_us: int, faults: Sequence[
     # Another branch than the one that answered may have decided these.
     is_elsewhere = operation.is_replayed or isinstance(operation.command, OpenAccount | Capture | Release)
     return next((at_us for at_us, branch in lost if is_elsewhere or branch == operation.branch), NEVER)
+
+
+def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
+    """Say what all answers to one request tell together."""
+    standing = max(map(standing_of, same))
+    refusals = [] if standing is Standing.ACKNOWLEDGED else [each for each in same if settles_key(each)]
+    if not refusals:
+        return standing
+    # A refusal that went with a disk binds nobody: the same request may have come once more after that.
+    return Standing.REFUSED if any(outlives(each, faults) for each in refusals) else Standing.POSSIBLE
+
+
+def outlives(operation: Operation, faults: Sequence[Fault]) -> bool:
+    """Whether what was answered is still known to the bank, whatever disks were lost after that."""
+    assert operation.return_us is not None, "it was answered"
+    return not any(_may_have_gone_with(fault, operation, operation.return_us) for fault in faults)
+
+
+def _may_have_gone_with(fault: Fault, operation: Operation, told_us: int) -> bool:
+    if fault.kind is not FaultKind.DISK_LOST or operation.durable or told_us > fault.at_us:
+        return False
+    # Another branch than the one that was asked may have decided these.
+    is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
+    return is_elsewhere or fault.branch == operation.branch
 
 
 def _parts(
