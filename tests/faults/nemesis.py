@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -33,7 +34,7 @@ CUT = Condition(is_cut=True)
 # From one fault to the next, on the average; most last longer, so that some are always about.
 _PACE_S = 1.0
 
-# A process is back half a second after its start; a disk that is lost again and again is nobody's.
+# A process is back half a second after its start, and is to serve for a while before it is harmed again.
 _AFTER_RESTART_S = 1.5
 
 
@@ -53,7 +54,8 @@ class Targets:
     """Whom faults may strike."""
 
     branches: tuple[int, ...]
-    customers: tuple[str, ...]
+    places: tuple[str, ...]
+    """Where customers are."""
     kinds: tuple[Kind, ...]
     tell_lost_disk: Callable[[int], None]
     longest_s: float = 4.0
@@ -116,8 +118,8 @@ class _Drawing:
                 return Hindrance(kind, (*one_way, *map(_back, one_way)), CUT)
             case Kind.ONE_WAY_PARTITION:
                 return Hindrance(kind, self._between_two_sides(), CUT)
-            case Kind.CUSTOMER_CUT_OFF:
-                return Hindrance(kind, self._to_a_customer(), CUT)
+            case Kind.CUSTOMERS_CUT_OFF:
+                return Hindrance(kind, self._to_a_place(), CUT)
             case Kind.SLOW_LINK:
                 slow = Condition(delay_s=round(draw.choice([0.05, 0.3, 1.0]) * draw.uniform(0.5, 1), 3))
                 return Hindrance(kind, self._anywhere(), slow)
@@ -133,19 +135,19 @@ class _Drawing:
         side = self._draw.sample(branches, self._draw.randint(1, len(branches) - 1))
         return tuple(Direction(one, other) for one in side for other in branches if other not in side)
 
-    def _to_a_customer(self) -> tuple[Direction, ...]:
-        """Return the ways between a customer and one branch or all, there, back or both."""
-        customer = self._draw.choice(self._targets.customers)
+    def _to_a_place(self) -> tuple[Direction, ...]:
+        """Return the ways between a place and one branch or all, there, back or both."""
+        place = self._draw.choice(self._targets.places)
         count = self._draw.choice([1, len(self._targets.branches)])
-        there = [Direction(customer, branch) for branch in self._draw.sample(self._targets.branches, count)]
+        there = [Direction(place, branch) for branch in self._draw.sample(self._targets.branches, count)]
         back = [_back(each) for each in there]
         return tuple(self._draw.choice([there, back, there + back]))
 
     def _anywhere(self) -> tuple[Direction, ...]:
-        """Return the ways between two sides, or all of one customer's."""
+        """Return the ways between two sides, or all of one place."""
         if self._draw.random() < 0.3:
-            customer = self._draw.choice(self._targets.customers)
-            there = [Direction(customer, branch) for branch in self._targets.branches]
+            place = self._draw.choice(self._targets.places)
+            there = [Direction(place, branch) for branch in self._targets.branches]
             return (*there, *map(_back, there))
         one_way = self._between_two_sides()
         return one_way if self._draw.random() < 0.5 else (*one_way, *map(_back, one_way))
@@ -154,7 +156,7 @@ class _Drawing:
         """Return all ways to one branch, or those between two sides."""
         if self._draw.random() < 0.5:
             branch = self._draw.choice(self._targets.branches)
-            others: Iterable[Node] = (*self._targets.branches, *self._targets.customers)
+            others: Iterable[Node] = (*self._targets.branches, *self._targets.places)
             return tuple(Link(other, branch) for other in others if other != branch)
         pairs = self._between_two_sides()
         return tuple(Link(each.sender, each.receiver) for each in pairs if isinstance(each.receiver, int))
@@ -179,6 +181,8 @@ class Nemesis:
         self._bank = bank
         self.struck: Counter[Kind] = Counter()
         """How many faults of each kind have begun and ended."""
+        self._turns = {branch: asyncio.Lock() for branch in bank.branches}
+        """Of each branch: whose turn it is, since a branch that is slow to start is harmed only then."""
 
     async def carry_out(self, schedule: Iterable[Stroke]) -> None:
         """Let everything begin and end when its time has come; then nothing is wrong any more."""
@@ -188,13 +192,13 @@ class Nemesis:
                 strokes.create_task(self._strike(stroke, began_s))
 
     async def _strike(self, stroke: Stroke, began_s: float) -> None:
-        await _until(began_s + stroke.from_s)
-        self._bank.check_alive()
-        await stroke.fault.begin(self._bank)
-        await _until(began_s + stroke.until_s)
-        await stroke.fault.end(self._bank)
+        await asyncio.sleep(began_s + stroke.from_s - asyncio.get_running_loop().time())
+        async with self._turn_of(stroke.fault.branch):
+            self._bank.check_alive()
+            await stroke.fault.begin(self._bank)
+            await asyncio.sleep(stroke.until_s - stroke.from_s)
+            await stroke.fault.end(self._bank)
         self.struck[stroke.fault.kind] += 1
 
-
-async def _until(moment_s: float) -> None:
-    await asyncio.sleep(max(moment_s - asyncio.get_running_loop().time(), 0))
+    def _turn_of(self, branch: int | None) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if branch is None else self._turns[branch]
