@@ -156,11 +156,27 @@ class Reservations:
             if operation.key is not None and other.key == operation.key:
                 continue
             assert isinstance(other.command, Capture | Release)
+            if other.command.amount is None:
+                continue  # where that took all, this took nothing, and is told so
             is_before = other.return_us is not None and other.return_us <= operation.call_us
             if not is_before or standing_of(other) is not Standing.ACKNOWLEDGED:
                 return None
-            left -= other.command.amount or 0
+            left -= other.command.amount
         return left
+
+    def was_taken_by_another(self, operation: Operation) -> bool:
+        """Whether somebody else ended the whole reservation: then this did not."""
+        command = operation.command
+        if not isinstance(command, Capture) or command.amount is not None:
+            return False
+        return any(
+            other.key is None or other.key != operation.key
+            for other in self._ended[command.reservation]
+            if other is not operation
+            and standing_of(other) is Standing.ACKNOWLEDGED
+            and isinstance(other.command, Capture | Release)
+            and other.command.amount is None
+        )
 
     @staticmethod
     def _name(operation: Operation) -> str:
@@ -203,11 +219,11 @@ def _units(
     standing = _standing(same, faults)
     told_at = told[0] if told else places[0]
     operation = operations[told_at]
+    if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
+        standing = Standing.REFUSED
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
-    until_us = min(
-        (_may_be_lost_at(operation, fault, same[0].call_us, ack_us) for fault in faults), default=NEVER
-    )
+    until_us = _until_us(operation, standing, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
@@ -221,6 +237,30 @@ def _units(
             len(sessions) == 1,
             until_us,
         )
+
+
+def _until_us(
+    operation: Operation, standing: Standing, call_us: int, ack_us: int, faults: Sequence[Fault]
+) -> int:
+    """Return from when on a write may be gone with the disks that were lost since it was asked for.
+
+    Not only what was acknowledged before: an answer may have been under way when the disk was lost; and what
+    was acknowledged after that, elsewhere, may have happened there, been shown, and happened once more.
+    """
+    is_told = standing is Standing.ACKNOWLEDGED
+    # Another branch than the one that answered may have decided these.
+    is_anywhere = (
+        not is_told or operation.is_replayed or isinstance(operation.command, OpenAccount | Capture | Release)
+    )
+    copies = operation.durable if is_told else 0
+    lost = sorted(
+        fault.at_us
+        for fault in faults
+        if fault.kind is FaultKind.DISK_LOST
+        and fault.at_us >= call_us
+        and (is_anywhere or copies or fault.branch == operation.branch or fault.at_us < ack_us)
+    )
+    return lost[copies] if len(lost) > copies else NEVER
 
 
 def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
@@ -237,16 +277,6 @@ def outlives(operation: Operation, faults: Sequence[Fault]) -> bool:
     """Whether what was answered is still known to the bank, whatever disks were lost after that."""
     assert operation.return_us is not None, "it was answered"
     return not any(_may_have_gone_with(fault, operation, operation.return_us) for fault in faults)
-
-
-def _may_be_lost_at(operation: Operation, fault: Fault, call_us: int, ack_us: int) -> int:
-    """Return from when on a write may be gone, which was first asked for and first acknowledged then.
-
-    What was under way when a disk was lost may have happened there, and been shown; acknowledged later, it
-    happened once more.
-    """
-    was_under_way = fault.kind is FaultKind.DISK_LOST and call_us <= fault.at_us < ack_us
-    return fault.at_us if was_under_way or _may_have_gone_with(fault, operation, ack_us) else NEVER
 
 
 def _may_have_gone_with(fault: Fault, operation: Operation, told_us: int) -> bool:

@@ -13,17 +13,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bankbook.client.errors import BankbookError
-from bankbook.core.commands import Freshness, Level, ReadBalance, Reserve, Submit, Transfer, Withdraw
+from bankbook.core.commands import (
+    Freshness,
+    Level,
+    ReadBalance,
+    ReadStatement,
+    Reserve,
+    Submit,
+    Transfer,
+    Withdraw,
+)
 from bankbook.core.entry import Entry, RecordKind
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.ports import Account, Changes
 from bankbook.core.types import AccountId, EntryId, Key, Origin
+from bankbook.core.vector import VersionVector
 from bankbook.simulation.books import Books, funds_moved, has
 from bankbook.simulation.clock import VirtualLoop
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.operations import Intent, Operation, State
 from bankbook.simulation.promises import Promise, ViolationError, demand
-from bankbook.wire.replies import Receipt
+from bankbook.simulation.statements import Sheets, page_told
+from bankbook.wire.replies import Receipt, StatementPage
 
 # What no bank that is right ever answers to what the simulated customers ask.
 _NEVER = frozenset(
@@ -62,6 +73,7 @@ class Judge:
         """What may have been on no disk but one that was lost."""
         self.present: dict[int, Origin] = {}
         """Which disk each branch has."""
+        self._sheets = Sheets(opening_balance or 0)
         self._by_account: dict[AccountId, list[EntryId]] = defaultdict(list)
         self._had: dict[EntryId, set[Origin]] = defaultdict(set)
         self._effects: dict[str, EntryId] = {}
@@ -116,6 +128,7 @@ class Judge:
 
     def _judge_own(self, entry: Entry) -> None:
         self.written[entry.id] = (entry, self._loop.now_us)
+        self._sheets.add(entry)
         for account in entry.accounts:
             self._by_account[account].append(entry.id)
         if entry.keyed is not None and entry.records[0].fence is None:
@@ -193,11 +206,13 @@ class Judge:
         receipt = operation.receipt
         assert receipt is not None, "it was carried out"
         command, intent = operation.command, operation.intent
-        if isinstance(command, ReadBalance):
+        if isinstance(command, ReadBalance | ReadStatement):
             self._judge_read(operation, past)
-        elif not receipt.is_replayed and operation.freshness.level is not Level.LOCAL:
+            return
+        assert not isinstance(receipt, StatementPage), "nobody asked for one"
+        if not receipt.is_replayed and operation.freshness.level is not Level.LOCAL:
             self._judge_own_writes(operation, past)
-        if receipt.entry is None or isinstance(command, ReadBalance):
+        if receipt.entry is None:
             return
         self._judge_entry(intent, receipt.entry)
         intent.entry = receipt.entry
@@ -256,13 +271,9 @@ class Judge:
         self._demand_shown(operation, past.wrote, promise, "which this session had written")
 
     def _judge_read(self, operation: Operation, past: SessionPast) -> None:
-        receipt, command, level = operation.receipt, operation.command, operation.freshness.level
-        assert isinstance(receipt, Receipt), "a read is answered with it"
-        assert isinstance(command, ReadBalance), "the caller looked"
-        account = command.account
-        told = [state.applied for state in operation.possible if state.balance == receipt.balance]
-        words = f"{operation} reads {receipt.balance}, and that branch had {operation.possible}"
-        demand(told, Promise.BALANCES, words)
+        command, level = operation.command, operation.freshness.level
+        assert isinstance(command, ReadBalance | ReadStatement), "the caller looked"
+        account, told = command.account, self._states_told(operation)
         # A step may apply more behind a read: it shows at the most the newest state that fits, and surely
         # the oldest.
         operation.shown, least = told[0], told[-1]
@@ -273,8 +284,25 @@ class Judge:
             self._demand_shown(operation, past.saw, Promise.MONOTONIC_READS, "which this session had seen")
         if level in (Level.LATEST, Level.BOUNDED):
             self._judge_fresh(operation, account, operation.freshness)
-        self.judged[Promise.BALANCES] += 1
         past.saw |= visible
+
+    def _states_told(self, operation: Operation) -> list[VersionVector]:
+        """Return which of the states that the branch may have told of give this answer, newest first."""
+        receipt, command = operation.receipt, operation.command
+        if isinstance(command, ReadStatement):
+            assert isinstance(receipt, StatementPage), "a statement is answered with it"
+            page, promise = page_told(receipt), Promise.STATEMENTS
+            pages = {state.applied: self._sheets.page(command, state.applied) for state in operation.possible}
+            told = [applied for applied, each in pages.items() if each == page]
+            words = f"{operation} reads {page}, and that branch had to tell {list(pages.values())}"
+        else:
+            assert isinstance(receipt, Receipt), "a read is answered with it"
+            promise = Promise.BALANCES
+            told = [state.applied for state in operation.possible if state.balance == receipt.balance]
+            words = f"{operation} reads {receipt.balance}, and that branch had {operation.possible}"
+        demand(told, promise, words)
+        self.judged[promise] += 1
+        return told
 
     def _judge_fresh(self, operation: Operation, account: AccountId, freshness: Freshness) -> None:
         since_us = operation.called_us - freshness.bound_us

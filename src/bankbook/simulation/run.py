@@ -17,11 +17,13 @@ from random import Random
 import structlog
 
 from bankbook.client.calls import Manner
-from bankbook.client.recorder import Recorder
-from bankbook.core.commands import LATEST, ReadBalance, Withdraw
+from bankbook.client.recorder import Recorder, stated
+from bankbook.core.commands import LATEST, ReadBalance, ReadStatement, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis
-from bankbook.core.types import AccountId, CustomerId, Money
+from bankbook.core.types import AccountId, BranchId, CustomerId, Money
+from bankbook.history.record import Stated
+from bankbook.history.writer import Kept
 from bankbook.scenario.branches import BankOptions
 from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, CustomerRun, Done, accounts_touched
 from bankbook.scenario.faults import FaultKind
@@ -35,8 +37,10 @@ from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
 from bankbook.simulation.plan import Plan
 from bankbook.simulation.promises import Promise, Violation, ViolationError, crash, demand
+from bankbook.simulation.recording import judge_history, recorder_of
 from bankbook.simulation.workload import Books, Desk, DeskLine, openings
 from bankbook.simulation.world import Terms, World
+from bankbook.wire.replies import StatementPage
 
 # Once everything is mended: streams connect again, questions come again, what is held ends by its deadline.
 _REST_S = 120.0
@@ -133,12 +137,13 @@ def perform(
     hold_limit_us: int = _HOLD_LIMIT_US,
     on_done: Callable[[Done], None] = lambda _: None,
     keeps_trace: bool = False,
+    is_customers_only: bool = False,
     record: Callable[[Callable[[], int]], Recorder | None] = lambda _now_ns: None,
 ) -> Performance:
     """Carry out a scenario in a simulated bank, faults and all; all chance in it comes from the seed.
 
-    What customers have not begun after `duration_s` they do not begin; None: they do everything. `record`
-    returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
+    What customers have not begun after `duration_s` they do not begin; None: they do everything. If it
+    `is_customers_only`, nothing is asked of the bank once they have gone home. `record` returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
     that runs. Raises OSError where nothing can be written down.
     """
     genesis = Genesis("simulated", scenario.branches, scenario.genesis_balance)
@@ -149,7 +154,10 @@ def perform(
         stage = Stage[DeskLine](
             scenario, AccountMode.OWN, terms.hold_limit_us / 1e6 + TIMEOUT_EXTRA_S, on_done=on_done
         )
-        return run_in_virtual_time(loop, _perform(loop, seed, stage, terms, recorder, duration_s))
+        return run_in_virtual_time(
+            loop,
+            _perform(loop, seed, stage, terms, recorder, duration_s, is_customers_only=is_customers_only),
+        )
 
 
 @contextmanager
@@ -170,11 +178,13 @@ async def _perform(
     terms: Terms,
     recorder: Recorder | None,
     duration_s: float | None,
+    *,
+    is_customers_only: bool,
 ) -> Performance:
     simulation = Simulation(loop, seed, terms, stage, recorder)
     stage.make_wish = simulation.books.intent
     violation = None
-    living = loop.create_task(simulation.live(duration_s))
+    living = loop.create_task(simulation.live(duration_s, is_customers_only=is_customers_only))
     try:
         await asyncio.wait([living, simulation.world.failed], return_when=asyncio.FIRST_COMPLETED)
         if simulation.world.failed.done():
@@ -201,7 +211,8 @@ class Simulation:
         self.draw = Random(f"{seed}/simulation")  # noqa: S311  (a seed, not a secret)
         self.seed = seed
         self.scenario = stage.scenario
-        self.world = World(loop, seed, terms, recorder)
+        self.kept = Kept()
+        self.world = World(loop, seed, terms, recorder_of(loop, terms.genesis, self.kept, recorder))
         self.books = Books(accounts_touched(self.scenario, AccountMode.OWN))
         self._auditor = Desk(self.world, "auditor", self.books)
         self._desks = {"": self._auditor}
@@ -213,19 +224,21 @@ class Simulation:
         self.elapsed_s: float | None = None
         """From the customers' first request to their last answer; None until then."""
 
-    async def live(self, duration_s: float | None) -> None:
+    async def live(self, duration_s: float | None, *, is_customers_only: bool) -> None:
         """Live through it. Raises ViolationError."""
         await self._begin()
         places = [self._enter(customer) for customer in self.scenario.customers]
         await self._torment([each for pair in places for each in pair], duration_s)
+        if is_customers_only:
+            return
         self.world.heal()
         await self._settle()
         await self._come_to_rest()
         self.agreement = self._agreed()
+        await self._end_history()
         await self._take_everything()
         await self._come_to_rest()
         await self._read_everything()
-        self._record_end()
 
     def _enter(self, customer: Customer) -> tuple[Place, Place]:
         first = Desk(self.world, customer.id, self.books)
@@ -270,13 +283,6 @@ class Simulation:
             acts.cancel()
         self.elapsed_s = self._loop.time() - self.began_s
         self.world.trace.note("customers went home")
-
-    def _record_end(self) -> None:
-        if self.world.recorder is None:
-            return
-        told = self._agreed().balances
-        for number in self.world.branches:
-            self.world.recorder.final(number, {str(each): at[number] for each, at in told.items()})
 
     def _agreed(self) -> Agreement:
         opening = self.world.terms.genesis.opening_balance or Money(0)
@@ -386,10 +392,36 @@ class Simulation:
     async def _read_everything(self) -> None:
         for account in self._accounts():
             for branch in self.world.branches:
-                intent = Intent("read", ReadBalance(account), None)
-                operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
-                ended = f"{operation} ended with {operation.error}"
-                demand(operation.receipt is not None, Promise.REST, ended)
+                await self._read(ReadBalance(account), branch)
+
+    async def _read(self, command: ReadBalance | ReadStatement, branch: BranchId) -> Operation:
+        intent = Intent("read", command, None)
+        operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
+        ended = f"{operation} ended with {operation.error}"
+        demand(operation.receipt is not None, Promise.REST, ended)
+        return operation
+
+    async def _end_history(self) -> None:
+        """Tell what every branch holds, and let the checkers judge all that was asked and told so far.
+
+        What is taken out afterwards is in amounts of which a balance does not tell which of them it counts.
+        """
+        ends = {branch: await self._statements_at(branch) for branch in self.world.branches}
+        recorder, self.world.recorder = self.world.recorder, None
+        assert recorder is not None, "it is not the end yet"
+        for branch, statements in ends.items():
+            balances = {account: each.closing or 0 for account, each in statements.items()}
+            recorder.final(branch, balances, statements)
+        self.world.judge.judged.update(judge_history(self.kept.history()))
+        self._auditor = Desk(self.world, "taker", self.books)
+
+    async def _statements_at(self, branch: BranchId) -> dict[str, Stated]:
+        told = dict[str, Stated]()
+        for account in self._accounts():
+            page = (await self._read(ReadStatement(account), branch)).receipt
+            assert isinstance(page, StatementPage), "that was asked for"
+            told[account] = stated(page, is_complete=page.next_page is None)
+        return told
 
     def performance(self, violation: Violation | None) -> Performance:
         """Return what came of it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError
-from bankbook.core.commands import Command, OpenAccount, ReadBalance
+from bankbook.core.commands import Command, OpenAccount, ReadBalance, ReadStatement
 from bankbook.core.entry import Opening
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId
@@ -19,7 +19,7 @@ from bankbook.simulation.checks import SessionPast
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
 from bankbook.simulation.world import World
-from bankbook.wire.replies import BatchReceipt, Receipt
+from bankbook.wire.replies import Receipt, StatementPage
 
 
 @dataclass(slots=True)
@@ -80,21 +80,18 @@ class Desk:
         try:
             # What all of the session's methods do.
             answer = await self.session._carry_out(intent.command, manner)  # noqa: SLF001
-            operation.receipt = self._received(answer)
+            operation.receipt = answer
         except BankbookError as error:
             self._on_error(operation, error)
         else:
-            operation.branch = operation.receipt.branch
+            operation.branch = answer.info.branch
             world.judge.on_receipt(operation, self.past)
-            intent.take_note(operation.receipt)
+            if not isinstance(answer, StatementPage):
+                intent.take_note(answer)
         operation.returned_us = world.loop.now_us
         outcome = "OK" if operation.error is None else operation.error.outcome.name
         world.trace.note("answer", f"{self.name} {intent.name} {outcome} {_told(operation)}")
         return operation
-
-    def _received(self, answer: object) -> Receipt | BatchReceipt:
-        assert isinstance(answer, Receipt | BatchReceipt), "nobody asked for a statement"
-        return answer
 
     def _on_error(self, operation: Operation, error: BankbookError) -> None:
         operation.error = error
@@ -113,7 +110,7 @@ class Desk:
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
         operation.branch = branch
         operation.shown = there.disk.applied()
-        if isinstance(operation.command, ReadBalance):
+        if isinstance(operation.command, ReadBalance | ReadStatement):
             has_just_written = there.released_us == self._world.loop.now_us
             states = self._world.judge.states(branch, operation.command.account)
             operation.possible = states if has_just_written else states[:1]
@@ -131,6 +128,7 @@ class DeskLine:
         operation = await self.desk.ask(wish, manner)
         answer = operation.receipt or operation.error
         assert answer is not None, "it has ended"
+        assert not isinstance(answer, StatementPage), "no event asks for a statement"
         return answer
 
     def learn_from(self, other: "DeskLine") -> None:
@@ -146,6 +144,8 @@ def _told(operation: Operation) -> str:
     receipt = operation.receipt
     if isinstance(receipt, Receipt):
         return f"{receipt.balance} {receipt.entry} held {receipt.held_us}"
+    if isinstance(receipt, StatementPage):
+        return f"{receipt.opening} {len(receipt.lines)} lines {receipt.closing}"
     return "" if receipt is None else f"{receipt.entry} {[each.outcome.name for each in receipt.results]}"
 
 
