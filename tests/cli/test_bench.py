@@ -14,9 +14,6 @@ from cli.commands import BANKBOOK, bankbook, complaint_of, started, wait_for_end
 from cli.own_bank import OwnBank
 from server.processes import processes_of_session, wait_until
 
-from bankbook.bench.histogram import Histogram
-from bankbook.cli import bench
-
 SHORT = ("--operations", 60, "--warmup", "0s", "--callers", 4, "--accounts", 50, "--branches", 2)
 
 
@@ -149,13 +146,3 @@ def test_progress_is_shown_on_a_terminal_and_the_figures_follow() -> None:
         terminal.expect("starting the bank")
         terminal.expect("speed ")
         terminal.expect(pexpect.EOF)
-
-
-def test_a_percentile_is_told_only_where_a_value_is_beyond_it() -> None:
-    few, some, many = Histogram(), Histogram(), Histogram()
-    few.record(1000, 99)
-    some.record(1000, 100)
-    many.record(1000, 1000)
-    assert bench._percentiles(few) == "p50 1.00 ms  max 1.00 ms"
-    assert bench._percentiles(some) == "p50 1.00 ms  p99 1.00 ms  max 1.00 ms"
-    assert bench._percentiles(many) == "p50 1.00 ms  p99 1.00 ms  p99.9 1.00 ms  max 1.00 ms"
