@@ -143,8 +143,9 @@ def perform(
     """Carry out a scenario in a simulated bank, faults and all; all chance in it comes from the seed.
 
     What customers have not begun after `duration_s` they do not begin; None: they do everything. If it
-    `is_customers_only`, nothing is asked of the bank once they have gone home. `record` returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
-    that runs. Raises OSError where nothing can be written down.
+    `is_customers_only`, nothing is asked of the bank once they have gone home. `record` returns who writes
+    down what is asked and told, by the clock it is given. Not from within an event loop that runs. Raises
+    OSError where nothing can be written down.
     """
     genesis = Genesis("simulated", scenario.branches, scenario.genesis_balance)
     terms = Terms(genesis, delay, hold_limit_us, keeps_trace)
