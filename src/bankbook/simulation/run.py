@@ -411,8 +411,9 @@ class Simulation:
         recorder, self.world.recorder = self.world.recorder, None
         assert recorder is not None, "it is not the end yet"
         for branch, statements in ends.items():
-            balances = {account: each.closing or 0 for account, each in statements.items()}
-            recorder.final(branch, balances, statements)
+            # Not what a statement closes with: that is one page of it.
+            balances = {account: told[branch] for account, told in self.agreement.balances.items()}
+            recorder.final(branch, {str(each): balances[each] for each in balances}, statements)
         self.world.judge.judged.update(judge_history(self.kept.history()))
         self._auditor = Desk(self.world, "taker", self.books)
 
