@@ -72,8 +72,6 @@ class Plan:
         self.amounts = Amounts(self._chance("amounts"))
         self.reserving: list[tuple[CustomerId, int]] = []
         """The events so far that set money aside: whose, and their numbers."""
-        self.reading: list[tuple[CustomerId, int]] = []
-        """Those that read statements."""
 
     def scenario(self, customers: int, duration_s: float, kinds: Iterable[FaultKind]) -> Scenario:
         """Return what is drawn for so many customers, in so much time."""
@@ -121,6 +119,7 @@ class PlannedCustomer:
         self._reading = draw.choice([0.1, 0.3, 0.8])
         """The share of reads in what they ask."""
         self._writes: list[Event] = []
+        self._statements: list[int] = []
         self._pause_ms = 0
 
     def pause_s(self) -> float:
@@ -187,7 +186,7 @@ class PlannedCustomer:
 
     def _what(self) -> Event:
         if self._draw.random() < self._reading:
-            return self._query(self._account()) if self._draw.random() < 0.8 else self._statement()  # noqa: PLR2004
+            return self._query(self._account()) if self._draw.random() < 0.7 else self._statement()  # noqa: PLR2004
         kind = self._draw.randrange(14)
         if kind == 0 and self._plan.reserving:
             customer, number = self._draw.choice(self._plan.reserving)
@@ -228,13 +227,13 @@ class PlannedCustomer:
     def _statement(self) -> Event:
         """Read all of an account, a page of it, what goes on behind a page, or the time of it."""
         event = Event(Interface.STATEMENT, None, None, None, self._number, self._account())
-        kind, reading = self._draw.randrange(4), self._plan.reading
-        if kind > 1 and reading:
-            customer, number = self._draw.choice(reading[-_RECENT:])
-            event = replace(event, account=None, event=number, customer=customer, is_within=kind == 2)  # noqa: PLR2004
+        kind = self._draw.randrange(4)
+        if kind > 1 and self._statements:
+            earlier = self._draw.choice(self._statements[-_RECENT:])
+            event = replace(event, account=None, event=earlier, is_within=kind == 2)  # noqa: PLR2004
         elif kind:
-            event = replace(event, lines_max=self._draw.randint(1, 4))
-        reading.append((self.name, event.number))
+            event = replace(event, lines_max=self._draw.randint(1, 2))
+        self._statements.append(event.number)
         return event
 
     def _query(self, account: CustomerId) -> Event:
