@@ -28,13 +28,23 @@
 #ifndef CRASHES
 #define CRASHES 1
 #endif
+#ifndef CRASHER
+#define CRASHER 0
+#endif
 #ifndef DOUBLES
 #define DOUBLES 0
 #endif
 #ifndef GIVE_UPS
 #define GIVE_UPS 0
 #endif
-#define LOG_MAX 5
+#ifndef DEPOSITS
+#define DEPOSITS 1
+#endif
+#ifndef WITNESS
+#define WITNESS 0      /* whether branch 2 applies anything; what it gives depends on its own log alone */
+#endif
+#define TAKES_NOTE(b) (WITNESS || (b) != 2)
+#define LOG_MAX 6
 #define WANTED  2
 #define A(b, o) ((b) * 3 + (o))
 #define E(o, s) ((o) * LOG_MAX + (s) - 1)     /* the place of entry s, from 1, of branch o's log */
@@ -43,12 +53,12 @@ mtype = { NOT_YET, WAITS, GATHERS, PAID, REFUSED, GIVEN_UP, NOT_ASKED, UNDER_WAY
 #define NOT_ANY   3
 #define GONE_AWAY 4    /* the answer is for one who no longer waits for it */
 
-byte amount[15];       /* of each entry */
-byte kind[15];         /* DEPOSIT, TAKE, or GRANT + the branch that is given the rights */
+byte amount[3 * LOG_MAX];       /* of each entry */
+byte kind[3 * LOG_MAX];         /* DEPOSIT, TAKE, or GRANT + the branch that is given the rights */
 #define DEPOSIT 0
 #define TAKE    1
 #define GRANT   2
-byte needs[45];        /* what each depends on: the last entry of each log */
+byte needs[9 * LOG_MAX];        /* what each depends on: the last entry of each log */
 byte applied[9];       /* what each branch has applied; all on its disk but its own last entries */
 byte pending[3];       /* how many of these the present step has written, not committed yet */
 mtype told[3] = NOT_YET;  /* what the client is told once the step is committed */
@@ -62,7 +72,6 @@ byte unanswered[2];    /* bits: who has not answered this round's question */
 byte awaited[6];       /* what must be applied before the round is over */
 byte had[2];           /* the rights that were here when it began */
 mtype asked[6] = NOT_ASKED;  /* A(b, o): b's question to o */
-byte answers[6];       /* A(b, o): the answer of o to b, on its way: its last entry + 1 */
 byte acknowledged = 3, taken;  /* what was paid in, and taken out, as the world has been told */
 bit deposited;
 byte crashes = CRASHES, doubles = DOUBLES, give_ups = GIVE_UPS;
@@ -122,7 +131,7 @@ inline deposit() { deposited = 1; told[2] = PAID; write_entry(2, DEPOSIT, 1) }
 
 /* What the request asked is void from now on: a late answer is dropped, a late question still brings rights. */
 inline end_questions(b) {
-    unanswered[b] = 0; answers[A(b, OTHER(b))] = 0; answers[A(b, 2)] = 0;
+    unanswered[b] = 0;
     asked[A(b, OTHER(b))] = (asked[A(b, OTHER(b))] == UNDER_WAY || asked[A(b, OTHER(b))] == LATE -> LATE : NOT_ASKED);
     asked[A(b, 2)] = (asked[A(b, 2)] == UNDER_WAY || asked[A(b, 2)] == LATE -> LATE : NOT_ASKED);
     if :: answer_to[OTHER(b)] == b -> answer_to[OTHER(b)] = GONE_AWAY :: else fi;
@@ -212,14 +221,6 @@ inline answer_ask(b, x) {                               /* b answers x, now or l
     fi
 }
 
-inline take_answer(b, x) {
-    d_step {
-        unanswered[b] = unanswered[b] & ~(1 << x);
-        if :: answers[A(b, x)] - 1 > awaited[A(b, x)] -> awaited[A(b, x)] = answers[A(b, x)] - 1 :: else fi;
-        answers[A(b, x)] = 0
-    }
-}
-
 #define IS_OVER(b) (!unanswered[b] && applied[A(b, OTHER(b))] >= awaited[A(b, OTHER(b))] \
                     && applied[A(b, 2)] >= awaited[A(b, 2)])
 
@@ -267,9 +268,14 @@ inline apply_next(b, o) {
 
 inline commit_step(b) { pending[b] = 0 }
 
+inline take_answer(b, x) {                              /* its last entry is named, and awaited from now on */
+    unanswered[b] = unanswered[b] & ~(1 << x);
+    if :: applied[A(x, x)] > awaited[A(b, x)] -> awaited[A(b, x)] = applied[A(x, x)] :: else fi
+}
+
 inline release(b) {
     if
-    :: answer_to[b] < 2 -> answers[A(answer_to[b], b)] = applied[A(b, b)] + 1
+    :: answer_to[b] < 2 -> take_answer(answer_to[b], b)
     :: else
     fi;
     answer_to[b] = NOT_ANY;
@@ -283,7 +289,7 @@ inline release(b) {
 
 inline ask_again(x, b) {                                /* what b knew of x's question is gone */
     if
-    :: IS_GATHERING(x) && (unanswered[x] & (1 << b)) && !answers[A(x, b)] -> asked[A(x, b)] = UNDER_WAY
+    :: IS_GATHERING(x) && (unanswered[x] & (1 << b)) -> asked[A(x, b)] = UNDER_WAY
     :: else
     fi
 }
@@ -306,16 +312,21 @@ inline crash(b) {
 
 #define IS_IDLE(b) (!pending[b] && told[b] == NOT_YET && answer_to[b] == NOT_ANY)
 
+/* A step of a branch that will not crash any more is committed, and what it says is sent, at once: on its way it
+ * can only be late, and it may be late in being sent on. */
+#define MORTAL(b) (crashes && (b) == CRASHER)
+inline finish(b) { if :: !MORTAL(b) -> commit_step(b); release(b) :: else fi }
+
 proctype Branch(byte me; byte left; byte right) {
 end:do
-    :: atomic { IS_IDLE(me) && CAN_APPLY(me, left) -> apply_next(me, left) }
-    :: atomic { IS_IDLE(me) && CAN_APPLY(me, right) -> apply_next(me, right) }
+    :: atomic { TAKES_NOTE(me) && IS_IDLE(me) && CAN_APPLY(me, left) -> apply_next(me, left); finish(me) }
+    :: atomic { TAKES_NOTE(me) && IS_IDLE(me) && CAN_APPLY(me, right) -> apply_next(me, right); finish(me) }
     :: atomic { pending[me] -> commit_step(me) }
     :: atomic { !pending[me] && !IS_IDLE(me) -> release(me) }
 #ifdef SABOTAGE_SENT_BEFORE_COMMIT
     :: atomic { pending[me] -> release(me) }
 #endif
-    :: atomic { crashes -> crash(me) }
+    :: atomic { MORTAL(me) -> crash(me) }
     od
 }
 
@@ -324,12 +335,10 @@ end:do
 
 proctype Gatherer(byte me; byte other) {
 end:do
-    :: atomic { IS_IDLE(me) && request[me] == NOT_YET -> arrive(me) }
-    :: atomic { CAN_ANSWER(other, me) -> answer_ask(other, me) }
-    :: atomic { CAN_ANSWER(2, me) -> answer_ask(2, me) }
-    :: atomic { IS_IDLE(me) && answers[A(me, other)] -> take_answer(me, other) }
-    :: atomic { IS_IDLE(me) && answers[A(me, 2)] -> take_answer(me, 2) }
-    :: atomic { IS_IDLE(me) && request[me] == GATHERS && IS_OVER(me) -> end_round(me) }
+    :: atomic { IS_IDLE(me) && request[me] == NOT_YET -> arrive(me); finish(me) }
+    :: atomic { CAN_ANSWER(other, me) -> answer_ask(other, me); finish(other) }
+    :: atomic { CAN_ANSWER(2, me) -> answer_ask(2, me); finish(2) }
+    :: atomic { IS_IDLE(me) && request[me] == GATHERS && IS_OVER(me) -> end_round(me); finish(me) }
     :: atomic { IS_IDLE(me) && request[me] == GATHERS && give_ups && !asks_all[me] -> stall(me) }
     :: atomic { IS_IDLE(me) && request[me] == GATHERS && give_ups -> give_up(me) }
     od
@@ -337,12 +346,12 @@ end:do
 
 proctype World() {
     do
-    :: atomic { IS_IDLE(2) && !deposited -> deposit() }
+    :: atomic { DEPOSITS && IS_IDLE(2) && !deposited -> deposit(); finish(2) }
     :: atomic { timeout -> break }
     od;
     assert(request[0] == PAID || request[0] == REFUSED || request[0] == GIVEN_UP);
     assert(request[1] == PAID || request[1] == REFUSED || request[1] == GIVEN_UP);
-    assert(taken <= acknowledged)
+    assert(taken <= 3 + deposited)                      /* never below the floor */
 }
 
 init {
