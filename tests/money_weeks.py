@@ -37,7 +37,7 @@ from bankbook.core.commands import (
     Withdraw,
 )
 from bankbook.core.entry import Entry, Opening, Posting, Record, RecordKind, Reservation
-from bankbook.core.messages import Connected, Forward, SubscriberHere
+from bankbook.core.messages import Connected, Entries, Forward, SubscriberHere
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.ports import Changes, ReservationState
 from bankbook.core.replica import Effects, Input, Settings
@@ -516,7 +516,9 @@ class MoneyBank(BankInOneThread):
                 assert not intent.entries, f"{reply} and yet it happened"
                 self.never.add(intent.customer)
         elif outcome in _NOTHING_YET:
-            written = [entry for entry in intent.entries if self.exists(entry)]
+            # What the same step wrote may have come after the answer.
+            earlier = [entry for entry in intent.entries if self.written[entry].moment < self.moment]
+            written = [entry for entry in earlier if self.exists(entry)]
             assert not written, f"{reply}, and {written} had happened"
         if reply.entry is not None and not is_read:
             assert reply.entry in intent.entries, f"{reply} tells of another's entry"
@@ -532,7 +534,9 @@ class MoneyBank(BankInOneThread):
             session.wrote = set()
             return
         is_admitted = reply.outcome in (Outcome.OK, Outcome.INSUFFICIENT_FUNDS)
-        if is_admitted and not reply.is_replayed and sent.freshness is not LOCAL:
+        # What was sent on elsewhere may have been decided there for an earlier sending.
+        is_from_here = reply.entry is None or reply.entry.origin.branch == sent.branch
+        if is_admitted and is_from_here and not reply.is_replayed and sent.freshness is not LOCAL:
             missed = sent.wrote - self.books[sent.branch].seen
             assert not missed, f"{reply} of branch {sent.branch} knows nothing of {missed}"
         if reply.entry is not None and reply.outcome is not Outcome.DURABILITY_TIMEOUT:
@@ -553,6 +557,8 @@ class MoneyBank(BankInOneThread):
     def _judge_durability(self, sent: Sent, reply: Reply) -> None:
         if reply.entry is None or reply.outcome is Outcome.DURABILITY_TIMEOUT:
             return
+        if not self.written[reply.entry][0].moves_money:
+            return  # a refusal stays one, also where the other disks did not answer in time
         lives = {*self.greeted[sent.branch].values(), self.stores[sent.branch].identity.origin}
         having = len(lives & self.had[reply.entry])
         assert having > sent.intent.durable, f"{reply} is on {having} disks"
@@ -569,12 +575,13 @@ class MoneyBank(BankInOneThread):
                 taken[source] = amount
             case Submit(postings):
                 taken.update({account: -amount for account, amount in postings if amount < 0})
-        least = {account: self._least_funds(account, since) for account in taken}
+        least = {account: self.funds_left(account, since) for account in taken}
         assert any(least[account] < amount for account, amount in taken.items()), (
             f"{command} was refused, and there was at least {least}"
         )
 
-    def _least_funds(self, account: AccountId, since: int) -> int:
+    def funds_left(self, account: AccountId, since: int) -> int:
+        """Return what an account has, counting all that was ever taken, and only what came before `since`."""
         funds = self.terms.opening_balance or 0
         for name, (entry, moment) in self.written.items():
             moved = funds_moved(entry)[account]
@@ -622,12 +629,14 @@ class Act(Enum):
     SHARE_TOKEN = 18
     JUMP = 19
     LOSE_DISK = 20
+    ASK_FOR_ALL = 21
+    DELIVER_ALL_BUT_ENTRIES = 22
 
 
 # The quiet acts are listed several times, so that most weeks get something done.
 ACTS = [*Act, *[Act.ASK] * 6, *[Act.ASK_AGAIN] * 3, *[Act.SETTLE] * 2, *[Act.DELIVER] * 4]
 ACTS += [*[Act.DELIVER_LINK] * 4, *[Act.DELIVER_ALL] * 2, *[Act.MEND] * 2, *[Act.RESTART] * 2]
-ACTS += [*[Act.PASS_TIME] * 2]
+ACTS += [*[Act.PASS_TIME] * 2, Act.ASK_FOR_ALL, Act.DELIVER_ALL_BUT_ENTRIES]
 
 Schedule = list[tuple[Act, int]]
 
@@ -652,6 +661,8 @@ class Week:
                     self._send(draw, intent, branch)
             case Act.ASK_AGAIN if running:
                 self._ask_again(draw, running)
+            case Act.ASK_FOR_ALL if running:
+                self._ask_for_all(draw, draw.choice(running), draw.choice(running))
             case Act.SETTLE if running:
                 self._settle(draw, draw.choice(running))
             case Act.DELIVER if bank.under_way:
@@ -662,6 +673,10 @@ class Week:
                     self._deliver_if_under_way(letter)
             case Act.DELIVER_ALL:
                 bank.deliver_all()
+            case Act.DELIVER_ALL_BUT_ENTRIES:
+                bank.hold_back(kind=Entries)
+                bank.deliver_all()
+                bank.let_go()
             case Act.DROP if bank.under_way:
                 bank.drop(draw.choice(bank.under_way))
             case Act.DUPLICATE if bank.under_way:
@@ -749,6 +764,19 @@ class Week:
             return Submit(_legs(draw, accounts, amount))
         lifetime_ms = draw.choice([None, 0, 700, 5000, 60_000])
         return Reserve(one, amount, draw.choice([None, other]), lifetime_ms)
+
+    def _ask_for_all(self, draw: Random, there: int, here: int) -> None:
+        """Take out here all there is, or read it, right after something was paid in there."""
+        bank, account = self.bank, draw.choice(self.bank.accounts)
+        bank.send(bank.intend(Deposit(account, Money(draw.randint(1, 9))), Session()), there)
+        if here not in bank.replicas:
+            return  # it was to fail its next commit
+        if draw.random() < 0.3:
+            bank.send(bank.intend(ReadBalance(account), Session()), here, freshness=LATEST)
+            return
+        funds = bank.funds_left(account, bank.moment)
+        if funds > 0:
+            bank.send(bank.intend(Withdraw(account, Money(funds)), Session()), here)
 
     def _settle(self, draw: Random, branch: int) -> None:
         """Capture or release something; of what is known to be reserved, mostly what is still open."""
@@ -852,17 +880,32 @@ class Week:
                 reply = bank.reply(bank.send(read, branch))
                 assert reply.outcome in (Outcome.OK, Outcome.WRITES_LOST), reply
 
+    def _contest(self, account: AccountId) -> None:
+        """Ask every branch at once for more than half: one gets it, and nobody waits long."""
+        bank = self.bank
+        funds = bank.books[1].funds(account)
+        assert funds is not None
+        wanted = Withdraw(account, Money(funds // 2 + 1))
+        asked = [bank.send(bank.intend(wanted, Session()), branch) for branch in bank.branches]
+        bank.deliver_all()
+        bank.pass_time(2 * SECOND)
+        outcomes = Counter(bank.reply(request).outcome for request in asked)
+        refused = len(asked) - (funds > 0)
+        assert outcomes[Outcome.INSUFFICIENT_FUNDS] == refused, f"{wanted} of {funds}: {outcomes}"
+        assert outcomes[Outcome.OK] == len(asked) - refused, f"{wanted} of {funds}: {outcomes}"
+
     def _take_everything(self, draw: Random) -> None:
         bank = self.bank
         for account in bank.accounts:
             if account not in bank.books[1].floors and bank.terms.opening_balance is None:
                 continue  # a lost disk may have taken its opening along
-            funds = bank.books[1].funds(account)
-            if funds is None:
+            if bank.books[1].funds(account) is None:
                 continue
+            self._contest(account)
+            funds = bank.books[1].funds(account)
             for amount, expected in (
-                (funds + 1, Outcome.INSUFFICIENT_FUNDS),
-                (funds, Outcome.OK),
+                ((funds or 0) + 1, Outcome.INSUFFICIENT_FUNDS),
+                (funds or 0, Outcome.OK),
                 (1, Outcome.INSUFFICIENT_FUNDS),
             ):
                 command = Withdraw(account, Money(amount))

@@ -32,6 +32,7 @@ from bankbook.client import (
     retries,
 )
 from bankbook.client import session as session_module
+from bankbook.client.attempts import Channels
 from bankbook.wire.commands import AnyRequest
 from bankbook.wire.v1 import bank_pb2
 
@@ -422,7 +423,9 @@ class WakingChannel:
 async def test_who_is_cancelled_just_as_the_branch_is_reached_does_not_wait_for_its_answer() -> None:
     async with Bank(["127.0.0.1:1"]) as client:
         channel = WakingChannel()
-        client._calls._channels._channels[1] = cast("grpc.aio.Channel", channel)
+        channels = client._calls._channels
+        assert isinstance(channels, Channels)
+        channels._channels[1] = cast("grpc.aio.Channel", channel)
         asked = asyncio.create_task(client.session("anna").deposit(5))
         await asyncio.sleep(0)  # it waits for the channel now
         await asyncio.sleep(0)

@@ -110,12 +110,23 @@ def test_the_share_of_who_uses_all_is_nearly_all_and_never_quite(used: int) -> N
 
 def test_what_was_used_long_ago_is_forgotten_by_halves() -> None:
     usage = Usage()
-    usage.note(ANNA, BranchId(1), Money(4000), Money(1000))
+    for _ in range(4):
+        usage.note(ANNA, BranchId(1), Money(1000), Money(1000))
     for _ in range(200):
         usage.note(ANNA, BranchId(2), Money(100), Money(1000))
     used = usage.of(ANNA)
     assert used[BranchId(1)] < 0.1 * used[BranchId(2)]
     assert sum(used.values()) <= 5000
+
+
+def test_a_customer_who_takes_something_out_at_each_branch_in_turn_moves_no_rights_ahead_of_it() -> None:
+    usage = Usage()
+    for branch in range(1, 11):
+        for _ in range(2):
+            usage.note(ANNA, BranchId(branch), Money(10), Money(100))
+        assert usage.of(ANNA) == {}
+    usage.note(ANNA, BranchId(3), Money(10), Money(100))
+    assert list(usage.of(ANNA)) == [3], "the third time is a habit"
 
 
 def test_of_a_hundred_thousand_accounts_the_busiest_lately_are_remembered() -> None:

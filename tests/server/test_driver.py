@@ -25,7 +25,8 @@ from bankbook.core.replica import Settings
 from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
-from bankbook.server.driver import Driver, read_clocks
+from bankbook.server.driver import Driver
+from bankbook.server.machine import read_clocks
 from bankbook.store.base import CommitRefusedError, CommitUnknownError
 from bankbook.store.memory import MemoryStore
 

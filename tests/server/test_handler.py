@@ -22,8 +22,9 @@ from bankbook.core.types import (
     is_key,
 )
 from bankbook.core.vector import Gap, VersionVector
-from bankbook.server.driver import Driver, read_clocks
+from bankbook.server.driver import Driver
 from bankbook.server.handler import Call, Handler, Success
+from bankbook.server.machine import read_clocks
 from bankbook.wire.requests import Envelope
 from bankbook.wire.status import Failure
 

@@ -6,6 +6,7 @@
     branches     a scenario's branches, until stopped
     customers    a scenario's customers, at branches that run already
     check        a verdict on an output
+    simulate     a scenario in virtual time, or a bank under random faults
 
     bank         a bank of one's own: its file, and its branches
     status       what each branch of it says of itself

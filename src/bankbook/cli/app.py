@@ -26,6 +26,7 @@ from bankbook.cli.customers import customers
 from bankbook.cli.ending import INTERRUPTED
 from bankbook.cli.export import export
 from bankbook.cli.run import run
+from bankbook.cli.simulate import simulate
 from bankbook.cli.statement import statement
 from bankbook.cli.status import status
 from bankbook.cli.teller import forget
@@ -56,7 +57,7 @@ def app() -> None:
     """
 
 
-SCENARIOS = (run, branches, customers, check)
+SCENARIOS = (run, branches, customers, check, simulate)
 BANK = (init, up, branch, status, export)
 CUSTOMER = (
     open_account,

@@ -124,7 +124,7 @@ opening_balance_option = click.option(
     help="What every account starts with, whatever the branches in INPUT say.",
 )
 
-_delay_option = click.option(
+delay_option = click.option(
     "--propagation-delay",
     "delay",
     type=DelayType(),
@@ -134,7 +134,7 @@ _delay_option = click.option(
     "[default: 0s]",
 )
 
-_hold_limit_option = click.option(
+hold_limit_option = click.option(
     "--hold-limit",
     "hold_limit_us",
     type=DurationType(),
@@ -181,7 +181,7 @@ def bank_options(*, log_level: str) -> Callable[[Callable[..., None]], Callable[
             bank = BankOptions(**{name: given.pop(name) for name in names})
             command(bank=bank, **given)
 
-        options = (accounts_option, _delay_option, _hold_limit_option, log_level_option, log_file_option)
+        options = (accounts_option, delay_option, hold_limit_option, log_level_option, log_file_option)
         return together(*options)(collect)
 
     return add

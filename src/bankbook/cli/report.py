@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bankbook.checkers import Report
 from bankbook.cli import discard_standard_output
 from bankbook.core.types import CustomerId
 from bankbook.core.vector import Gap
@@ -121,6 +122,14 @@ def tell_verdict(verdict: Verdict, out: Console) -> None:
     for reason in dict.fromkeys(each.reason for each in verdict.undecided):
         names = _customers_in_words([each.customer for each in verdict.undecided if each.reason == reason])
         _say(out, "", f"{escape(names)}: {escape(reason)}")
+
+
+def tell_report(report: Report, out: Console) -> None:
+    """Tell a person the verdicts on a history."""
+    out.print(f"[{_STYLES[Kind(report.kind)]}]{report.kind}[/]: {_count(report.operations, 'operation')}.")
+    for verdict in report.verdicts:
+        kind = f"[{_STYLES[Kind(verdict.kind)]}]{verdict.kind:<7}[/]"
+        out.print(f"  {kind}  {verdict.name}: {escape(verdict.in_words())}", soft_wrap=True)
 
 
 def _say(out: Console, subject: str, words: str) -> None:

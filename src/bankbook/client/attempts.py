@@ -6,7 +6,7 @@ Proof: tests/client/test_bank.py.
 
 import asyncio
 from collections.abc import Mapping
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import grpc
 import grpc.aio
@@ -66,6 +66,22 @@ class Missed(NamedTuple):
     cause: Exception | None = None
 
 
+class Attempts(Protocol):
+    """How a request is sent once: over gRPC, or as the simulator does it."""
+
+    closed: asyncio.Event
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        ...
+
+    async def attempt(
+        self, command: Command, envelope: Envelope, branch: int, deadline: float, wait_s: float | None
+    ) -> Answer | Missed:
+        """Send a request once, and return what came of it; raises ClosedError."""
+        ...
+
+
 class Channels:
     """The channels to a bank's branches, each opened when it is first used."""
 
@@ -97,16 +113,16 @@ class Channels:
         stub = bank_pb2_grpc.BankStub(channel)
         try:
             answer = decode_answer(await getattr(stub, method)(message, timeout=_until(deadline)))
-            return _checked(answer, command)
+            return checked(answer, command)
         except asyncio.CancelledError:
             if not self.closed.is_set() or _is_cancelled():
                 raise
             # gRPC cancels the calls of a channel that is closed; whoever waits for one is not cancelled.
-            return Missed(_no_answer(command, branch, "the bank was closed meanwhile"), was_sent=True)
+            return Missed(no_answer(command, branch, "the bank was closed meanwhile"), was_sent=True)
         except grpc.aio.AioRpcError as error:
             return Missed(_failure(error, command, branch), was_sent=True, cause=error)
         except MessageDamagedError as error:
-            return Missed(_no_answer(command, branch, str(error)), was_sent=True, cause=error)
+            return Missed(no_answer(command, branch, str(error)), was_sent=True, cause=error)
 
     async def _connect(self, branch: int, deadline: float, wait_s: float | None) -> grpc.aio.Channel | None:
         """Return a channel that is up: whatever fails before that has certainly changed nothing."""
@@ -144,7 +160,8 @@ async def _comes_up(channel: grpc.aio.Channel, *, is_doubted: bool) -> bool:
     return True
 
 
-def _checked(answer: Answer, command: Command) -> Answer:
+def checked(answer: Answer, command: Command) -> Answer:
+    """Return the answer if it fits the command; raises MessageDamagedError."""
     if isinstance(command, Batch):
         told = len(answer.results) if isinstance(answer, BatchReceipt) else 0
         if told != len(command.commands):
@@ -168,10 +185,11 @@ def _failure(error: grpc.aio.AioRpcError, command: Command, branch: int) -> Fail
     detail = f"branch {branch} gave no answer ({error.code().name}: {error.details()})"
     if error.code() not in _NO_ANSWER:
         return Failure(Outcome.INVALID_REQUEST, detail)
-    return _no_answer(command, branch, detail)
+    return no_answer(command, branch, detail)
 
 
-def _no_answer(command: Command, branch: int, detail: str) -> Failure:
+def no_answer(command: Command, branch: int, detail: str) -> Failure:
+    """Return what may be concluded where a request was sent and no answer came."""
     if isinstance(command, ReadBalance | ReadStatement):
         return Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch)
     return Failure(Outcome.OUTCOME_UNKNOWN, detail, branch=branch)

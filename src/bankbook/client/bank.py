@@ -6,6 +6,7 @@ Decides nothing; knows the branches, and makes sessions. Proof: tests/client/tes
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+from bankbook.client.attempts import Channels
 from bankbook.client.calls import Calls
 from bankbook.client.session import Session
 from bankbook.client.token import SessionToken
@@ -38,7 +39,7 @@ class Bank:
             numbered = dict(enumerate(addresses, start=1))
         if not numbered:
             raise ValueError("a bank has at least one branch; name its address")
-        self._calls = Calls(numbered, timeout, retries=retries)
+        self._calls = Calls(numbered, timeout, Channels(numbered), retries=retries)
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,11 +5,12 @@ Proof: tests/client/test_bank.py, tests/client/test_failover.py.
 """
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from bankbook.client.attempts import Channels, ClosedError, Missed
-from bankbook.client.retries import Plan
+from bankbook.client.attempts import Attempts, ClosedError, Missed
+from bankbook.client.retries import CHANCE, Plan
 from bankbook.core.commands import SESSION, Command, Freshness, access_of
 from bankbook.core.guarantees import Access
 from bankbook.core.types import Key
@@ -32,11 +33,20 @@ class Manner(NamedTuple):
 class Calls:
     """The branches, and how to ask them."""
 
-    def __init__(self, addresses: Mapping[int, str], timeout: float, *, retries: bool) -> None:
-        self.branches = tuple(sorted(addresses))
+    def __init__(
+        self,
+        branches: Iterable[int],
+        timeout: float,
+        channels: Attempts,
+        *,
+        retries: bool,
+        chance: random.Random = CHANCE,
+    ) -> None:
+        self.branches = tuple(sorted(branches))
         self._timeout = timeout
         self._retries = retries
-        self._channels = Channels(addresses)
+        self._channels = channels
+        self._chance = chance
 
     async def close(self) -> None:
         """Close every channel; what is under way gets no answer. Closing twice is harmless."""
@@ -53,6 +63,7 @@ class Calls:
             is_write=Access.WRITE in access_of(command),
             key=None if manner.key is None else Key(manner.key),
             is_retried=self._retries,
+            chance=self._chance,
         )
 
     async def attempt(self, command: Command, envelope: Envelope, plan: Plan) -> Answer | Missed:

@@ -14,7 +14,7 @@ Once an answer was lost, only what is decided under the same key takes the doubt
 
 import random
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID
 
 from bankbook.client.attempts import Missed
 from bankbook.core.outcome import Certainty, Outcome
@@ -39,6 +39,9 @@ _WAITED_IN_VAIN = {Outcome.HOLD_TIMEOUT, Outcome.RIGHTS_UNREACHABLE, Outcome.DUR
 # Told before a branch looks for the key: it says nothing about an earlier attempt.
 _AT_SIGHT = {Outcome.INVALID_REQUEST, Outcome.INVALID_TOKEN, Outcome.WRITES_LOST}
 
+# The operating system's: two processes, one of which was forked from the other, never draw the same key.
+CHANCE = random.SystemRandom()
+
 
 class Plan:
     """One request's attempts."""
@@ -52,14 +55,16 @@ class Plan:
         is_write: bool,
         key: Key | None = None,
         is_retried: bool = True,
+        chance: random.Random = CHANCE,
     ) -> None:
         """Begin at `now`, at the first of `branches`; times are in seconds by one clock.
 
-        A write without a `key` gets one.
+        A write without a `key` gets one, drawn from `chance`.
         """
         self._branches = branches if is_retried else branches[:1]
         self._began, self.deadline = now, deadline
         self._is_retried = is_retried
+        self._chance = chance
         self._makes_keys = is_write and key is None
         self._attempts = 0
         self._was_reached = False
@@ -89,7 +94,7 @@ class Plan:
         if not self._is_retried or not self._helps(missed, now):
             return None
         rounds, rest = divmod(self._attempts + 1, len(self._branches))
-        pause_s = 0.0 if rest else _backoff(rounds)
+        pause_s = 0.0 if rest else _backoff(rounds, self._chance)
         if now + pause_s + _ATTEMPT_S_MIN > self.deadline:
             return None
         self._attempts += 1
@@ -123,9 +128,9 @@ class Plan:
         return now - self._began < CONNECT_TIMEOUT_S
 
     def _new_key(self) -> Key:
-        return Key(f"{self.branch}/{uuid4().hex}")
+        return Key(f"{self.branch}/{UUID(int=self._chance.getrandbits(128), version=4).hex}")
 
 
-def _backoff(rounds: int) -> float:
+def _backoff(rounds: int, chance: random.Random) -> float:
     longest = min(BACKOFF_FIRST_S * 2.0 ** min(rounds - 1, 32), BACKOFF_LAST_S)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
+    return longest * chance.uniform(0.5, 1.0)

@@ -241,7 +241,7 @@ class Session:
         If it `is_atomic`, all are refused where one is: raised is why, and `command` says which.
         """
         command = Batch(tuple(commands), is_atomic)
-        answer = await self._call(command, Manner(branch, timeout, freshness, key, durable))
+        answer = await self._carry_out(command, Manner(branch, timeout, freshness, key, durable))
         assert isinstance(answer, BatchReceipt), "the method answers with it"
         return answer
 
@@ -295,7 +295,7 @@ class Session:
             page,
             page_lines,
         )
-        answer = await self._call(command, Manner(branch, timeout, freshness))
+        answer = await self._carry_out(command, Manner(branch, timeout, freshness))
         assert isinstance(answer, StatementPage), "the method answers with it"
         return answer
 
@@ -317,12 +317,7 @@ class Session:
         terms = Opening(AccountId(account or self._account), _money(floor), currency)
         return await self._receipt(OpenAccount(terms), Manner(branch, timeout, SESSION, key, durable))
 
-    async def _receipt(self, command: Command, manner: Manner) -> Receipt:
-        answer = await self._call(command, manner)
-        assert isinstance(answer, Receipt), "the method answers with it"
-        return answer
-
-    async def _call(self, command: Command, manner: Manner) -> Answer:
+    async def _carry_out(self, command: Command, manner: Manner) -> Answer:
         complaint = self._complaint(command, manner)
         if complaint is not None:
             raise _refused(complaint, manner.key)
@@ -334,6 +329,11 @@ class Session:
                 if plan.is_in_doubt:
                     raise error_for(plan.doubt(), plan.key) from None
                 raise
+
+    async def _receipt(self, command: Command, manner: Manner) -> Receipt:
+        answer = await self._carry_out(command, manner)
+        assert isinstance(answer, Receipt), "the method answers with it"
+        return answer
 
     async def _persist(self, command: Command, manner: Manner, plan: Plan) -> Answer:
         while isinstance(answer := await self._attempt(command, manner, plan), Missed):

@@ -198,6 +198,11 @@ class Entry:
         return tuple(chain.from_iterable(record.postings for record in self.records))
 
     @property
+    def moves_money(self) -> bool:
+        """Whether it is more than the refusals that a key must find again."""
+        return any(record.kind is not RecordKind.REFUSAL for record in self.records)
+
+    @property
     def accounts(self) -> tuple[AccountId, ...]:
         """Every account this entry touches."""
         return tuple(dict.fromkeys(chain.from_iterable(record.accounts for record in self.records)))

@@ -78,6 +78,8 @@ class Gatherings:
         self._gatherings: dict[AccountId, Gathering] = {}
         self._enriched: set[AccountId] = set()
         """Accounts whose rights here have grown in this step."""
+        self._left: set[AccountId] = set()
+        """Accounts that somebody waits for no more: the others need not be gone through for that."""
         self._usage = Usage()
         self._used: dict[AccountId, None] = {}
         """Accounts that something was taken out of in this step."""
@@ -102,7 +104,7 @@ class Gatherings:
         for account in held.short_of:
             gathering = self._gatherings[account]
             gathering.waiting.pop(held.request.id, None)
-            self._enriched.add(account)
+            self._left.add(account)
         held.short_of.clear()
 
     def settle(self) -> None:
@@ -110,12 +112,16 @@ class Gatherings:
 
         To be called at the end of each step.
         """
-        while self._enriched:
-            account = min(self._enriched)
-            self._enriched.discard(account)
-            gathering = self._gatherings.get(account)
-            if gathering is not None:
-                self._retry(gathering)
+        while self._enriched or self._left:
+            # In an order that is the same in every run; sorted once, as thousands may be due at once.
+            for account in sorted(self._enriched):
+                self._enriched.discard(account)
+                if account in self._gatherings:
+                    self._retry(self._gatherings[account])
+            left, self._left = self._left, set()
+            for account in sorted(left):
+                if account in self._gatherings:
+                    self._look_after(self._gatherings[account])
         self._pass_on()
 
     def end_pauses(self) -> None:
@@ -165,6 +171,10 @@ class Gatherings:
                 held.short_of.discard(gathering.account)
                 self._proceed(held)
         self._enriched.discard(gathering.account)
+        self._look_after(gathering)
+
+    def _look_after(self, gathering: Gathering) -> None:
+        """End what nobody waits for, begin the round that is due, and answer who had to wait for either."""
         if not gathering.waiting:
             self._end(gathering)
         elif self._is_round_due(gathering):
@@ -208,7 +218,7 @@ class Gatherings:
         since = self._since(gathering)
         gathering.began_us = context.now_us
         gathering.had = context.state.rights(account)[context.branch]
-        gathering.unanswered = set(plan)
+        gathering.unanswered, gathering.needs = set(plan), NOTHING
         gathering.question = context.ask(
             plan,
             lambda number, branch: AskHead(number, account, plan[branch], since),
@@ -255,6 +265,13 @@ class Gatherings:
                     self._context.questions.forget(gathering.question)
                     self._ask_all(gathering)
                 self._answer_deferred(gathering)
+
+    def ask_anew(self) -> None:
+        """Ask anew where a round is under way: what a lost store answered may name entries lost with it."""
+        for gathering in list(self._gatherings.values()):
+            if gathering.question is not None:
+                self._context.questions.forget(gathering.question)
+                self._ask_all(gathering)
 
     def _is_stalled(self, gathering: Gathering) -> bool:
         """Whether nothing can be expected to come of this round soon."""
@@ -372,6 +389,10 @@ class Gatherings:
         """Return why a request did not get its rights in time, naming who may have them."""
         account = min(held.short_of)
         gathering = self._gatherings[account]
+        if not list(self._context.others()):
+            # It came when its time was over: a bank of one branch waits for nobody.
+            detail = f"branch {self._context.branch} was not done with this request before its time was over"
+            return Decision(Outcome.HOLD_TIMEOUT, detail)
         rights = self._context.state.rights(account)
         silent = gathering.unanswered or set(self._context.others())
         named = max(silent, key=lambda branch: (rights[branch], -branch))

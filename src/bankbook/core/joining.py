@@ -30,6 +30,8 @@ class Joining:
         self._on_joined = on_joined
         self._answers: dict[BranchId, VersionVector] = {}
         """What each of the others has."""
+        self._is_doubtful = False
+        """Whether some had answered before a life of another branch was heard of for the first time."""
         self.unanswered: set[BranchId] = set()
         """Who has not said yet what it has."""
 
@@ -43,8 +45,14 @@ class Joining:
         self.wake(None)
 
     def on_new_life(self, branch: BranchId) -> None:
-        """Ask a branch again whose own store is new: what it had before may be nowhere any more."""
-        if not self._context.has_joined and self._answers.pop(branch, None) is not None:
+        """Ask a branch again whose own store is new: what it had before may be nowhere any more.
+
+        Or at a third branch, which had answered before it got that: so in the end all are asked once more.
+        """
+        if self._context.has_joined:
+            return
+        self._is_doubtful |= bool(self._answers)
+        if self._answers.pop(branch, None) is not None:
             self.unanswered.add(branch)
             self._ask({branch})
 
@@ -64,6 +72,11 @@ class Joining:
         gap = next((gap for gap in gaps if gap is not None), None)
         if gap is not None:
             self._logs.watch(gap, None)
+            return
+        if self._is_doubtful:
+            self._is_doubtful = False
+            self._answers.clear()
+            self.begin()
             return
         context.has_joined = True
         context.state.join()

@@ -34,6 +34,11 @@ class Peer:
         """Take note of a new life of its store: what the old one had and said is nothing to this one."""
         self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
 
+    def forget_head(self, origin: Origin) -> None:
+        """Note that this life of its store is over: its head says nothing of what is acknowledged now."""
+        if self.origin == origin:
+            self.head_asked_us = None
+
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
         """Whether its stream is up and not suspiciously silent."""
         return self.is_connected and now_us - self.heard_us < silence_max_us
@@ -70,12 +75,14 @@ class Peers:
             peer.begin_life(origin)
             self._everywhere = None
 
-    def learn(self, branch: BranchId, applied: VersionVector) -> None:
-        """Note what a branch has on its disk."""
+    def learn(self, branch: BranchId, applied: VersionVector) -> bool:
+        """Note what a branch has on its disk; return whether that is news."""
         peer = self._peers[branch]
-        if not peer.applied.dominates(applied):
-            peer.applied = peer.applied.merge(applied)
-            self._everywhere = None
+        if peer.applied.dominates(applied):
+            return False
+        peer.applied = peer.applied.merge(applied)
+        self._everywhere = None
+        return True
 
     def having(self, origin: Origin, seq: Seq) -> int:
         """Return how many other branches are known to have an entry on their disk."""

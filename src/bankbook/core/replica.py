@@ -112,8 +112,9 @@ class Replica:
         self._joining = Joining(context, self._logs, self._on_joined)
         self._outbox = Outbox()
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
-        self._postponed: list[tuple[BranchId, AskHead | AskKey]] = []
-        """Questions that can be answered only once this branch has joined."""
+        self._postponed: dict[tuple[BranchId, int], AskHead | AskKey] = {}
+        """Questions that can be answered only once this branch has joined, by who asked and its number: each
+        comes again until it is answered, and is to be given rights for once."""
         self._heartbeat_at_us = self._forget_at_us = now.monotonic_us
         self._drain_since_us = now.monotonic_us
         self._has_begun = False
@@ -216,8 +217,8 @@ class Replica:
             self._joining.begin()
 
     def _on_joined(self) -> None:
-        postponed, self._postponed = self._postponed, []
-        for sender, question in postponed:
+        postponed, self._postponed = self._postponed, {}
+        for (sender, _), question in postponed.items():
             self._handlers[type(question)](sender, question)
         self._requests.wake_all()
 
@@ -255,7 +256,7 @@ class Replica:
 
     def _postpone(self, sender: BranchId, question: AskHead | AskKey) -> None:
         if len(self._postponed) < _POSTPONED_QUESTIONS_MAX:
-            self._postponed.append((sender, question))
+            self._postponed[sender, question.question] = question
 
     def _on_head(self, sender: BranchId, head: Head) -> None:
         context = self._context
@@ -285,8 +286,8 @@ class Replica:
             self._learn(sender, message.applied)
 
     def _learn(self, sender: BranchId, applied: VersionVector) -> None:
-        self._context.peers.learn(sender, applied)
-        self._requests.on_disks()
+        if self._context.peers.learn(sender, applied):
+            self._requests.on_disks()
 
     # The other branches: who is there, what they have, from whom to fetch which log.
 
@@ -317,10 +318,13 @@ class Replica:
     def _greet(self, origin: Origin) -> None:
         """Note which life of its store a branch is in; with a new one, what the old one said is void."""
         peers = self._context.peers
-        if peers[origin.branch].origin != origin:
+        known = peers[origin.branch].origin
+        if known != origin:
             peers.greet(origin.branch, origin)
             self._logs.forget_lives_before(origin)
             self._joining.on_new_life(origin.branch)
+            if known is not None:
+                self._gatherings.ask_anew()
 
     def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
         self._outbox.drop(gone.branch)

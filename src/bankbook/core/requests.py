@@ -6,6 +6,7 @@ gathered, nor what a command does to accounts. Proof: tests/core/test_sessions.p
 tests/core/test_durability.py.
 """
 
+from collections import OrderedDict
 from dataclasses import replace
 
 from bankbook.core.admission import (
@@ -41,6 +42,11 @@ from bankbook.core.messages import Answer, AskHead, AskKey, Forward, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import KeyRecord
 from bankbook.core.types import BranchId, Key, birth_branch
+from bankbook.core.vector import NOTHING
+
+# How many answers to what other branches sent on are remembered, about 500 bytes each: far more than can be
+# under way a second time.
+_FORWARDS_MAX = 10_000
 
 
 class Requests:
@@ -57,6 +63,8 @@ class Requests:
         """What waits for other branches' disks."""
         self._replies_to: dict[RequestId, tuple[BranchId, int]] = {}
         """Which other branch's question a request answers."""
+        self._forwards: OrderedDict[tuple[BranchId, int], Answer | None] = OrderedDict()
+        """What other branches sent on to here, lately: the answer, or None where it is under way."""
         self._forwarded = 0
         self._drain_deadline_us: int | None = None
 
@@ -93,8 +101,15 @@ class Requests:
     def on_forward(self, sender: BranchId, forward: Forward) -> None:
         """Carry out what another branch must not decide."""
         source = (sender, forward.question)
-        if source in self._replies_to.values():
-            return  # it was sent again; what came first is under way
+        if source in self._forwards:
+            # It was sent again. Who was told that nothing happened may have made a new key: so it must not
+            # happen after all.
+            told = self._forwards[source]
+            if told is not None:
+                self._context.send(sender, told)
+            return
+        self._forwards[source] = None
+        self._forget_forwards()
         self._forwarded += 1
         number = RequestId(-self._forwarded)
         self._replies_to[number] = source
@@ -136,8 +151,8 @@ class Requests:
             if held.decided is None:
                 self._refuse(held, decision)
             else:
-                told = replace(held.decided.reply, outcome=decision.outcome, detail=decision.detail)
-                self._release(replace(told, held_us=self._context.now_us - held.since_us))
+                held_us = self._context.now_us - held.since_us
+                self._release_undurable(replace(held.decided.reply, held_us=held_us), decision)
 
     def next_wake_us(self) -> int | None:
         """Return when something here is due next; None where nothing is."""
@@ -182,7 +197,10 @@ class Requests:
     def _is_out_of_use(self, held: Held) -> bool:
         """Refuse what came before this store learned that another one took its place."""
         if self._context.is_retired:
-            self._refuse(held, stopping(self._context.branch))
+            # Another branch may have decided it meanwhile: only where none can is it safe to try a new key.
+            why = self._why_overdue(held)
+            is_in_doubt = why.outcome is Outcome.OUTCOME_UNKNOWN
+            self._refuse(held, why if is_in_doubt else stopping(self._context.branch))
         return self._context.is_retired
 
     def _waits_for_joining(self, held: Held) -> bool:
@@ -201,10 +219,15 @@ class Requests:
         return True
 
     def _waits_for_entries(self, held: Held) -> bool:
-        lost = writes_lost(held.needs, self._context)
-        if lost is not None:
-            self._refuse(held, lost)
-            return True
+        if writes_lost(held.needs, self._context) is not None:
+            token = held.request.token
+            lost = writes_lost(token.read.merge(token.write), self._context)
+            if lost is not None:
+                self._refuse(held, lost)
+                return True
+            # Another branch had named it, and lost it with its disk. What is there now, it has to say anew.
+            self._context.questions.forget(held.question)
+            held.needs, held.unanswered, held.is_admitted = NOTHING, set(), False
         if held.unanswered:
             self._holds(held)
             return True
@@ -372,6 +395,10 @@ class Requests:
         self._end_hold(held)
         entry = write(self._logs, held.request, decision)
         reply = reply_to(self._context, held, decision, entry)
+        self._release_when_durable(held, reply, entry)
+
+    def _release_when_durable(self, held: Held, reply: Reply, entry: Entry | None) -> None:
+        """Answer at once, or once as many other disks have it as was asked."""
         if entry is None or held.request.durable == 0:
             self._release(reply)
         else:
@@ -401,17 +428,24 @@ class Requests:
             detail = f"the key {key} was used for another request, which {known.entry} decided"
             self._refuse(held, Decision(Outcome.KEY_REUSED, detail))
             return
-        if request.durable and not self._has_room_for(held):
-            self._refuse_hold(held)
-            return
+        has_room = self._has_room_for(held)
         self._end_hold(held)
-        reply = replay_to(self._context, held, self._context.state.entry(known.entry))
-        reply = replace(reply, is_replayed=not held.is_forwarded)
-        if request.durable == 0:
-            self._release(reply)
-        else:
-            held.decided = Decided(reply, known.entry)
-            self._finish(held)
+        entry = self._context.state.entry(known.entry)
+        reply = replace(replay_to(self._context, held, entry), is_replayed=not held.is_forwarded)
+        is_on_disks = self._context.peers.having(*entry.id) >= request.durable
+        if is_on_disks or has_room:
+            self._release_when_durable(held, reply, entry)
+            return
+        # Not TOO_MANY_HELD, which tells that nothing happened: it was decided.
+        detail = f"{entry.id} is not yet on {request.durable} other disks, and there is no room to wait"
+        self._release_undurable(reply, Decision(Outcome.DURABILITY_TIMEOUT, detail))
+
+    def _release_undurable(self, reply: Reply, decision: Decision) -> None:
+        """Answer though too few disks have it: `decision` says so, but a refusal stays one: nothing moved."""
+        assert reply.entry is not None, "only an entry can be on disks"
+        if self._context.state.entry(reply.entry).moves_money:
+            reply = replace(reply, outcome=decision.outcome, detail=decision.detail)
+        self._release(reply)
 
     def _refuse(self, held: Held, decision: Decision) -> None:
         """Hold a request no longer, and refuse it; it has looked at no account."""
@@ -425,7 +459,18 @@ class Requests:
             self._context.effects.replies.append(reply)
             return
         sender, question = source
-        self._context.send(sender, Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch))
+        answer = Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch)
+        self._forwards[source] = answer
+        self._context.send(sender, answer)
+
+    def _forget_forwards(self) -> None:
+        """Forget the oldest that were answered; what is under way is bounded as held requests are."""
+        while len(self._forwards) > _FORWARDS_MAX + len(self._replies_to):
+            source = next(iter(self._forwards))
+            if self._forwards[source] is None:
+                self._forwards.move_to_end(source)
+            else:
+                del self._forwards[source]
 
     # What is refused.
 
@@ -457,6 +502,8 @@ class Requests:
                 self.wake(request)
         for record in entry.records:
             for origin, _ in record.ended:
+                if origin.branch in self._context.peers:
+                    self._context.peers[origin.branch].forget_head(origin)
                 if origin == self._context.origin:
                     # Another store took this one's place; nothing is to be decided here any more.
                     self._context.is_retired = True

@@ -13,7 +13,7 @@ Sources: Balegas et al., "Extending Eventually Consistent Cloud Databases for En
 (SRDS 2015), section 4.3, asks the richest first and moves rights ahead of need; the shares by use are ours.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from math import isqrt
 from typing import NamedTuple, Protocol
@@ -37,6 +37,10 @@ _EVEN_SHARE = 32
 # in proportion: the square-root rule for safety stocks (Eppen, "Effects of Centralization on Expected Costs
 # in a Multi-Location Newsboy Problem", Management Science 1979).
 _SLACK_SHARE = 4
+
+# So many times make a habit. A customer who walks from branch to branch and takes something out at each
+# leaves no need behind; rights that hurried after would be missed at the branch where the customer goes next.
+_HABIT_TIMES = 3
 
 # Binary places of the roots, so that small numbers have different ones.
 _PLACES = 16
@@ -169,22 +173,26 @@ def shares_by_use(rights: Mapping[BranchId, Money], used: Mapping[BranchId, int]
 
 
 class Usage:
-    """What each branch lately took out of each account."""
+    """What each branch lately took out of each account, again and again."""
 
     def __init__(self) -> None:
         self._used: OrderedDict[AccountId, dict[BranchId, int]] = OrderedDict()
+        self._times: dict[AccountId, Counter[BranchId]] = {}
 
     def note(self, account: AccountId, branch: BranchId, amount: Money, funds: Money) -> None:
         """Count what a branch took out of an account that has `funds` left."""
         used = self._used.setdefault(account, {})
         self._used.move_to_end(account)
         used[branch] = used.get(branch, 0) + amount
+        self._times.setdefault(account, Counter())[branch] += 1
         if sum(used.values()) > _TURNOVERS_REMEMBERED * max(funds, amount):
             for each in used:
                 used[each] //= 2
         if len(self._used) > ACCOUNTS_MAX:
-            self._used.popitem(last=False)
+            del self._times[self._used.popitem(last=False)[0]]
 
     def of(self, account: AccountId) -> Mapping[BranchId, int]:
-        """Return what each branch took out; empty where nothing is remembered."""
-        return self._used.get(account, {})
+        """Return what each branch took out that has done so some times; empty where none is remembered."""
+        times = self._times.get(account, Counter[BranchId]())
+        used = self._used.get(account, {})
+        return {branch: amount for branch, amount in used.items() if times[branch] >= _HABIT_TIMES}

@@ -249,7 +249,7 @@ def _rank(record: KeyRecord) -> tuple[bool, int, Origin]:
     """Order what two entries say of one key, the valid one first, the same at every branch.
 
     A decision is final; of two fences the later one tells where the key is now. Two decisions there are
-    only where one caller used a key for two requests that different branches decide: the first stands.
+    only of a key that was sent again when some branch had forgotten it already: the first stands.
     """
     is_fence = record.moved_to is not None
     return is_fence, -record.clock if is_fence else record.clock, record.entry.origin

@@ -11,7 +11,8 @@ from bankbook.core.replica import Status
 from bankbook.core.types import ID_RULE, AccountId, is_id
 from bankbook.server.calls import Context, abort, guarded
 from bankbook.server.config import BranchConfig
-from bankbook.server.driver import Driver, read_clocks
+from bankbook.server.driver import Driver
+from bankbook.server.machine import read_clocks
 from bankbook.store.history import history, next_batch
 from bankbook.wire.basics import MessageDamagedError, encode_gap, encode_origin
 from bankbook.wire.peers import decode_vector, encode_vector

@@ -7,16 +7,12 @@ Proof: tests/server/test_driver.py.
 """
 
 import asyncio
-import secrets
-import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
 
-from bankbook.core.clock import Instant
 from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
@@ -25,12 +21,10 @@ from bankbook.core.replica import Effects, Input, Replica, Settings, Status
 from bankbook.core.state import Layer
 from bankbook.core.types import AccountId, BranchId, Money
 from bankbook.core.vector import VersionVector
+from bankbook.server.machine import Machine, ThisMachine
 from bankbook.store.base import CommitUnknownError, Store, StoreError
 
 Seen = TypeVar("Seen")
-
-# A life's questions start at a random number of so many bits: two lives do not meet.
-_QUESTION_BITS = 48
 
 # For how long a branch writes nothing of its own accord after a commit failed: a disk that is full must not
 # be tried for ever by a branch that has nothing else to do.
@@ -38,11 +32,6 @@ _QUIET_US = 1_000_000
 
 # Of the accounts of one entry, in the log: a batch has thousands.
 _ACCOUNTS_LOGGED_MAX = 8
-
-
-def read_clocks() -> Instant:
-    """Return this machine's clocks, now."""
-    return Instant(time.monotonic_ns() // 1000, time.time_ns() // 1000)
 
 
 class Driver:
@@ -54,12 +43,15 @@ class Driver:
         settings: Settings,
         send: Callable[[BranchId, list[Message]], None],
         reset: Callable[[], None],
+        machine: Machine | None = None,
     ) -> None:
         """Build the replica from the store.
 
         `send` is handed messages to another branch, and may lose them. `reset` is called when the
-        replica had to be built anew: every stream, to and from here, is to be closed.
+        replica had to be built anew: every stream, to and from here, is to be closed. `machine` is by default
+        the one that this process runs on.
         """
+        self._machine = machine or ThisMachine()
         self._store = store
         self._settings = settings
         self._send = send
@@ -72,7 +64,6 @@ class Driver:
         self._drain: Drain | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next_request = 0
-        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._replica = self._build()
 
     @property
@@ -134,7 +125,7 @@ class Driver:
 
     async def drain(self, drain_us: int) -> None:
         """Refuse what is new; return once nothing is held or unpropagated, or after `drain_us`."""
-        deadline_us = read_clocks().monotonic_us + drain_us
+        deadline_us = self._machine.read_clocks().monotonic_us + drain_us
         self._drain = Drain(deadline_us)
         self.feed(self._drain)
         # Where nothing is held and a branch takes nothing, no other step comes before a heartbeat.
@@ -145,7 +136,7 @@ class Driver:
 
     def _waiting_is_over(self, deadline_us: int) -> bool:
         is_drained = not self._inputs and self._replica.is_drained()
-        return is_drained or read_clocks().monotonic_us >= deadline_us
+        return is_drained or self._machine.read_clocks().monotonic_us >= deadline_us
 
     async def run(self) -> None:
         """Step until cancelled. An error here is a bug of ours, and ends the branch."""
@@ -159,13 +150,13 @@ class Driver:
 
     async def close(self) -> None:
         """Wait for a commit under way, and close the store."""
-        await asyncio.to_thread(self._committer.shutdown)
+        await self._machine.close()
         self._store.close()
 
     async def _step(self) -> None:
         self._arrived.clear()
         inputs, self._inputs = self._inputs, []
-        effects = self._replica.step(inputs, read_clocks())
+        effects = self._replica.step(inputs, self._machine.read_clocks())
         if await self._commit(effects):
             self._release(effects)
         self._wake_at(effects.wake_at_us)
@@ -173,8 +164,8 @@ class Driver:
     def _build(self, quiet_us: int = 0) -> Replica:
         self._committed = self._store.applied()
         self._arrived.set()
-        first_question = secrets.randbits(_QUESTION_BITS)
-        now = read_clocks()
+        first_question = self._machine.first_question()
+        now = self._machine.read_clocks()
         return Replica(
             self._store.identity,
             self._store,
@@ -187,9 +178,8 @@ class Driver:
     async def _commit(self, effects: Effects) -> bool:
         if not effects.changes:
             return True
-        loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._committer, self._store.commit, effects.changes)
+            await self._machine.commit(self._store, effects.changes)
         except StoreError as error:
             self._start_over(effects, error)
             return False
@@ -249,5 +239,5 @@ class Driver:
     def _wake_at(self, wake_at_us: int) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        delay_us = wake_at_us - read_clocks().monotonic_us
+        delay_us = wake_at_us - self._machine.read_clocks().monotonic_us
         self._timer = asyncio.get_running_loop().call_later(max(delay_us, 0) / 1e6, self._arrived.set)

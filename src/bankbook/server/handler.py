@@ -6,18 +6,21 @@ kept for the answer's way back. Must not know any protocol. Proof: tests/server/
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
 
+from bankbook.core.clock import Instant
 from bankbook.core.commands import Capture, Command, Release, Reply, Request, access_of, accounts_of
 from bankbook.core.guarantees import Access
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.token import TokenCodec, TokenError
 from bankbook.core.types import BALANCE_MAX, BranchId, Key, Money
 from bankbook.server.calls import request_name
-from bankbook.server.driver import Driver, read_clocks
+from bankbook.server.driver import Driver
+from bankbook.server.machine import read_clocks
 from bankbook.wire.replies import ReplyInfo
 from bankbook.wire.requests import Envelope
 from bankbook.wire.status import Failure
@@ -51,11 +54,19 @@ class Success(NamedTuple):
 class Handler:
     """Serves the requests of all protocols of one branch."""
 
-    def __init__(self, branch: BranchId, driver: Driver, codec: TokenCodec, hold_limit_us: int) -> None:
+    def __init__(
+        self,
+        branch: BranchId,
+        driver: Driver,
+        codec: TokenCodec,
+        hold_limit_us: int,
+        clocks: Callable[[], Instant] = read_clocks,
+    ) -> None:
         self._branch = branch
         self._driver = driver
         self._codec = codec
         self._hold_limit_us = hold_limit_us
+        self._clocks = clocks
         self._log = structlog.get_logger()
 
     async def handle(self, command: Command, envelope: Envelope, call: Call) -> Success | Failure:
@@ -99,7 +110,7 @@ class Handler:
         return Key(f"{self._branch}/{uuid4().hex}")
 
     def _deadline_us(self, remaining_s: float | None) -> int:
-        now_us = read_clocks().monotonic_us
+        now_us = self._clocks().monotonic_us
         if remaining_s is None:
             return now_us + self._hold_limit_us
         return now_us + int(1e6 * (remaining_s - min(_RETURN_SHARE * remaining_s, _RETURN_MAX_S)))

@@ -1,0 +1,54 @@
+"""From a statement to the writes it shows.
+
+Decides which write a line is of. Must not know whether the statement is right (statements.py).
+Proof: tests/checkers/test_unknown.py, test_anomalies.py.
+
+A line is of the write whose answer named the same entry; else of the only one with the same memo; else of
+the only one with the same amount. A line that fits several leaves open which of them is shown.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from bankbook.checkers.decoding import Shown
+from bankbook.checkers.effects import Write
+from bankbook.history.record import Stated, StatedLine
+
+
+class Names:
+    """By what the lines of one account's statements can be told apart."""
+
+    def __init__(self, writes: Sequence[Write], amounts: Sequence[int]) -> None:
+        self._entries: dict[str, int] = {}
+        self._memos: dict[str, set[int]] = defaultdict(set)
+        self._amounts: dict[int, list[int]] = defaultdict(list)
+        for bit, (write, amount) in enumerate(zip(writes, amounts, strict=True)):
+            if write.operation.entry is not None:
+                self._entries[write.operation.entry] = bit
+            memo = getattr(write.operation.command, "memo", "")
+            if memo:
+                self._memos[memo].add(bit)
+            self._amounts[amount].append(bit)
+        self._named = set(self._entries.values())
+
+    def find(self, line: StatedLine) -> tuple[int, ...]:
+        """Return the writes that a line can be of."""
+        if line.entry is not None and line.entry in self._entries:
+            return (self._entries[line.entry],)
+        found: Sequence[int] = self._amounts.get(line.amount, ())
+        if line.entry is not None:
+            found = [bit for bit in found if bit not in self._named]
+        if line.memo in self._memos:
+            found = [bit for bit in found if bit in self._memos[line.memo]]
+        return tuple(found)
+
+
+def read_lines(names: Names, stated: Stated, everything: int) -> Shown:
+    """Say which writes a statement shows, of those in `everything`."""
+    must = may = 0
+    for found, lines in Counter(map(names.find, stated.lines)).items():
+        mask = sum(1 << bit for bit in found)
+        may |= mask
+        if lines >= len(found):
+            must |= mask
+    return Shown(must, (may & everything) if stated.is_complete else everything)

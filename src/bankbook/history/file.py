@@ -1,0 +1,344 @@
+"""The file of a history: JSON lines, read and written one at a time. docs/history.md describes it.
+
+Decides names and order of what stands in the file, and refuses what cannot be meant. Must not know what is
+right in a bank (checkers/). Proof: tests/history/test_file.py; the example in the docs is
+executed there.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from sys import intern
+from typing import IO, Any
+
+from bankbook.core.commands import SESSION, Batch, Freshness, Level
+from bankbook.core.guarantees import Guarantee
+from bankbook.core.outcome import Outcome
+from bankbook.core.types import BRANCHES_MAX
+from bankbook.history.commands import command_as_json, read_command
+from bankbook.history.fields import Fields, HistoryError, parse_line
+from bankbook.history.record import (
+    FORMAT,
+    Fault,
+    FaultKind,
+    Final,
+    Header,
+    History,
+    Item,
+    Operation,
+    Stated,
+    StatedLine,
+    Terms,
+    Told,
+)
+
+HEADER = frozenset({"bankbook_history", "cluster", "branches", "others", "accounts"})
+TERMS = frozenset({"balance", "floor"})
+OPERATION = frozenset(
+    {
+        *("op", "session", "customer", "branch", "call_us", "return_us", "command", "freshness", "bound_us"),
+        *("guarantees", "key", "durable", "outcome", "balance", "available", "entry", "replayed"),
+        *("reservation", "results", "statement"),
+    }
+)
+TOLD = frozenset({"outcome", "balance", "available", "reservation"})
+STATED = frozenset({"lines", "opening", "closing", "complete"})
+LINE = frozenset({"amount", "balance", "entry", "memo"})
+FAULT = frozenset({"fault", "branch", "other", "at_us", "until_us"})
+FINAL = frozenset({"final", "balances", "statements"})
+
+GUARANTEES = {
+    guarantee.name: guarantee
+    for guarantee in Guarantee
+    if guarantee.name is not None and guarantee not in {Guarantee.NONE, Guarantee.ALL}
+}
+_FAULTS = tuple(FaultKind)
+_OUTCOMES = {outcome.name: outcome for outcome in Outcome}
+_FRESHNESS = {level.name: Freshness(level) for level in Level}
+
+
+def read_history(path: Path) -> History:
+    """Open a file; its items are read as they are asked for, once. Raises HistoryError, then and now."""
+    lines = _lines_of(path)
+    return parse_history(lines, str(path))
+
+
+def _lines_of(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from file
+    except FileNotFoundError:
+        raise HistoryError(f"{path}: there is no such file. Check the path.") from None
+    except UnicodeDecodeError as problem:
+        raise HistoryError(f"{path}: byte {problem.start + 1} is not UTF-8 text.") from None
+    except OSError as problem:
+        raise HistoryError(f"{path}: cannot be read: {problem.strerror}.") from None
+
+
+def parse_history(lines: Iterable[str], source: str) -> History:
+    """Read a history from its lines; `source` is what to call them in messages."""
+    numbered = enumerate(lines, start=1)
+    first = next(numbered, None)
+    if first is None:
+        raise HistoryError(f"{source}: the file is empty; the first line must be a header.")
+    header = _read_header(parse_line(first[1], source, 1))
+    return History(header, _items(numbered, header, source))
+
+
+def _read_header(fields: Fields) -> Header:
+    if "bankbook_history" not in fields:
+        fields.fail("bankbook_history", "is missing: the first line of a history is its header.")
+    fields.allow(HEADER)
+    if fields.integer("bankbook_history") != FORMAT:
+        fields.fail("bankbook_history", f"must be {FORMAT}, the only version of the format so far.")
+    accounts = fields.inner("accounts") if "accounts" in fields else None
+    return Header(
+        fields.text_or("cluster", "") or "",
+        fields.integer("branches", 1, BRANCHES_MAX),
+        _read_terms(fields.inner("others")) if "others" in fields else None,
+        {} if accounts is None else {name: _read_terms(accounts.inner(name)) for name in accounts.names()},
+    )
+
+
+def _read_terms(fields: Fields) -> Terms:
+    fields.allow(TERMS)
+    floor = fields.integer_or("floor", None) if "floor" in fields else 0
+    return Terms(fields.integer_or("balance", 0) or 0, floor)
+
+
+def _items(lines: Iterator[tuple[int, str]], header: Header, source: str) -> Iterator[Item]:
+    numbers: set[int] = set()
+    ended: set[int] = set()
+    for line, text in lines:
+        fields = parse_line(text, source, line)
+        if "op" in fields:
+            if ended:
+                fields.fail(
+                    "op", "comes after the final section. Record what the branches held at the end last."
+                )
+            operation = _read_operation(fields, header)
+            if operation.number in numbers:
+                fields.fail("op", f"must be unique; {operation.number} stands on an earlier line, too.")
+            numbers.add(operation.number)
+            yield operation
+        elif "fault" in fields:
+            yield _read_fault(fields, header)
+        elif "final" in fields:
+            final = _read_final(fields, header)
+            if final.branch in ended:
+                fields.fail("final", f"must be another branch each time; {final.branch} came before.")
+            ended.add(final.branch)
+            yield final
+        else:
+            fields.fail(
+                "op", "is missing, and so are `fault` and `final`: every line after the first has one."
+            )
+
+
+def _read_operation(fields: Fields, header: Header) -> Operation:
+    fields.allow(OPERATION)
+    call_us = fields.integer("call_us", 0)
+    return_us = fields.integer("return_us", call_us) if "return_us" in fields else None
+    outcome = _OUTCOMES[fields.word("outcome", _OUTCOMES)] if "outcome" in fields else None
+    if (outcome is None) is not (return_us is None):
+        there, lacking = ("return_us", "outcome") if outcome is None else ("outcome", "return_us")
+        fields.fail(there, f"needs `{lacking}` beside it; leave out both where no answer came.")
+    operation = Operation(
+        number=fields.integer("op", 1),
+        session=intern(fields.text("session")),
+        branch=fields.integer("branch", 1, header.branches),
+        call_us=call_us,
+        command=read_command(fields.inner("command")),
+        return_us=return_us,
+        outcome=outcome,
+        customer=intern(fields.text_or("customer", "") or ""),
+        freshness=_read_freshness(fields),
+        guarantees=_read_guarantees(fields),
+        key=fields.text("key") if "key" in fields else None,
+        durable=fields.integer("durable", 0) if "durable" in fields else 0,
+        balance=fields.integer_or("balance", None),
+        available=fields.integer_or("available", None),
+        entry=fields.text_or("entry", None),
+        is_replayed=fields.truth("replayed", False),
+        reservation=fields.text_or("reservation", None),
+        results=tuple(map(_read_told, fields.objects("results"))) if "results" in fields else (),
+        statement=_read_stated(fields.inner("statement")) if "statement" in fields else None,
+    )
+    command = operation.command
+    if (
+        isinstance(command, Batch)
+        and outcome is Outcome.OK
+        and len(command.commands) != len(operation.results)
+    ):
+        fields.fail("results", f"must have one result for each of the {len(command.commands)} commands.")
+    return operation
+
+
+def _read_freshness(fields: Fields) -> Freshness:
+    if "freshness" not in fields:
+        return SESSION
+    freshness = _FRESHNESS[fields.word("freshness", _FRESHNESS)]
+    if freshness.level is not Level.BOUNDED:
+        return freshness
+    return Freshness(Level.BOUNDED, fields.integer("bound_us", 0))
+
+
+def _read_guarantees(fields: Fields) -> Guarantee:
+    if "guarantees" not in fields:
+        return Guarantee.ALL
+    found = Guarantee.NONE
+    for name in fields.words("guarantees", GUARANTEES):
+        found |= GUARANTEES[name]
+    return found
+
+
+def _read_told(fields: Fields) -> Told:
+    fields.allow(TOLD)
+    return Told(
+        _OUTCOMES[fields.word("outcome", _OUTCOMES)],
+        fields.integer_or("balance", None),
+        fields.integer_or("available", None),
+        fields.text_or("reservation", None),
+    )
+
+
+def _read_stated(fields: Fields) -> Stated:
+    fields.allow(STATED)
+    return Stated(
+        tuple(map(_read_line, fields.objects("lines"))),
+        fields.integer_or("opening", None),
+        fields.integer_or("closing", None),
+        fields.truth("complete", True),
+    )
+
+
+def _read_line(fields: Fields) -> StatedLine:
+    fields.allow(LINE)
+    return StatedLine(
+        fields.integer("amount"),
+        fields.integer_or("balance", None),
+        fields.text_or("entry", None),
+        fields.text_or("memo", "") or "",
+    )
+
+
+def _read_fault(fields: Fields, header: Header) -> Fault:
+    fields.allow(FAULT)
+    at_us = fields.integer("at_us", 0)
+    return Fault(
+        FaultKind(fields.word("fault", _FAULTS)),
+        fields.integer("branch", 1, header.branches),
+        at_us,
+        fields.integer_or("until_us", None, at_us),
+        fields.integer("other", 1, header.branches) if "other" in fields else None,
+    )
+
+
+def _read_final(fields: Fields, header: Header) -> Final:
+    fields.allow(FINAL)
+    balances = fields.inner("balances")
+    statements = fields.inner("statements") if "statements" in fields else None
+    told = (
+        {}
+        if statements is None
+        else {name: _read_stated(statements.inner(name)) for name in statements.names()}
+    )
+    for name in told:
+        if name not in balances:
+            fields.fail("statements", f"tells of {name}, whose balance `balances` does not tell.")
+    return Final(
+        fields.integer("final", 1, header.branches),
+        {intern(name): balances.integer(name) for name in balances.names()},
+        told,
+    )
+
+
+def write_history(history: History, file: IO[str]) -> None:
+    """Write a whole history, a line at a time."""
+    file.write(header_line(history.header))
+    for item in history.items:
+        file.write(item_line(item))
+
+
+def header_line(header: Header) -> str:
+    """Return the first line of a history."""
+    accounts = {name: _terms(terms) for name, terms in header.accounts.items()}
+    return _line(
+        bankbook_history=FORMAT,
+        cluster=header.cluster or None,
+        branches=header.branches,
+        others=None if header.others is None else _terms(header.others),
+        accounts=accounts or None,
+    )
+
+
+def item_line(item: Item) -> str:
+    """Return the line of one operation, fault or end."""
+    match item:
+        case Operation():
+            return _operation_line(item)
+        case Fault():
+            return _line(
+                fault=item.kind,
+                branch=item.branch,
+                other=item.other,
+                at_us=item.at_us,
+                until_us=item.until_us,
+            )
+        case Final():
+            statements = {name: _stated(stated) for name, stated in item.statements.items()}
+            return _line(final=item.branch, balances=dict(item.balances), statements=statements or None)
+
+
+def _operation_line(item: Operation) -> str:
+    level, bound_us = item.freshness
+    guarantees = [name for name, each in GUARANTEES.items() if each in item.guarantees]
+    return _line(
+        op=item.number,
+        session=item.session,
+        customer=item.customer or None,
+        branch=item.branch,
+        call_us=item.call_us,
+        return_us=item.return_us,
+        command=command_as_json(item.command),
+        freshness=None if level is Level.SESSION else level.name,
+        bound_us=bound_us if level is Level.BOUNDED else None,
+        guarantees=None if item.guarantees == Guarantee.ALL else guarantees,
+        key=item.key,
+        durable=item.durable or None,
+        outcome=None if item.outcome is None else item.outcome.name,
+        balance=item.balance,
+        available=item.available,
+        entry=item.entry,
+        replayed=item.is_replayed or None,
+        reservation=item.reservation,
+        results=[_told(each) for each in item.results] or None,
+        statement=None if item.statement is None else _stated(item.statement),
+    )
+
+
+def _terms(terms: Terms) -> dict[str, int | None]:
+    return {"balance": terms.balance, "floor": terms.floor}
+
+
+def _told(told: Told) -> dict[str, Any]:
+    named = {"balance": told.balance, "available": told.available, "reservation": told.reservation}
+    filled = {name: value for name, value in named.items() if value is not None}
+    return {"outcome": told.outcome.name, **filled}
+
+
+def _stated(stated: Stated) -> dict[str, Any]:
+    named = {"opening": stated.opening, "closing": stated.closing}
+    filled = {name: value for name, value in named.items() if value is not None}
+    complete = {} if stated.is_complete else {"complete": False}
+    return {"lines": [_stated_line(line) for line in stated.lines], **filled, **complete}
+
+
+def _stated_line(line: StatedLine) -> dict[str, Any]:
+    named = {"balance": line.balance, "entry": line.entry, "memo": line.memo or None}
+    return {"amount": line.amount, **{name: value for name, value in named.items() if value is not None}}
+
+
+def _line(**fields: Any) -> str:
+    filled = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps(filled, separators=(",", ":"), ensure_ascii=False) + "\n"

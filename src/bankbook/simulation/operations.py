@@ -1,0 +1,68 @@
+"""What customers asked and were told: the record that the judges read.
+
+Decides nothing. Proof: that of whatever uses it.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bankbook.client.errors import BankbookError
+from bankbook.core.commands import Command, Freshness
+from bankbook.core.types import EntryId
+from bankbook.core.vector import NOTHING, VersionVector
+from bankbook.wire.replies import BatchReceipt, Receipt
+
+
+class State(NamedTuple):
+    """What a branch had, and an account's balance there."""
+
+    applied: VersionVector
+    balance: int
+
+
+@dataclass(slots=True, eq=False)
+class Intent:
+    """What a customer wants once, however often it is sent."""
+
+    name: str
+    """Its memo; unique."""
+    command: Command
+    key: str | None
+    customer: str = ""
+    """Whose it is: a key belongs to one customer's request."""
+    durable: int = 0
+    first_us: int = 0
+    """When it was sent first."""
+    sent: int = 0
+    """How often the customer has sent it; the library's own attempts are not counted."""
+    entry: EntryId | None = None
+    """What was told to be written."""
+    is_settled: bool = False
+    """Whether its customer was told for certain."""
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """One sending of an intent, and its answer."""
+
+    number: int
+    session: str
+    intent: Intent
+    freshness: Freshness
+    branch: int
+    called_us: int
+    returned_us: int | None = None
+    receipt: Receipt | BatchReceipt | None = None
+    error: BankbookError | None = None
+    shown: VersionVector = NOTHING
+    """What the disk of the branch that answered had when it did."""
+    possible: list[State] = field(default_factory=list)
+    """Of a read: what that branch may have told, newest first."""
+
+    @property
+    def command(self) -> Command:
+        """What was asked."""
+        return self.intent.command
+
+    def __str__(self) -> str:
+        return f"operation {self.number} of {self.session} at branch {self.branch} ({self.command})"

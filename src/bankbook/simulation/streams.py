@@ -1,0 +1,182 @@
+"""The streams of one simulated branch: what server.streams does over gRPC, over the simulated network.
+
+Decides when to connect, as server.streams does. Must not know what the messages say.
+Proof: tests/simulation/test_network.py.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from bankbook.core.messages import (
+    Connected,
+    Disconnected,
+    Entries,
+    Message,
+    Received,
+    SubscriberGone,
+    SubscriberHere,
+    ToPublisher,
+)
+from bankbook.core.types import BranchId, Origin
+from bankbook.core.vector import VersionVector
+from bankbook.server.config import Delay
+from bankbook.server.driver import Driver
+from bankbook.simulation.network import Network, Stream, branch_place
+
+# As in server.streams.
+_BACKOFF_FIRST_S, _BACKOFF_LAST_S = 0.05, 2.0
+_GREETING_TIMEOUT_S = 5.0
+
+Greeting = tuple[Origin, VersionVector]
+Batch = list[Message]
+
+
+class SimulatedStreams:
+    """All streams of one branch in one life of its process."""
+
+    driver: Driver
+
+    def __init__(
+        self,
+        network: Network,
+        origin: Origin,
+        delay: Delay,
+        draw: Random,
+        accepting: Callable[[BranchId], "SimulatedStreams | None"],
+    ) -> None:
+        """`accepting` finds the streams of another branch, None where it is down."""
+        self._network = network
+        self.origin = origin
+        self._delay = delay
+        self._draw = draw
+        self._accepting = accepting
+        self._place = branch_place(origin.branch)
+        self._links: dict[BranchId, Stream] = {}
+        self._publishers: dict[BranchId, Stream] = {}
+        self._reset_s: dict[BranchId, float] = {}
+        self.is_over = False
+        self.on_send: Callable[[], None] = lambda: None
+
+    def send(self, branch: BranchId, messages: list[Message]) -> None:
+        """Write messages to another branch; those for a stream that is down are lost."""
+        up: Batch = [each for each in messages if isinstance(each, ToPublisher)]
+        down: Batch = [each for each in messages if not isinstance(each, ToPublisher)]
+        self.on_send()
+        for batch, stream in ((up, self._links.get(branch)), (down, self._publishers.get(branch))):
+            if batch and stream is not None and not self.is_over:
+                pipe = stream.up if batch is up else stream.down
+                pipe.send(batch, ", ".join(map(name_of, batch)))
+
+    def reset(self) -> None:
+        """Close every stream, to be opened anew: the replica has forgotten what was said."""
+        for branch, link in list(self._links.items()):
+            before_s = self._reset_s.get(branch, 0.0)
+            self._reset_s[branch] = min(max(2 * before_s, _BACKOFF_FIRST_S), _BACKOFF_LAST_S)
+            link.end(self._place)
+        for publisher in list(self._publishers.values()):
+            publisher.end(self._place)
+
+    def die(self) -> None:
+        """End with the process: this branch takes note of nothing any more."""
+        self.is_over = True
+        for stream in [*self._links.values(), *self._publishers.values()]:
+            stream.end(self._place)
+
+    async def keep_connected(self, branch: BranchId) -> None:
+        """Keep the stream to another branch up until cancelled."""
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            began_us = self._network.loop.now_us
+            was_up = await self._connect_once(branch)
+            backoff_s = _BACKOFF_FIRST_S if was_up else backoff_s
+            if self._network.loop.now_us - began_us > 2e6 * _BACKOFF_LAST_S:
+                self._reset_s.pop(branch, None)
+            backoff_s = max(backoff_s, self._reset_s.get(branch, 0.0))
+            await asyncio.sleep(backoff_s * self._draw.uniform(0.5, 1.0))
+            backoff_s = min(2 * backoff_s, _BACKOFF_LAST_S)
+
+    async def _connect_once(self, branch: BranchId) -> bool:
+        """Open a stream, and return once it has ended: whether it ever was up."""
+        stream = Stream(self._network, self._place, branch_place(branch))
+        greeted: asyncio.Future[Greeting] = asyncio.get_running_loop().create_future()
+
+        def deliver(batch: object) -> None:
+            if isinstance(batch, tuple):
+                greeted.set_result(batch)
+            elif greeted.done() and isinstance(batch, list):
+                self._deliver(branch, batch)
+
+        stream.down.deliver = deliver
+        stream.up.deliver = lambda greeting: self._arrive(branch, stream, greeting)
+        stream.up.send((self.origin, self.driver.committed), "greeting", is_greeting=True)
+        try:
+            async with asyncio.timeout(_GREETING_TIMEOUT_S):
+                await asyncio.wait([greeted, stream.ended_at_subscriber], return_when=asyncio.FIRST_COMPLETED)
+            if not greeted.done() or stream.is_broken:
+                return False
+            await self._stay_connected(branch, stream, greeted.result())
+        except TimeoutError:
+            return False
+        finally:
+            stream.end(self._place)
+        return True
+
+    async def _stay_connected(self, branch: BranchId, stream: Stream, greeting: Greeting) -> None:
+        self._links[branch] = stream
+        self.driver.feed(Connected(branch, *greeting))
+        try:
+            await stream.ended_at_subscriber
+        finally:
+            del self._links[branch]
+            self.driver.feed(Disconnected(branch))
+
+    def _arrive(self, branch: BranchId, stream: Stream, greeting: object) -> None:
+        other = self._accepting(branch)
+        if other is None or not isinstance(greeting, tuple):
+            stream.end(stream.publisher)
+        else:
+            other.accept(stream, greeting[0])
+
+    def accept(self, stream: Stream, origin: Origin) -> None:
+        """Serve a subscriber's stream until either end closes it."""
+        branch = origin.branch
+        replaced = self._publishers.pop(branch, None)
+        if replaced is not None:
+            replaced.end(self._place)
+        self.driver.feed(SubscriberGone(branch))
+        self._publishers[branch] = stream
+        self.driver.feed(SubscriberHere(origin))
+        stream.on_end_at_publisher = lambda: self._on_end(branch, stream)
+        stream.up.deliver = lambda batch: self._take(branch, batch)
+        stream.down.send((self.origin, self.driver.committed), "greeting", is_greeting=True)
+
+    def _on_end(self, branch: BranchId, stream: Stream) -> None:
+        if self._publishers.get(branch) is stream:
+            del self._publishers[branch]
+            self.driver.feed(SubscriberGone(branch))
+
+    def _take(self, branch: BranchId, batch: object) -> None:
+        assert isinstance(batch, list), "the greeting came first"
+        for message in batch:
+            self._network.trace.note("delivered", f"{branch} to {self.origin.branch}: {name_of(message)}")
+            self.driver.feed(Received(branch, message))
+
+    def _deliver(self, branch: BranchId, batch: Batch) -> None:
+        """Hand messages to the core; entries only once they have been on their way long enough."""
+        for message in batch:
+            self._network.trace.note("delivered", f"{branch} to {self.origin.branch}: {name_of(message)}")
+            received = Received(branch, message)
+            if isinstance(message, Entries) and self._delay.high_us > 0:
+                delay_us = self._draw.uniform(*self._delay)
+                asyncio.get_running_loop().call_later(delay_us / 1e6, self.driver.feed, received)
+            else:
+                self.driver.feed(received)
+
+
+def name_of(message: Message) -> str:
+    """Return what a message is called in the trace."""
+    if isinstance(message, Entries):
+        return f"Entries {message.entries[0].id}+{len(message.entries) - 1}"
+    question = getattr(message, "question", None)
+    return type(message).__name__ if question is None else f"{type(message).__name__} {question}"

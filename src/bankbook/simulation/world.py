@@ -1,0 +1,126 @@
+"""One simulated bank: its branches, its network, its judge, all from one seed.
+
+Decides what each seed begins with. Must not know what customers do or what goes wrong.
+Proof: tests/simulation/test_determinism.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from bankbook.client.calls import Calls
+from bankbook.core.ports import Changes, Genesis
+from bankbook.core.types import BranchId
+from bankbook.server.config import NO_DELAY, BranchConfig, Delay
+from bankbook.simulation.branch import SimulatedBranch
+from bankbook.simulation.calls import SimulatedBank, SimulatedChannels
+from bankbook.simulation.checks import Judge
+from bankbook.simulation.clock import Clocks, VirtualLoop
+from bankbook.simulation.disk import SimulatedDisk
+from bankbook.simulation.network import Network, Place
+from bankbook.simulation.trace import Trace
+
+# No two clocks are nearer than this, or further apart than an hour and a bit.
+_HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one bank is."""
+
+    genesis: Genesis
+    delay: Delay = NO_DELAY
+    """How long entries are on their way, besides the network's own delay."""
+    hold_limit_us: int = 30_000_000
+    keeps_trace: bool = False
+
+
+class World:
+    """A bank in virtual time. Make it inside of the loop."""
+
+    def __init__(self, loop: VirtualLoop, seed: int, terms: Terms) -> None:
+        self.loop = loop
+        self.seed = seed
+        self.terms = terms
+        self.trace = Trace(loop, keeps_lines=terms.keeps_trace)
+        self.network = Network(loop, self.trace, self.chance("network"))
+        genesis = terms.genesis
+        self.judge = Judge(loop, tuple(genesis.branches), genesis.opening_balance)
+        self.failed = loop.create_future()
+        """Fails with the first violation, or bug."""
+        self.calls = 0
+        self.branches = {number: self._make_branch(number) for number in genesis.branches}
+        for branch in self.branches.values():
+            self.judge.on_disk(branch.disk)
+            branch.start()
+
+    def chance(self, name: str) -> Random:
+        """Return a source of chance of its own: what one part draws changes nothing for the others."""
+        return Random(f"{self.seed}/{name}")  # noqa: S311  (a seed, not a secret)
+
+    def client(self, name: str, timeout_s: float, channels: SimulatedChannels | None = None) -> SimulatedBank:
+        """Return the real client, of a customer at a place of this name."""
+        made = channels or self.channels(name, lambda _number, _branch: None)
+        calls = Calls(self.branches, timeout_s, made, retries=True, chance=self.chance(name))
+        return SimulatedBank(calls)
+
+    def channels(self, name: str, on_answer: Callable[[int, int], None]) -> SimulatedChannels:
+        """Return how customers at a place call branches."""
+        return SimulatedChannels(
+            self.network,
+            Place(name),
+            lambda branch: self.branches[BranchId(branch)],
+            self._next_call,
+            on_answer,
+        )
+
+    def fail(self, bug: BaseException) -> None:
+        """End the simulation with the first thing that went wrong."""
+        if not self.failed.done():
+            self.failed.set_exception(bug)
+
+    def lose_disk(self, branch: SimulatedBranch) -> None:
+        """Let a branch crash and begin anew with nothing."""
+        branch.lose_disk()
+        self.judge.on_disk(branch.disk)
+        self.trace.note("disk lost", str(branch.number))
+
+    def heal(self) -> None:
+        """Mend everything."""
+        self.trace.note("heal")
+        self.network.mend_all()
+        for branch in self.branches.values():
+            branch.crash_at = None
+            branch.commit_us = (200, 3_000)
+            branch.disk.is_full, branch.disk.fault = False, None
+            branch.start()
+
+    def _next_call(self) -> int:
+        self.calls += 1
+        return self.calls
+
+    def _make_branch(self, number: BranchId) -> SimulatedBranch:
+        draw = self.chance(f"branch {number}")
+        clocks = Clocks(
+            self.loop, number * _HOUR_US + draw.randrange(_HOUR_US), draw.randint(-_HOUR_US, _HOUR_US)
+        )
+        config = BranchConfig(
+            number, self.terms.genesis, hold_limit_us=self.terms.hold_limit_us, delay=self.terms.delay
+        )
+        return SimulatedBranch(
+            number,
+            self.terms.genesis,
+            config.settings(),
+            self.network,
+            clocks,
+            draw,
+            self.terms.delay,
+            lambda other: self.branches[other],
+            self.fail,
+            self._on_commit,
+        )
+
+    def _on_commit(self, disk: SimulatedDisk, changes: Changes) -> None:
+        entries = " ".join(str(entry.id) for entry in changes.entries)
+        self.trace.note("commit", f"at {disk.identity.origin}: {entries}")
+        self.judge.on_commit(disk, changes)

@@ -1,0 +1,207 @@
+"""What a history does not show is UNKNOWN, with the reason, and never made up for by comparing balances."""
+
+import pytest
+from checkers.histories import Story, deposit, lines, read, statement, transfer, withdraw
+
+from bankbook.checkers import Kind
+from bankbook.core.commands import LATEST, LOCAL, Capture, Deposit, Reserve
+from bankbook.core.guarantees import Guarantee
+from bankbook.core.outcome import Outcome
+from bankbook.core.types import AccountId, Money, ReservationId
+from bankbook.history.record import Fault, FaultKind, Stated, StatedLine
+
+
+def test_a_history_without_reads_proves_nothing() -> None:
+    story = Story()
+    for number in range(5):
+        story.ask("anna", 1, deposit(1 << number))
+    report = story.check()
+    assert report.kind is Kind.UNKNOWN
+    assert all(verdict.kind is Kind.UNKNOWN and verdict.reason for verdict in report.verdicts)
+
+
+def test_an_empty_history_proves_nothing() -> None:
+    assert Story().check().kind is Kind.UNKNOWN
+
+
+def test_equal_amounts_leave_open_which_of_two_deposits_is_shown() -> None:
+    story = Story()
+    story.ask("bert", 2, deposit(10))
+    story.ask("anna", 1, deposit(10))
+    story.ask("anna", 3, read(), 10)
+    verdict = story.verdict("read your writes")
+    assert verdict.kind is Kind.UNKNOWN
+    assert "operation 3" in verdict.reason
+    assert story.check().kind is Kind.UNKNOWN
+
+
+def test_equal_amounts_are_judged_where_the_balance_leaves_no_doubt() -> None:
+    story = Story()
+    story.ask("bert", 2, deposit(10))
+    story.ask("anna", 1, deposit(10))
+    story.ask("anna", 3, read(), 0)
+    assert story.verdict("read your writes").kind is Kind.FAIL
+
+
+def test_a_balance_that_falls_is_no_violation() -> None:
+    story = Story(opening=10)
+    story.ask("anna", 1, deposit(1), 11)
+    story.ask("bert", 1, withdraw(8), 3)
+    story.ask("anna", 1, read(), 3)
+    assert story.check().kind is Kind.PASS
+
+
+def test_all_zero_output_is_no_proof_of_anything_but_of_a_fault() -> None:
+    story = Story()
+    for customer in ("anna", "bert", "carl"):
+        story.ask(customer, 1, deposit(10))
+        story.ask(customer, 2, read(), 0)
+    verdict = story.verdict("read your writes")
+    assert verdict.kind is Kind.FAIL
+    assert verdict.broken == 3
+    assert verdict.witness is not None
+    assert verdict.witness.operations == (1, 2)
+
+
+@pytest.mark.parametrize("balance", [0, 1])
+def test_a_write_without_an_answer_may_be_there_or_not(balance: int) -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), outcome=None)
+    story.ask("anna", 2, read(), balance, freshness=LATEST)
+    assert story.check().kind is not Kind.FAIL
+
+
+def test_a_write_called_after_a_read_returned_explains_nothing() -> None:
+    story = Story()
+    story.ask("anna", 1, read(), 1, at=(0, 10))
+    story.ask("bert", 1, deposit(1), 1, at=(11, 20))
+    assert story.verdict("conservation").kind is Kind.FAIL
+
+
+def test_who_asks_for_fewer_guarantees_gets_fewer() -> None:
+    for more in ({"freshness": LOCAL}, {"guarantees": Guarantee.MONOTONIC_WRITES}):
+        story = Story()
+        story.ask("anna", 1, deposit(1), 1)
+        story.ask("anna", 2, read(), 0, **more)
+        assert story.check().kind is not Kind.FAIL
+
+
+def test_operations_of_a_session_that_overlap_have_no_order() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, at=(0, 10))
+    story.ask("anna", 2, read(), 0, at=(5, 15))
+    assert story.verdict("read your writes").rests_on == 1  # the deposit's own answer
+    assert story.check().kind is not Kind.FAIL
+
+
+def test_in_virtual_time_one_operation_may_begin_as_the_one_before_ends() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, at=(0, 0))
+    story.ask("anna", 2, read(), 0, at=(0, 0))
+    verdict = story.verdict("read your writes")
+    assert verdict.witness is not None
+    assert verdict.witness.operations == (1, 2)
+
+
+def test_what_was_on_a_lost_disk_only_may_be_gone() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1)
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("bert", 2, read(), 0, freshness=LATEST)
+    story.end({"x": 0}, {"x": 0}, {"x": 0})
+    assert story.check().kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize(("branch", "durable"), [(2, 0), (1, 1)])
+def test_what_was_on_another_disk_too_may_not_be_gone(branch: int, durable: int) -> None:
+    story = Story()
+    story.ask("anna", branch, deposit(1), 1, durable=durable)
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.end({"x": 0}, {"x": 0}, {"x": 0})
+    assert story.verdict("durability").kind is Kind.FAIL
+
+
+def test_a_branch_whose_end_is_not_told_leaves_convergence_open() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1)
+    story.end({"x": 1}, {"x": 1})
+    verdict = story.verdict("convergence")
+    assert verdict.kind is Kind.UNKNOWN
+    assert "branch 3" in verdict.reason
+
+
+def test_a_capture_of_what_is_left_takes_what_is_left() -> None:
+    for balance, expected in ((4, Kind.PASS), (3, Kind.FAIL)):
+        story = Story(opening=10)
+        reservation = ReservationId("r1")
+        story.ask("anna", 1, Reserve(AccountId("x"), Money(8)), 10, reservation="r1")
+        story.ask("anna", 1, Capture(reservation, Money(2), is_final=False), 8)
+        story.ask("anna", 1, Capture(reservation), 2)
+        story.ask("anna", 2, deposit(2), balance)
+        assert story.verdict("conservation").kind is expected
+
+
+def test_a_capture_of_an_unknown_rest_leaves_its_account_open() -> None:
+    story = Story(opening=10)
+    reservation = ReservationId("r1")
+    story.ask("anna", 1, Reserve(AccountId("x"), Money(8)), 10, reservation="r1")
+    story.ask("anna", 1, Capture(reservation, Money(2), is_final=False), outcome=None)
+    story.ask("anna", 1, Capture(reservation))
+    story.ask("anna", 1, read(), 2)
+    assert story.check().kind is Kind.UNKNOWN
+
+
+def test_statements_tell_equal_amounts_apart_by_their_memos() -> None:
+    story = Story()
+    story.ask("anna", 1, Deposit(AccountId("x"), Money(5), "rent"))
+    story.ask("bert", 1, Deposit(AccountId("x"), Money(5), "wages"))
+    told = lines(5)
+    told = told._replace(lines=(told.lines[0]._replace(memo="wages"),))
+    story.ask("anna", 2, statement(), statement=told)
+    verdict = story.verdict("read your writes")
+    assert verdict.witness is not None
+    assert verdict.witness.operations == (1, 3)
+
+
+def test_a_page_of_a_statement_says_nothing_of_what_it_does_not_list() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1))
+    story.ask("anna", 1, deposit(2))
+    page = Stated((StatedLine(2, 3),), 1, 3, is_complete=False)
+    story.ask("anna", 2, statement(), statement=page)
+    assert story.check().kind is not Kind.FAIL
+
+
+def test_a_replayed_answer_tells_of_the_past() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, key="k")
+    story.ask("anna", 1, deposit(2), 3)
+    story.ask("anna", 2, deposit(1), 1, key="k", is_replayed=True)
+    assert story.check().kind is Kind.PASS
+
+
+def test_a_key_may_be_refused_for_now_and_carried_out_later() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), key="k", outcome=Outcome.BRANCH_UNREACHABLE)
+    story.ask("anna", 2, deposit(1), 1, key="k")
+    story.ask("anna", 3, deposit(4), 0, key="k", outcome=Outcome.KEY_REUSED)
+    story.ask("anna", 1, read(), 1)
+    assert story.check().kind is Kind.PASS
+
+
+def test_two_sides_of_a_transfer_seen_by_two_sessions_are_no_violation() -> None:
+    story = Story(opening=10)
+    story.ask("anna", 1, transfer(4))
+    story.ask("bert", 1, read("x"), 6)
+    story.ask("carl", 2, read("y"), 10)
+    assert story.check().kind is not Kind.FAIL
+
+
+def test_the_rendering_names_every_checker_once() -> None:
+    report = Story().check()
+    assert len(report.verdicts) == 15
+    for verdict in report.verdicts:
+        assert report.in_words().count(f"{verdict.name}:") == 1
+    with pytest.raises(KeyError, match="the checkers are read your writes"):
+        report.verdict("nonsense")

@@ -1,0 +1,42 @@
+"""Virtual time: it passes only when everybody waits, and in no time."""
+
+import asyncio
+
+import pytest
+
+from bankbook.simulation.clock import Clocks, NothingHappensError, VirtualLoop, run_in_virtual_time
+
+
+def test_a_year_passes_at_once_and_timers_end_in_their_order() -> None:
+    loop, ended = VirtualLoop(), list[tuple[float, str]]()
+
+    async def wait(name: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        ended.append((round(loop.time(), 6), name))
+
+    async def main() -> None:
+        await asyncio.gather(wait("year", 365 * 86_400.0), wait("blink", 1e-6), wait("day", 86_400.0))
+
+    run_in_virtual_time(loop, main())
+    assert ended == [(1e-6, "blink"), (86_400.0, "day"), (365 * 86_400.0, "year")]
+
+
+def test_who_waits_for_what_nobody_does_is_found_out() -> None:
+    loop = VirtualLoop()
+
+    async def main() -> None:
+        await loop.create_future()
+
+    with pytest.raises(NothingHappensError, match="everybody waits"):
+        run_in_virtual_time(loop, main())
+
+
+def test_the_clocks_of_two_machines_are_apart_and_one_jumps() -> None:
+    loop = VirtualLoop()
+    one, other = Clocks(loop, 5, 0), Clocks(loop, 7, 3_600_000_000)
+    assert other.read().wall_us - one.read().wall_us == 3_600_000_000
+    before = one.read()
+    one.wall_offset_us -= 60_000_000
+    assert one.read().wall_us == before.wall_us - 60_000_000
+    assert one.read().monotonic_us == before.monotonic_us
+    loop.close()

@@ -1,0 +1,68 @@
+"""Each kind of fault happens, and has its effect; without faults, nothing of the kind happens."""
+
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from bankbook.simulation.branch import CrashPoint
+from bankbook.simulation.faults import FaultKind
+from bankbook.simulation.run import SimulationSettings, simulate
+
+SEEDS = range(5)
+
+# What shows in the trace, or in what customers are told, that a fault was felt and not only drawn.
+EFFECTS = {
+    FaultKind.LOSS: "message lost",
+    FaultKind.DUPLICATION: "message doubled",
+    FaultKind.BROKEN_STREAM: "lost with a stream",
+    FaultKind.BROKEN_CALL: "answer lost",
+    FaultKind.PARTITION: "stalled",
+    FaultKind.ONE_WAY_PARTITION: "stalled",
+    FaultKind.CUSTOMER_CUT_OFF: "told BRANCH_UNREACHABLE",
+    FaultKind.CRASH: "crash",
+    FaultKind.CRASH_POINT: f"crash {CrashPoint.BEFORE_RELEASE}",
+    FaultKind.COMMIT_FAILURE: "commit failed",
+    FaultKind.FULL_DISK: "commit failed",
+    FaultKind.LOST_DISK: "disk lost",
+}
+
+
+@cache
+def counts_under(*kinds: FaultKind) -> Counter[str]:
+    """Return what happened under a few seeds, and what customers were told."""
+    counts: Counter[str] = Counter()
+    for seed in SEEDS:
+        report = simulate(seed, SimulationSettings(branches=3, duration_s=12, faults=frozenset(kinds)))
+        assert report.violation is None, f"seed {seed}: {report.violation}"
+        counts.update(report.counts)
+        counts.update({f"told {name}": number for name, number in report.outcomes.items()})
+    return counts
+
+
+@pytest.mark.parametrize("kind", FaultKind)
+def test_each_kind_strikes_alone(kind: FaultKind) -> None:
+    counts = counts_under(kind)
+    struck = {name for name in counts if name.startswith("fault ")}
+    assert struck == {f"fault {kind}"}
+
+
+@pytest.mark.parametrize("kind", EFFECTS)
+def test_each_kind_is_felt_and_without_faults_nothing_is(kind: FaultKind) -> None:
+    assert counts_under(kind)[EFFECTS[kind]] > 0
+    assert counts_under()[EFFECTS[kind]] == 0
+
+
+def test_a_process_dies_at_every_point_between_decision_and_messages() -> None:
+    counts = counts_under(FaultKind.CRASH_POINT)
+    for point in CrashPoint:
+        assert counts[f"crash {point}"] > 0, point
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DELAY, FaultKind.SLOW_LINK, FaultKind.SLOW_BRANCH])
+def test_what_is_slow_lets_more_customers_wait_in_vain(kind: FaultKind) -> None:
+    def in_vain(counts: Counter[str]) -> int:
+        waits = ("HOLD_TIMEOUT", "RIGHTS_UNREACHABLE", "BRANCH_UNREACHABLE", "DURABILITY_TIMEOUT")
+        return sum(counts[f"told {name}"] for name in (*waits, "OUTCOME_UNKNOWN", "GAVE_UP"))
+
+    assert in_vain(counts_under(kind)) > in_vain(counts_under())

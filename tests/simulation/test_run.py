@@ -1,0 +1,52 @@
+"""Random banks under random faults keep their promises, and every promise is put to the test."""
+
+from collections import Counter
+
+import pytest
+
+from bankbook.simulation.run import SimulationReport, SimulationSettings, simulate
+
+SEEDS = range(1000, 1036)
+
+PROMISES = {
+    "books",
+    "balances",
+    "exactly once",
+    "read your writes",
+    "monotonic reads",
+    "LATEST",
+    "BOUNDED",
+    "durable",
+    "refusals",
+    "refused means never",
+    "keys settled",
+    "what was acknowledged is there",
+    "all can be taken out, and no more",
+}
+
+
+@pytest.fixture(scope="module")
+def reports() -> list[SimulationReport]:
+    return [simulate(seed) for seed in SEEDS]
+
+
+def test_a_few_dozen_seeds_keep_every_promise(reports: list[SimulationReport]) -> None:
+    assert [(each.seed, each.violation) for each in reports if each.violation is not None] == []
+
+
+def test_every_promise_was_put_to_the_test(reports: list[SimulationReport]) -> None:
+    judged = sum((each.judged for each in reports), Counter[str]())
+    assert {name for name, number in judged.items() if number} == PROMISES
+
+
+def test_much_happened(reports: list[SimulationReport]) -> None:
+    outcomes = sum((each.outcomes for each in reports), Counter[str]())
+    assert outcomes["OK"] > 1000
+    told = {"OUTCOME_UNKNOWN", "HOLD_TIMEOUT", "RIGHTS_UNREACHABLE", "INSUFFICIENT_FUNDS", "GAVE_UP"}
+    assert told <= set(outcomes)
+    assert sum(each.propagations for each in reports) > 1000
+
+
+def test_a_bank_of_one_branch_that_was_asked_too_late() -> None:
+    """Seed 2 found that such a bank ended: tests/core/test_gathering.py."""
+    assert simulate(2, SimulationSettings(branches=1)).violation is None
