@@ -148,11 +148,12 @@ inline end_gathering(b) {
 
 inline begin_round(b, is_want_of_funds) {
     d_step {
+        asks_all[b] = is_want_of_funds;                 /* before anything else is counted */
         end_questions(b);
         count_rights(b, OTHER(b)); j_ = sum_;
         count_rights(b, b); had[b] = sum_;
         count_rights(b, 2);
-        asks_all[b] = is_want_of_funds || had[b] + j_ + sum_ < WANTED;
+        asks_all[b] = asks_all[b] || had[b] + j_ + sum_ < WANTED;
         if                                              /* the richest first; all, where that is not enough */
         :: !asks_all[b] && j_ >= sum_ && had[b] + j_ >= WANTED -> unanswered[b] = 1 << OTHER(b)
         :: !asks_all[b] && j_ < sum_ && had[b] + sum_ >= WANTED -> unanswered[b] = 4
