@@ -184,7 +184,8 @@ inline join(b) {
 #define IS_FROZEN(b, s, from) false
 #define IS_SAID(b, s) ENDED(b, s)
 #else
-#define IS_FROZEN(b, s, from) (BRANCH(s) != (b) && BRANCH(s) != BRANCH(from) && (former[STORE(b)] & BIT(s)))
+#define IS_FROZEN(b, s, from) (BRANCH(s) == (b) -> joined[STORE(b)] : \
+                               (BRANCH(s) != BRANCH(from) && (former[STORE(b)] & BIT(s))))
 #define IS_SAID(b, s) (!((s) % 2) && ((applied[STORE(b)] | inbox[b]) & exists & BIT(REJOINING(BRANCH(s)))))
 #endif
 #endif
@@ -210,17 +211,25 @@ inline take_entry(b, s) {
     :: e_ == 12 -> break
     od;
     e_ = 0;
-    /* no right is spent in two lives */
-    assert(IS_OUT_OF_USE(b) || (!IS_OVERSPENT(b, 0) && !IS_OVERSPENT(b, 1)))
+    assert(IS_OUT_OF_USE(b) || (!IS_OVERSPENT(b, 0) && !IS_OVERSPENT(b, 1)))  /* no right is spent in two lives */
 }
 
 /* A token names entry e. b knows that it is lost, or the present life of its branch has nothing of it. */
 #define KNOWS_LOSS(b, e) ((ENDED(b, (e) / 2) && !(SAVED((e) / 2) & BIT(e))) \
                           || (BRANCH((e) / 2) == (b) && (e) / 2 != STORE(b) && joined[STORE(b)] && !HAS(b, e)))
+#ifdef BUG_LOSS_TOLD_TOO_SOON
+#define KNOWS_ALL_OF(b, s) true
+#else
+#define KNOWS_ALL_OF(b, s) (!(exists & LOG(s) & ~applied[STORE(b)]))
+#endif
 #define IS_HOPELESS(b, x, e) (BRANCH((e) / 2) == (x) && (e) / 2 != STORE(x) && joined[STORE(x)] \
                               && link[L(b, x)] == STORE(x) + 1 && (present[STORE(b)] & BIT(STORE(x))) \
-                              && !(exists & LOG(STORE(x)) & ~applied[STORE(b)]) && !(applied[STORE(b)] & LOG((e) / 2)))
+                              && KNOWS_ALL_OF(b, STORE(x)) && !(applied[STORE(b)] & LOG((e) / 2)))
+#ifdef BUG_LOSS_NOT_TOLD
+#define REFUSES(b, e) KNOWS_LOSS(b, e)
+#else
 #define REFUSES(b, e) (KNOWS_LOSS(b, e) || IS_HOPELESS(b, NEXT(b), e) || IS_HOPELESS(b, LAST(b), e))
+#endif
 #define IS_SERVED(b)  (joined[STORE(b)] && !IS_OUT_OF_USE(b))
 
 inline look_at_token(b) {
@@ -280,8 +289,8 @@ proctype World() {
                 break }
     od;
     timeout ->                                          /* nothing is left to be done */
-    assert(joined[STORE(0)] && joined[STORE(1)] && joined[STORE(2)]);
-    assert(applied[STORE(0)] == applied[STORE(1)] && applied[STORE(1)] == applied[STORE(2)]);
+    assert(joined[STORE(0)] && joined[STORE(1)] && joined[STORE(2)]);  /* everybody serves in the end */
+    assert(applied[STORE(0)] == applied[STORE(1)] && applied[STORE(1)] == applied[STORE(2)]);  /* all have the same */
     assert(!token[0] && !token[1] && !token[2]);        /* nobody waits for what will never come */
     assert(!(refused & applied[STORE(2)]))              /* what was called lost is lost */
 }

@@ -6,7 +6,7 @@
  * DOUBLES times, doubled; entries that arrive late and out of order between logs; a step that is committed
  * before anything leaves, and CRASHES crashes at every point around that.
  * Left out: fingerprints, the keys' retention, what a hold waits for (it ends at any moment), forwarding,
- * lost disks (incarnations.pml).
+ * lost disks (incarnations.pml). Who is woken goes on at once in the code; here, at any later moment.
  *
  * step          | in the code (src/bankbook/core)
  * --------------|---------------------------------------------------------------------
@@ -83,7 +83,7 @@ inline tell(v) {
 
 inline write_entry(b, to, v) {
     d_step {
-        assert(applied[A(b, b)] < LOG_MAX);
+        assert(HAS_ROOM(b));                            /* a bound of this model */
         i_ = E(b, applied[A(b, b)] + 1);
         j_ = 0;
         moved_to[i_] = to; verdict[i_] = v;
@@ -107,10 +107,9 @@ inline write_entry(b, to, v) {
 inline end_hold(b) {
     d_step {
         state[b] = FREE; owner[b] = NOBODY; awaited[b] = NONE; had_key[b] = 0;
-        asked[A(b, 0)] = asked[A(b, 0)] * 2; asked[A(b, 1)] = asked[A(b, 1)] * 2; asked[A(b, 2)] = asked[A(b, 2)] * 2;
-        if :: asked[A(b, 0)] > LATE -> asked[A(b, 0)] = LATE :: else fi;
-        if :: asked[A(b, 1)] > LATE -> asked[A(b, 1)] = LATE :: else fi;
-        if :: asked[A(b, 2)] > LATE -> asked[A(b, 2)] = LATE :: else fi;
+        asked[A(b, 0)] = (asked[A(b, 0)] -> LATE : 0);
+        asked[A(b, 1)] = (asked[A(b, 1)] -> LATE : 0);
+        asked[A(b, 2)] = (asked[A(b, 2)] -> LATE : 0);
         answers[A(b, 0)] = 0; answers[A(b, 1)] = 0; answers[A(b, 2)] = 0
     }
 }
@@ -119,20 +118,21 @@ inline replay_answer(b) { end_hold(b); tell(verdict[known[b] - 1]) }
 
 inline carry_out(b) {
     if
-    :: state[b] != HELD || !HAS_ROOM(b) -> state[b] = HELD    /* it lacks rights, and waits */
-    :: HAS_ROOM(b) -> write_entry(b, NOBODY, 1); end_hold(b); reply[b] = 1
-    :: HAS_ROOM(b) -> write_entry(b, NOBODY, 0); end_hold(b); reply[b] = 1
+    :: state[b] = HELD                                  /* it lacks rights, and waits */
+    :: HAS_ROOM(b) ->
+        if :: i_ = 1 :: i_ = 0 fi;                      /* carried out, or refused */
+        write_entry(b, NOBODY, i_); end_hold(b); reply[b] = 1
     fi
 }
 
 inline ask_owner(b) {
     if
-    :: had_key[b] -> state[b] = YIELDS; owner[b] = OWNER(b)   /* who has it now decides; this one waits */
+    :: had_key[b] -> state[b] = YIELDS                  /* who has it now decides; this one waits */
     :: else -> state[b] = ASKS; owner[b] = OWNER(b); asked[A(b, OWNER(b))] = 1
     fi
 }
 
-#ifdef SABOTAGE_NO_SECOND_LOOKUP
+#ifdef BUG_NO_SECOND_LOOKUP
 #define LOOKS_UP(b) (state[b] != HELD)
 #else
 #define LOOKS_UP(b) true
@@ -142,22 +142,16 @@ inline proceed(b) {
     if
     :: LOOKS_UP(b) && IS_DECIDED(b) -> replay_answer(b)
     :: LOOKS_UP(b) && !IS_DECIDED(b) && OWNER(b) != b -> ask_owner(b)
-    :: !LOOKS_UP(b) || (!IS_DECIDED(b) && OWNER(b) == b) -> had_key[b] = 1; carry_out(b)
+    :: else -> had_key[b] = 1; carry_out(b)
     fi
 }
 
-/* An entry has come, or was written here: whoever waits for it, or for news of the key, goes on at once. */
-inline wake(b) {
-    if
-    :: state[b] == AWAITS && HAS(b, awaited[b]) -> proceed(b)
-    :: state[b] == ASKS && IS_DECIDED(b) -> proceed(b)
-    :: state[b] == YIELDS && (IS_DECIDED(b) || OWNER(b) == b) -> proceed(b)
-    :: state[b] == HELD && LOOKS_UP(b) && (IS_DECIDED(b) || OWNER(b) != b) -> proceed(b)
-    :: else
-    fi
-}
+/* An entry has come, or was written here, or the rights have: whoever waits for it goes on. */
+#define IS_AWAKE(b) (state[b] == LOOK || state[b] == HELD || (state[b] == AWAITS && HAS(b, awaited[b])) \
+                     || (state[b] == ASKS && IS_DECIDED(b)) \
+                     || (state[b] == YIELDS && (IS_DECIDED(b) || OWNER(b) == b)))
 
-inline send(b) { sends--; state[b] = LOOK; proceed(b) }
+inline send(b) { sends--; state[b] = LOOK }
 
 #define IS_AWAITED(b, x) (state[b] == ASKS && owner[b] == x)
 
@@ -173,10 +167,10 @@ inline answer_key(b, x) {                               /* x asks b */
     if
     :: known[b] != NONE && OWNER(b) != b -> told_entry[b] = known[b]
     :: known[b] == NONE && BIRTH != b -> told_entry[b] = UNKNOWN
-#ifdef SABOTAGE_NO_FENCE
+#ifdef BUG_NO_FENCE
     :: OWNER(b) == b -> told_entry[b] = UNKNOWN
 #else
-    :: OWNER(b) == b -> write_entry(b, x, 0); told_entry[b] = known[b]; wake(b)
+    :: OWNER(b) == b -> write_entry(b, x, 0); told_entry[b] = known[b]
 #endif
     fi
 }
@@ -184,14 +178,13 @@ inline answer_key(b, x) {                               /* x asks b */
 inline take_answer(b, x) {
     if
     :: IS_AWAITED(b, x) && answers[A(b, x)] == UNKNOWN -> end_hold(b);
-#ifdef SABOTAGE_NO_FENCE
+#ifdef BUG_NO_FENCE
        write_entry(b, NOBODY, 1); reply[b] = 1
 #endif
     :: IS_AWAITED(b, x) && answers[A(b, x)] != UNKNOWN -> state[b] = AWAITS; awaited[b] = answers[A(b, x)];
-#ifdef SABOTAGE_ANSWER_TRUSTED
-       if :: moved_to[awaited[b] - 1] == b -> write_entry(b, NOBODY, 1); end_hold(b); reply[b] = 1 :: else fi;
+#ifdef BUG_ANSWER_TRUSTED
+       if :: moved_to[awaited[b] - 1] == b && HAS_ROOM(b) -> write_entry(b, NOBODY, 1); end_hold(b); reply[b] = 1 :: else fi
 #endif
-       wake(b)
     :: else
     fi;
     answers[A(b, x)] = NONE
@@ -199,11 +192,7 @@ inline take_answer(b, x) {
 
 #define IS_CLOSED(b, e) (applied[A(b, 0)] >= needs[(e) * 3] && applied[A(b, 1)] >= needs[(e) * 3 + 1] \
                          && applied[A(b, 2)] >= needs[(e) * 3 + 2])
-#ifdef SABOTAGE_SENT_BEFORE_COMMIT
-#define DURABLE(o) applied[A(o, o)]
-#else
 #define DURABLE(o) (applied[A(o, o)] - pending[o])
-#endif
 #define CAN_APPLY(b, o) (DURABLE(o) > applied[A(b, o)] && IS_CLOSED(b, E(o, applied[A(b, o)] + 1)))
 
 inline apply_next(b, o) {
@@ -213,7 +202,6 @@ inline apply_next(b, o) {
         if :: outranks(i_, known[b]) -> known[b] = i_ :: else fi;
         i_ = 0
     }
-    wake(b)
 }
 
 inline give_up(b) { end_hold(b) }
@@ -262,15 +250,12 @@ inline crash(b) {
 proctype Branch(byte me; byte left; byte right) {
 end:do
     :: atomic { IS_IDLE(me) && sends && state[me] == FREE -> send(me) }
-    :: atomic { IS_IDLE(me) && state[me] == HELD -> proceed(me) }
+    :: atomic { IS_IDLE(me) && IS_AWAKE(me) -> proceed(me) }
     :: atomic { IS_IDLE(me) && state[me] != FREE -> give_up(me) }
     WITH(me, left)
     WITH(me, right)
     :: atomic { pending[me] -> commit_step(me) }
     :: atomic { !pending[me] && !IS_IDLE(me) -> release(me) }
-#ifdef SABOTAGE_SENT_BEFORE_COMMIT
-    :: atomic { pending[me] && (told_entry[me] || reply[me]) -> release(me) }
-#endif
     :: atomic { crashes -> crash(me) }
     od
 }

@@ -102,10 +102,14 @@ inline count_rights(b, x) {
 /* In every state of every branch: no rights below 0, and all rights together are the balance less the floor. */
 inline check_rights(b) {
     d_step {
-        count_rights(b, 0); assert(sum_ >= 0); j_ = sum_;
-        count_rights(b, 1); assert(sum_ >= 0); j_ = j_ + sum_;
-        count_rights(b, 2); assert(sum_ >= 0); j_ = j_ + sum_;
-        count_rights(b, 3); assert(sum_ == j_);
+        count_rights(b, 0); j_ = sum_;
+        assert(sum_ >= 0);                              /* no rights below 0 */
+        count_rights(b, 1); j_ = j_ + sum_;
+        assert(sum_ >= 0);                              /* no rights below 0 */
+        count_rights(b, 2); j_ = j_ + sum_;
+        assert(sum_ >= 0);                              /* no rights below 0 */
+        count_rights(b, 3);
+        assert(sum_ == j_);                             /* all rights together are the balance */
         sum_ = 0; j_ = 0
     }
 }
@@ -165,7 +169,7 @@ inline begin_round(b, is_want_of_funds) {
     }
 }
 
-#ifdef SABOTAGE_REFUSED_FROM_HERE
+#ifdef BUG_REFUSED_FROM_HERE
 #define IS_FACT(b) true
 #else
 #define IS_FACT(b) heard[b]
@@ -178,7 +182,7 @@ inline attempt(b) {
     :: j_ >= WANTED ->
         end_gathering(b); request[b] = WAITS; told[b] = PAID; taken = taken + WANTED; write_entry(b, TAKE, WANTED)
     :: j_ < WANTED && sum_ < WANTED && IS_FACT(b) ->
-        assert(funds_before[b] < WANTED + taken);       /* a refusal is a fact: see FUNDS in docs/model.md */
+        assert(funds_before[b] < WANTED + taken);       /* a refusal is a fact */
         end_gathering(b); request[b] = WAITS; told[b] = REFUSED
     :: else ->
         if
@@ -192,9 +196,9 @@ inline attempt(b) {
 
 inline arrive(b) { request[b] = WAITS; funds_before[b] = acknowledged; attempt(b) }
 
-#if defined(SABOTAGE_NOBODY_FIRST)
+#if defined(BUG_NOBODY_FIRST)
 #define COMES_FIRST(b, x) false
-#elif defined(SABOTAGE_BOTH_FIRST)
+#elif defined(BUG_BOTH_FIRST)
 #define COMES_FIRST(b, x) true
 #else
 #define COMES_FIRST(b, x) (age[(b) % 2] < age[x] || (age[(b) % 2] == age[x] && (b) < (x)))
@@ -204,7 +208,7 @@ inline arrive(b) { request[b] = WAITS; funds_before[b] = acknowledged; attempt(b
 inline grant(b, x) {                                    /* b gives to x */
     count_rights(b, b);
     j_ = WANTED - had[x];
-#ifndef SABOTAGE_MORE_THAN_IT_HAS
+#ifndef BUG_MORE_THAN_IT_HAS
     j_ = (sum_ < j_ -> sum_ : j_);
 #endif
     if :: j_ > 0 -> write_entry(b, GRANT + x, j_) :: else fi;
@@ -226,7 +230,7 @@ inline answer_ask(b, x) {                               /* b answers x, now or l
                     && applied[A(b, 2)] >= awaited[A(b, 2)])
 
 inline end_round(b) {
-#ifdef SABOTAGE_HEARD_FROM_SOME
+#ifdef BUG_HEARD_FROM_SOME
     heard[b] = 1;
 #else
     heard[b] = heard[b] || asks_all[b];
@@ -248,13 +252,13 @@ inline stall(b) { give_ups--; begin_round(b, true) }
 
 inline give_up(b) { give_ups--; end_gathering(b); request[b] = GIVEN_UP }
 
-#ifdef SABOTAGE_DEPENDENCIES_SKIPPED
+#ifdef BUG_DEPENDENCIES_SKIPPED
 #define IS_CLOSED(b, e) true
 #else
 #define IS_CLOSED(b, e) (applied[A(b, 0)] >= needs[(e) * 3] && applied[A(b, 1)] >= needs[(e) * 3 + 1] \
                          && applied[A(b, 2)] >= needs[(e) * 3 + 2])
 #endif
-#ifdef SABOTAGE_SENT_BEFORE_COMMIT
+#ifdef BUG_SENT_BEFORE_COMMIT
 #define SENT(o) applied[A(o, o)]
 #else
 #define SENT(o) (applied[A(o, o)] - pending[o])
@@ -324,7 +328,7 @@ end:do
     :: atomic { TAKES_NOTE(me) && IS_IDLE(me) && CAN_APPLY(me, right) -> apply_next(me, right); finish(me) }
     :: atomic { pending[me] -> commit_step(me) }
     :: atomic { !pending[me] && !IS_IDLE(me) -> release(me) }
-#ifdef SABOTAGE_SENT_BEFORE_COMMIT
+#ifdef BUG_SENT_BEFORE_COMMIT
     :: atomic { pending[me] -> release(me) }
 #endif
     :: atomic { MORTAL(me) -> crash(me) }
@@ -350,8 +354,8 @@ proctype World() {
     :: atomic { DEPOSITS && IS_IDLE(2) && !deposited -> deposit(); finish(2) }
     :: atomic { timeout -> break }
     od;
-    assert(request[0] == PAID || request[0] == REFUSED || request[0] == GIVEN_UP);
-    assert(request[1] == PAID || request[1] == REFUSED || request[1] == GIVEN_UP);
+    assert(request[0] == PAID || request[0] == REFUSED || request[0] == GIVEN_UP);  /* every request ends */
+    assert(request[1] == PAID || request[1] == REFUSED || request[1] == GIVEN_UP);  /* every request ends */
     assert(taken <= 3 + deposited)                      /* never below the floor */
 }
 
