@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run test check lint types layers proto proto-check docs docs-check pytest model soak format clean
+.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ setup: $(VENV)/.dev  ## install everything into .venv, the developers' tools too
 
 run: $(VENV)/.run  ## a bank of ten branches executes examples/input_big.json
 	$(BIN)/bankbook run examples/input_big.json
+
+SEEDS ?= 10000
+
+simulate: $(VENV)/.run  ## 10,000 random banks under random faults; as many others with SEEDS=100
+	$(BIN)/bankbook simulate --seeds $(SEEDS)
 
 test: check pytest  ## every check and every test
 
@@ -63,8 +68,11 @@ pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
 model: $(VENV)/.dev  ## search the models of the protocol with spin: about five minutes; needs spin and gcc
 	$(BIN)/python tools/check_models.py
 
-soak: $(VENV)/.dev  ## 1,000 kills of branches amid customers' work; about seven minutes on two cores
+# BANKBOOK_FAULT_ROUNDS, BANKBOOK_FAULT_SECONDS and BANKBOOK_SEED may say otherwise: docs/faults.md.
+soak: $(VENV)/.dev  ## 1,000 kills of branches, then 12 rounds of every real fault; about 25 minutes on two cores
 	BANKBOOK_KILLS=1000 $(BIN)/pytest -s tests/server/test_crashes.py
+	BANKBOOK_FAULT_ROUNDS=$${BANKBOOK_FAULT_ROUNDS:-12} BANKBOOK_FAULT_SECONDS=$${BANKBOOK_FAULT_SECONDS:-60} \
+		$(BIN)/pytest -s -p no:randomly tests/faults/test_real_faults.py
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 	$(BIN)/ruff format .

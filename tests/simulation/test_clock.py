@@ -4,7 +4,13 @@ import asyncio
 
 import pytest
 
-from bankbook.simulation.clock import Clocks, NothingHappensError, VirtualLoop, run_in_virtual_time
+from bankbook.simulation.clock import (
+    Clocks,
+    NothingEndsError,
+    NothingHappensError,
+    VirtualLoop,
+    run_in_virtual_time,
+)
 
 
 def test_a_year_passes_at_once_and_timers_end_in_their_order() -> None:
@@ -28,6 +34,17 @@ def test_who_waits_for_what_nobody_does_is_found_out() -> None:
         await loop.create_future()
 
     with pytest.raises(NothingHappensError, match="everybody waits"):
+        run_in_virtual_time(loop, main())
+
+
+def test_who_goes_round_in_circles_is_found_out() -> None:
+    loop = VirtualLoop()
+
+    async def main() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(NothingEndsError, match="round in circles"):
         run_in_virtual_time(loop, main())
 
 

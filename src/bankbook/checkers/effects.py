@@ -23,6 +23,7 @@ from bankbook.core.commands import (
     ReadStatement,
     Release,
     Reserve,
+    SingleWrite,
     Submit,
     Transfer,
     Withdraw,
@@ -69,7 +70,10 @@ class Write:
     is_of_one_session: bool = True
     """Whether it is known what its session had seen when it was decided."""
     until_us: int = NEVER
-    """From then on it may be gone: its branch lost its disk, and no other one had to have it."""
+    """From then on it may be gone: its branch lost its disk, and no other one had to have it.
+
+    Also where it was under way by then: it may have been done there, and once more after that.
+    """
     bits: tuple[tuple[int, int], ...] = ()
     """Accounts (by their index), and the write's place in each."""
 
@@ -153,11 +157,27 @@ class Reservations:
             if operation.key is not None and other.key == operation.key:
                 continue
             assert isinstance(other.command, Capture | Release)
+            if other.command.amount is None:
+                continue  # where that took all, this took nothing, and is told so
             is_before = other.return_us is not None and other.return_us <= operation.call_us
             if not is_before or standing_of(other) is not Standing.ACKNOWLEDGED:
                 return None
-            left -= other.command.amount or 0
+            left -= other.command.amount
         return left
+
+    def was_taken_by_another(self, operation: Operation) -> bool:
+        """Whether somebody else ended the whole reservation: then this did not."""
+        command = operation.command
+        if not isinstance(command, Capture) or command.amount is not None:
+            return False
+        return any(
+            other.key is None or other.key != operation.key
+            for other in self._ended[command.reservation]
+            if other is not operation
+            and standing_of(other) is Standing.ACKNOWLEDGED
+            and isinstance(other.command, Capture | Release)
+            and other.command.amount is None
+        )
 
     @staticmethod
     def _name(operation: Operation) -> str:
@@ -197,14 +217,14 @@ def _units(
 ) -> Iterator[Write]:
     same = [operations[place] for place in places]
     told = [place for place in places if operations[place].outcome is Outcome.OK]
-    standing = max(map(standing_of, same))
-    if standing is Standing.POSSIBLE and any(map(settles_key, same)):
-        standing = Standing.REFUSED
+    standing = _standing(same, faults)
     told_at = told[0] if told else places[0]
     operation = operations[told_at]
+    if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
+        standing = Standing.REFUSED
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
-    until_us = min((_may_be_lost_at(operation, fault, ack_us) for fault in faults), default=NEVER)
+    until_us = _until_us(operation, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
@@ -220,12 +240,46 @@ def _units(
         )
 
 
-def _may_be_lost_at(operation: Operation, fault: Fault, ack_us: int) -> int:
-    if fault.kind is not FaultKind.DISK_LOST or operation.durable or ack_us > fault.at_us:
-        return NEVER
+def _until_us(operation: Operation, call_us: int, ack_us: int, faults: Sequence[Fault]) -> int:
+    """Return from when on a write may be gone with the disks that were lost since it was asked for."""
+    lost = sorted(
+        (fault.at_us, fault.branch)
+        for fault in faults
+        if fault.kind is FaultKind.DISK_LOST and fault.at_us >= call_us
+    )
+    if lost and lost[0][0] <= ack_us:
+        # It may have happened there, and been shown, or its answer was under way; what was acknowledged
+        # later may have happened once more.
+        return lost[0][0]
+    if operation.durable:
+        return lost[operation.durable][0] if len(lost) > operation.durable else NEVER
+    # Another branch than the one that answered may have decided these.
+    is_elsewhere = operation.is_replayed or isinstance(operation.command, OpenAccount | Capture | Release)
+    return next((at_us for at_us, branch in lost if is_elsewhere or branch == operation.branch), NEVER)
+
+
+def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
+    """Say what all answers to one request tell together."""
+    standing = max(map(standing_of, same))
+    refusals = [] if standing is Standing.ACKNOWLEDGED else [each for each in same if settles_key(each)]
+    if not refusals:
+        return standing
+    # A refusal that went with a disk binds nobody: the same request may have come once more after that.
+    return Standing.REFUSED if any(outlives(each, faults) for each in refusals) else Standing.POSSIBLE
+
+
+def outlives(operation: Operation, faults: Sequence[Fault]) -> bool:
+    """Whether what was answered is still known to the bank, whatever disks were lost after that."""
+    assert operation.return_us is not None, "it was answered"
+    return not any(_may_have_gone_with(fault, operation, operation.return_us) for fault in faults)
+
+
+def _may_have_gone_with(fault: Fault, operation: Operation, told_us: int) -> bool:
+    if fault.kind is not FaultKind.DISK_LOST or operation.durable or told_us > fault.at_us:
+        return False
     # Another branch than the one that was asked may have decided these.
     is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
-    return fault.at_us if is_elsewhere or fault.branch == operation.branch else NEVER
+    return is_elsewhere or fault.branch == operation.branch
 
 
 def _parts(
@@ -276,3 +330,18 @@ def _amounts(operation: Operation, command: Command, reservations: Reservations)
             return reservations.amounts(operation, command)
         case _:
             return {}
+
+
+def moved_by(command: SingleWrite) -> list[tuple[str, int]]:
+    """Return the legs of a command that says by itself what it moves."""
+    match command:
+        case Deposit(account, amount):
+            return [(account, amount)]
+        case Withdraw(account, amount):
+            return [(account, -amount)]
+        case Transfer(source, destination, amount):
+            return [(source, -amount), (destination, amount)]
+        case Submit(postings):
+            return [(posting.account, posting.amount) for posting in postings]
+        case _:
+            return []

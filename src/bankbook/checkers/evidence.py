@@ -9,7 +9,7 @@ account's i-th write in the order of calls. It comes from balances (decoding.py)
 before it explains is kept apart: it says nothing of visibility, and everything of lost or invented money.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -21,6 +21,7 @@ from bankbook.checkers.effects import (
     Reservations,
     Standing,
     Write,
+    moved_by,
     repeated_keys,
     writes_of,
 )
@@ -72,9 +73,19 @@ class Read:
         return ((1 << self.count) - 1) & ~self.may
 
     @property
+    def is_exact(self) -> bool:
+        """Whether it is known exactly what it shows."""
+        return self.must == self.may
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it is a page of a statement, which says nothing of what stands on other pages."""
+        return self.balance is None and self.stated is not None and not self.stated.is_complete
+
+    @property
     def is_open(self) -> bool:
-        """Whether it is not known exactly what it shows."""
-        return self.must != self.may
+        """Whether it shows something that cannot be read from it exactly."""
+        return self.must != self.may and not self.is_partial
 
     @property
     def call_us(self) -> int:
@@ -127,7 +138,7 @@ class Account:
                 return None
             shown = decoded
         if stated is not None:
-            self.names = self.names or Names(self.writes, self.amounts)
+            self.names = self.names or Names(self.id, self.writes, self.amounts)
             listed = read_lines(self.names, stated, everything)
             shown = Shown(shown.must | listed.must, shown.may & listed.may)
         return None if shown.must & ~shown.may else shown
@@ -292,13 +303,25 @@ def _decode(account: Account) -> None:
     for read in reads:
         while count < len(writes) and writes[count].call_us <= read.return_us:
             count += 1
-        read.count = count
-        shown = account.show(read.balance, read.stated, count)
+        read.count = _count_without_own_future(writes, read, count)
+        shown = account.show(read.balance, read.stated, read.count)
         if shown is None:
             account.unexplained.append(read)
         else:
             read.must, read.may = shown
             account.reads.append(read)
+
+
+def _count_without_own_future(writes: list[Write], read: Read, count: int) -> int:
+    """Leave out what its session asked for only once it had been told, be it in the same microsecond."""
+    session, number = read.operation.session, read.operation.number
+    while count:
+        write = writes[count - 1]
+        is_own = write.is_of_one_session and write.operation.session == session
+        if write.call_us != read.return_us or not is_own or write.operation.number < number:
+            break
+        count -= 1
+    return count
 
 
 def results_of(
@@ -345,27 +368,13 @@ def _batch_results(operation: Operation, command: Batch) -> Iterator[tuple[str, 
     for each, told in zip(command.commands, operation.results, strict=False):
         if told.outcome is not Outcome.OK:
             continue
-        for account, amount in _moved(each):
+        for account, amount in moved_by(each):
             if account in balances:
                 balances[account] += amount
         if told.balance is not None:
             balances[accounts_of(each)[0]] = told.balance
     for account, balance in balances.items():
         yield account, balance, None
-
-
-def _moved(command: object) -> Iterable[tuple[str, int]]:
-    match command:
-        case Deposit(account, amount):
-            return [(account, amount)]
-        case Withdraw(account, amount):
-            return [(account, -amount)]
-        case Transfer(source, destination, amount):
-            return [(source, -amount), (destination, amount)]
-        case Submit(postings):
-            return [(posting.account, posting.amount) for posting in postings]
-        case _:
-            return []
 
 
 def bits_of(mask: int) -> list[int]:

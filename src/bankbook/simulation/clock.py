@@ -8,7 +8,7 @@ Source: FoundationDB's simulation (Zhou et al., SIGMOD 2021, section 4), trio's 
 
 import asyncio
 import math
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 from bankbook.core.clock import Instant
@@ -19,8 +19,17 @@ Result = TypeVar("Result")
 EPOCH_US = 1_700_000_000_000_000
 
 
+# Within one second a bank under torment takes some 2,500 turns at the most; who goes round in circles takes them
+# all, and no time passes.
+_TURNS_PER_S_MAX = 50_000
+
+
 class NothingHappensError(Exception):
     """Everybody waits for what nobody is going to do: a bug, of the simulator or of what it simulates."""
+
+
+class NothingEndsError(Exception):
+    """Somebody is busy for ever: a bug of what is simulated."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -34,6 +43,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._clock_resolution = 1e-6
         self.waits = 0
         """How often time went on."""
+        self.on_circles: Callable[[NothingEndsError], None] = _raise
+        """Who is told that somebody goes round in circles."""
+        self._second = 0
+        self._turns = 0
 
     def time(self) -> float:
         """Return true time, in seconds."""
@@ -46,13 +59,27 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if timeout > 0:
             self.now_us += max(math.ceil(timeout * 1e6 - 1e-3), 1)
             self.waits += 1
+        self._count_turn()
         return []
+
+    def _count_turn(self) -> None:
+        """Count the turns of each second, so that a bug cannot keep the simulator busy for ever."""
+        self._turns += 1
+        if self.now_us >= self._second + 1_000_000:
+            self._second, self._turns = self.now_us, 0
+        elif self._turns == _TURNS_PER_S_MAX:
+            words = f"at {self.time():.6f} s somebody goes round in circles: {self._turns} turns in a second"
+            self.on_circles(NothingEndsError(words))
 
     def _process_events(self, event_list: list[NoReturn]) -> None:
         """Do nothing: there are no sockets."""
 
     def _write_to_self(self) -> None:
         """Do nothing: nobody else could wake this loop."""
+
+
+def _raise(error: NothingEndsError) -> NoReturn:
+    raise error
 
 
 class Clocks:

@@ -7,10 +7,13 @@ Proof: tests/simulation/test_determinism.py.
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import NoReturn
 
-from bankbook.client.calls import Calls
+from bankbook.client.calls import Calls, Recording
+from bankbook.client.recorder import Recorder
 from bankbook.core.ports import Changes, Genesis
 from bankbook.core.types import BranchId
+from bankbook.history.record import FaultKind
 from bankbook.server.config import NO_DELAY, BranchConfig, Delay
 from bankbook.simulation.branch import SimulatedBranch
 from bankbook.simulation.calls import SimulatedBank, SimulatedChannels
@@ -35,19 +38,25 @@ class Terms:
     keeps_trace: bool = False
 
 
+async def _has_a_header() -> NoReturn:
+    raise AssertionError("whoever records a simulation says what the bank is")
+
+
 class World:
     """A bank in virtual time. Make it inside of the loop."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, terms: Terms) -> None:
+    def __init__(self, loop: VirtualLoop, seed: int, terms: Terms, recorder: Recorder | None = None) -> None:
         self.loop = loop
         self.seed = seed
         self.terms = terms
+        self.recorder = recorder
         self.trace = Trace(loop, keeps_lines=terms.keeps_trace)
         self.network = Network(loop, self.trace, self.chance("network"))
         genesis = terms.genesis
         self.judge = Judge(loop, tuple(genesis.branches), genesis.opening_balance)
         self.failed = loop.create_future()
         """Fails with the first violation, or bug."""
+        loop.on_circles = self.fail
         self.calls = 0
         self.branches = {number: self._make_branch(number) for number in genesis.branches}
         for branch in self.branches.values():
@@ -61,16 +70,30 @@ class World:
     def client(self, name: str, timeout_s: float, channels: SimulatedChannels | None = None) -> SimulatedBank:
         """Return the real client, of a customer at a place of this name."""
         made = channels or self.channels(name, lambda _number, _branch: None)
-        calls = Calls(self.branches, timeout_s, made, retries=True, chance=self.chance(name))
-        return SimulatedBank(calls)
+        recording = None if self.recorder is None else Recording(self.recorder, _has_a_header)
+        chance = self.chance(name)
+        return SimulatedBank(
+            Calls(self.branches, timeout_s, made, retries=True, chance=chance, recording=recording)
+        )
 
-    def channels(self, name: str, on_answer: Callable[[int, int], None]) -> SimulatedChannels:
-        """Return how customers at a place call branches."""
+    def channels(
+        self,
+        name: str,
+        on_answer: Callable[[int, int], None],
+        on_attempt: Callable[[int], None] = lambda _number: None,
+    ) -> SimulatedChannels:
+        """Return how customers at a place call branches; told is each call's number, and who answered it."""
+
+        def next_call() -> int:
+            self.calls += 1
+            on_attempt(self.calls)
+            return self.calls
+
         return SimulatedChannels(
             self.network,
             Place(name),
             lambda branch: self.branches[BranchId(branch)],
-            self._next_call,
+            next_call,
             on_answer,
         )
 
@@ -84,6 +107,8 @@ class World:
         branch.lose_disk()
         self.judge.on_disk(branch.disk)
         self.trace.note("disk lost", str(branch.number))
+        if self.recorder is not None:
+            self.recorder.fault(FaultKind.DISK_LOST, branch.number)
 
     def heal(self) -> None:
         """Mend everything."""
@@ -93,11 +118,8 @@ class World:
             branch.crash_at = None
             branch.commit_us = (200, 3_000)
             branch.disk.is_full, branch.disk.fault = False, None
+            branch.go_on()
             branch.start()
-
-    def _next_call(self) -> int:
-        self.calls += 1
-        return self.calls
 
     def _make_branch(self, number: BranchId) -> SimulatedBranch:
         draw = self.chance(f"branch {number}")
