@@ -258,6 +258,7 @@ class Replica:
             if message.joining != self._context.peers[sender].subscriber:
                 return  # another store has greeted since; if this one is there, it asks again
             self._end_lives_before(message.joining)
+            self._plan_subscriptions()
         if self._context.has_joined or message.joining is not None:
             self._gatherings.answer_ask(sender, message)
         elif message.account is not None:
