@@ -62,7 +62,7 @@ docs: $(VENV)/.dev  ## generate docs/reference.md
 docs-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_docs.py --check
 
-pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
+pytest: $(VENV)/.dev  ## the tests alone; about three minutes on two cores
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 model: $(VENV)/.dev  ## search the models of the protocol with spin: about five minutes; needs spin and gcc

@@ -138,6 +138,17 @@ def test_a_refusal_that_went_with_its_disk_binds_nobody() -> None:
     assert story.check().kind is not Kind.FAIL
 
 
+def test_what_went_with_a_disk_and_happened_once_more_is_known_by_both_its_names() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, key="rent", entry="1#1")
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("bert", 3, deposit(1), 1, key="rent", entry="3#1")
+    stated = Stated((StatedLine(1, 1, "3#1"),), 0, 1)
+    story.end(*[{"x": 1}] * 3, x=[stated] * 3)
+    assert story.check().kind is not Kind.FAIL
+
+
 @pytest.mark.parametrize("lost", [1, 2, None])
 def test_a_key_that_went_with_its_disk_may_be_told_anew(lost: int | None) -> None:
     story = Story()

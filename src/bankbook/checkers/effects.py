@@ -76,6 +76,8 @@ class Write:
     """
     bits: tuple[tuple[int, int], ...] = ()
     """Accounts (by their index), and the write's place in each."""
+    entries: frozenset[str] = frozenset()
+    """What the bank called it: more than one name where it went with a disk and happened once more."""
 
     @property
     def number(self) -> int:
@@ -226,6 +228,7 @@ def _units(
     ack_us = min((each for each in returns if each is not None), default=NEVER)
     until_us = _until_us(operation, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
+    entries = frozenset(each.entry for each in same if each.entry is not None)
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
             operation,
@@ -237,6 +240,7 @@ def _units(
             ack_us,
             len(sessions) == 1,
             until_us,
+            entries=entries,
         )
 
 

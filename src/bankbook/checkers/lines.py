@@ -3,8 +3,8 @@
 Decides which write a line is of. Must not know whether the statement is right (statements.py).
 Proof: tests/checkers/test_unknown.py, test_anomalies.py.
 
-A line is of the write whose answer named the same entry; else of the only one with the same memo; else of
-the only one with the same amount. A line that fits several leaves open which of them is shown.
+A line is of the write of which an answer named the same entry; else of the only one with the same memo; else
+of the only one with the same amount. A line that fits several leaves open which of them is shown.
 """
 
 from collections import Counter, defaultdict
@@ -24,8 +24,7 @@ class Names:
         self._memos: dict[str, set[int]] = defaultdict(set)
         self._amounts: dict[int, list[int]] = defaultdict(list)
         for bit, (write, amount) in enumerate(zip(writes, amounts, strict=True)):
-            if write.operation.entry is not None:
-                self._entries[write.operation.entry] = bit
+            self._entries.update(dict.fromkeys(write.entries, bit))
             for moved, memo in _lines_of(write, account, amount):
                 if memo:
                     self._memos[memo].add(bit)
