@@ -135,6 +135,11 @@ class Stage(Generic[AnyLine]):
     """When customers go home, whatever they have not begun; None: when they have done everything."""
     on_done: Callable[[Done], None] = lambda _: None
     actors: dict[CustomerId, "Actor[AnyLine]"] = field(default_factory=dict)
+    is_plain: bool = field(init=False)
+    """Whether the original system could carry it out; looked up once, and not at each of many events."""
+
+    def __post_init__(self) -> None:
+        self.is_plain = self.scenario.is_plain
 
     def enter(self, customer: Customer, line: AnyLine, second_line: AnyLine) -> None:
         """Let a customer take part, who has two sessions."""
@@ -224,7 +229,7 @@ class Actor(Generic[AnyLine]):
             if isinstance(statement, str):
                 return statement
             return stage.make_wish("", statement, None, customer, 0)
-        memo = "" if stage.scenario.is_plain else f"{customer}.{event.number}"
+        memo = "" if stage.is_plain else f"{customer}.{event.number}"
         command = command_of(event, customer, reservation, stage.accounts, memo)
         return stage.make_wish(memo, command, event.manner.key, customer, event.manner.durable)
 
@@ -265,7 +270,7 @@ class Actor(Generic[AnyLine]):
             balance = answer.balance if isinstance(answer, Receipt) else None
             is_read = isinstance(wish.command, ReadBalance)
             return _done(EventResult(event, balance if is_read else None, None), answer.info)
-        if answer.outcome is Outcome.WRITES_LOST and not self._stage.scenario.is_plain:
+        if answer.outcome is Outcome.WRITES_LOST and not self._stage.is_plain:
             self.line.begin_anew()
         result = EventResult(event, None, answer.outcome.name)
         return _done(result, answer.failure.info, answer.failure.detail)

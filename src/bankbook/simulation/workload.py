@@ -62,8 +62,8 @@ class Desk:
     def learn_from(self, other: "Desk") -> None:
         """Know what another session knows, too."""
         self.session.merge(other.session.token)
-        self.past.wrote |= other.past.wrote
-        self.past.saw |= other.past.saw
+        self.past.wrote.update(other.past.wrote)
+        self.past.saw.update(other.past.saw)
 
     async def ask(self, intent: Intent, manner: Manner) -> Operation:
         """Send a request, and have what comes of it judged. Raises ViolationError."""
