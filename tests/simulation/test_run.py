@@ -23,6 +23,7 @@ PROMISES = {
     "LATEST",
     "BOUNDED",
     "durable",
+    "statements",
     "refusals",
     "refused means never",
     "keys settled",

@@ -126,6 +126,8 @@ class SimulatedBranch:
         self.find = find
         self.on_bug = on_bug
         self.on_commit = on_commit
+        self.on_crash: Callable[[BranchId], None] = lambda _: None
+        """Told each time its process dies."""
         self.create_disk()
 
     def on_released(self) -> None:
@@ -165,6 +167,7 @@ class SimulatedBranch:
         if self.life is not None:
             life, self.life = self.life, None
             self.network.trace.note("crash", str(self.number))
+            self.on_crash(self.number)
             life.die()
             self.disk.crash(keeps_unsynced=self.draw.random() < 0.5)  # noqa: PLR2004  (a coin)
 
