@@ -217,13 +217,11 @@ class Judge:
             Promise.RELEASED_ONCE_DURABLE,
             f"{intent.name} is told {entry}, which nobody wrote",
         )
-        disks = len(self._had[entry])
-        demand(
-            disks > intent.durable,
-            Promise.DURABLE,
-            f"{entry} is on {disks} disks, {intent.durable} others were asked for",
-        )
-        self.judged[Promise.DURABLE] += bool(intent.durable)
+        if intent.durable and self.written[entry][0].moves_money:
+            disks = len(self._had[entry])
+            words = f"{entry} is on {disks} disks, {intent.durable} others were asked for"
+            demand(disks > intent.durable, Promise.DURABLE, words)
+            self.judged[Promise.DURABLE] += 1
 
     def on_error(self, operation: Operation, past: SessionPast, error: BankbookError) -> None:
         """Judge an answer to a request that was not carried out, or may have been. Raises ViolationError."""
