@@ -204,10 +204,13 @@ class BankInOneThread:
             both_run = stream.subscriber in self.replicas and stream.publisher in self.replicas
             if both_run and stream not in self.streams:
                 self.streams.add(stream)
-                store = self.stores[stream.publisher]
-                greeting = Connected(BranchId(stream.publisher), store.identity.origin, store.applied())
-                self.step(stream.publisher, SubscriberHere(self.stores[stream.subscriber].identity.origin))
-                self.step(stream.subscriber, greeting)
+                here, there = self.stores[stream.publisher], self.stores[stream.subscriber]
+                over = stores_over(here)
+                self.step(stream.publisher, SubscriberHere(there.identity.origin, stores_over(there)))
+                self.step(
+                    stream.subscriber,
+                    Connected(BranchId(stream.publisher), here.identity.origin, here.applied(), over),
+                )
 
     def _break(self, stream: Stream) -> None:
         if stream not in self.streams:
@@ -302,6 +305,11 @@ class BankInOneThread:
             letter = Letter(branch, receiver, message)
             if letter.stream in self.streams:
                 self.under_way.append(letter)
+
+
+def stores_over(store: MemoryStore) -> tuple[Origin, ...]:
+    """Return which stores this one knows to be replaced."""
+    return tuple(origin for origin, is_over in store.lives().items() if is_over)
 
 
 def _that_match(

@@ -102,7 +102,6 @@ def test_latest_without_a_token_is_not_told_that_its_token_names_what_was_lost()
     assert bank.reply(asked).outcome is Outcome.OK
 
 
-@pytest.mark.xfail(strict=True, reason="a log of which nobody has an entry is not known to have ended")
 def test_an_old_disk_of_which_nobody_has_an_entry_is_nobody_when_it_comes_back() -> None:
     """Both lives of the branch spend the same share of the opening balance: the account is overdrawn."""
     bank = settled_bank(2)

@@ -298,7 +298,6 @@ def test_an_old_store_that_comes_back_is_nobody_any_more() -> None:
     assert balances(bank) == {95}
 
 
-@pytest.mark.xfail(strict=True, reason="who has not heard that a log ended takes more of it")
 def test_an_old_store_that_is_back_before_all_know_of_the_new_one_does_not_divide_the_bank() -> None:
     bank = settled_bank(opening_balance=90)
     bank.do(1, Deposit(ANNA, FIVE))

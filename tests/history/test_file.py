@@ -176,7 +176,7 @@ def broken(**changes: object) -> str:
     ("line", "message"),
     [
         ("[]", "each line must be an object, not []"),
-        ("{}", "`op` is missing, and so are `fault` and `final`"),
+        ("{}", "`op` is missing, and so are `asked`, `fault` and `final`"),
         ("[" * 100_000, "this cannot be read"),
         ('{"op": ' + "9" * 5000 + "}", "this cannot be read"),
         (broken(call_us=float("nan")), "`call_us` must be an integer"),

@@ -24,6 +24,7 @@ from bankbook.client import (
     BankbookError,
     CatchingUpError,
     InsufficientFundsError,
+    ShuttingDownError,
     WritesLostError,
 )
 from bankbook.core.types import BranchId
@@ -157,3 +158,35 @@ async def test_what_was_asked_to_be_on_another_disk_survives_the_loss_of_its_bra
         found = await balances(bank, "ada")
         assert len(set(found)) == 1
         assert all(found[0] >> place & 1 for place in acknowledged)
+
+
+async def test_an_old_disk_that_comes_back_after_a_newer_one_joined_serves_nobody(tmp_path: Path) -> None:
+    folder, kept = tmp_path / "branch-1", tmp_path / "kept"
+    async with (
+        wired_bank(banks_with(90, 3, tmp_path), []) as (launcher, _),
+        Bank(launcher.addresses) as bank,
+        Bank(launcher.addresses, retries=False) as once,
+    ):
+        session = bank.session("ada")
+        await session.deposit(5, branch=1, durable=2)
+        launcher.kill(ONE)
+        shutil.copytree(folder, kept)
+        await lose_disk(launcher, ONE, tmp_path)
+        await session.deposit(6, branch=1, durable=2)
+        launcher.kill(ONE)
+        folder.rename(tmp_path / "new")
+        kept.rename(folder)
+        await asyncio.to_thread(launcher.restart, ONE)
+        stranger = once.session("bob", account="ada")
+        async with asyncio.timeout(PATIENCE_S):
+            while True:  # until one of the others has told it
+                try:
+                    await stranger.balance(branch=1, freshness=LOCAL)
+                except ShuttingDownError:
+                    break
+        assert [(await session.balance(branch=branch)).balance for branch in (2, 3)] == [101] * 2
+        launcher.kill(ONE)
+        shutil.rmtree(folder)
+        (tmp_path / "new").rename(folder)
+        await asyncio.to_thread(launcher.restart, ONE)
+        assert await balances(bank, "ada") == [101] * 3

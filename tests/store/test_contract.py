@@ -330,6 +330,18 @@ def test_a_log_ends_in_the_commit_in_which_its_last_entries_arrive(store: Store)
     assert store.ended() == {THERE: 1}
 
 
+def test_the_lives_of_stores_are_noted_and_may_end_without_an_entry(store: Store) -> None:
+    assert store.lives() == {}
+    store.commit(Changes(lives={THERE: False, SILENT: False}))
+    assert store.lives() == {THERE: False, SILENT: False}
+    store.commit(Changes(lives={THERE: True, THERE_REBORN: False}))
+    assert store.lives() == {THERE: True, SILENT: False, THERE_REBORN: False}
+    assert store.applied() == NOTHING
+    commit(store, posting_entry(SILENT, 1, ("alice", 1)), posting_entry(THERE, 1, ("alice", 1)))
+    assert store.applied() == VersionVector([(SILENT, Seq(1)), (THERE, Seq(1))])
+    assert store.lives() == {THERE: True, SILENT: False, THERE_REBORN: False}
+
+
 def test_a_key_finds_the_entry_that_decided_it(store: Store) -> None:
     entry = posting_entry(HERE, 1, ("alice", 1), key=ORDER)
     commit(store, entry)

@@ -30,7 +30,7 @@ from store.history import (
 )
 
 from bankbook.core.entry import Record, RecordKind
-from bankbook.core.ports import Account, Genesis, Holding, KeyRecord
+from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord
 from bankbook.core.types import BranchId, EntryId, Incarnation, Key, Money, Seq, reservation_id
 from bankbook.core.vector import VersionVector
 from bankbook.store import sqlite, sqlite_file
@@ -107,6 +107,14 @@ def test_a_branch_restarts_and_knows_which_logs_have_ended(path: Path) -> None:
         assert store.ended() == {THERE: 1}
 
 
+def test_a_branch_restarts_and_knows_which_stores_were_replaced(path: Path) -> None:
+    with closing(open_store(path)) as store:
+        store.commit(Changes(lives={THERE: True, THERE_REBORN: False}))
+    with closing(open_store(path)) as store:
+        assert store.lives() == {THERE: True, THERE_REBORN: False}
+        assert store.applied()[THERE_REBORN] == 0
+
+
 def test_a_store_keeps_the_incarnation_it_was_created_with(path: Path) -> None:
     with closing(open_store(path, incarnation=999)) as store:
         assert store.identity == IDENTITY
@@ -172,7 +180,7 @@ def test_a_branch_is_started_on_anothers_store(
     ("version", "statement"),
     [
         (1, "UPDATE meta SET value = 1 WHERE name = 'schema version'"),
-        (3, "UPDATE meta SET value = 3 WHERE name = 'schema version'"),
+        (2, "UPDATE meta SET value = 2 WHERE name = 'schema version'"),
     ],
 )
 def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
@@ -181,7 +189,7 @@ def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
     edit(path, statement)
     before = path.read_bytes()
     with pytest.raises(
-        StoreMismatchError, match=f"schema version {version}, and this program knows version 2: use"
+        StoreMismatchError, match=f"schema version {version}, and this program knows version 3: use"
     ):
         open_store(path)
     assert path.read_bytes() == before
@@ -405,7 +413,7 @@ def test_no_statement_goes_through_a_whole_table_or_sorts(path: Path, name: str)
 
 def test_a_person_reads_whose_store_it_is(path: Path) -> None:
     assert dict(ask(path, "SELECT name, value FROM meta")) == {
-        "schema version": 2,
+        "schema version": 3,
         "cluster": "bank-of-tests",
         "branch": 1,
         "incarnation": 0xA11CE,

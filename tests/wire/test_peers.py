@@ -57,7 +57,13 @@ HERE, THERE = (Origin(BranchId(branch), Incarnation(0xB0B)) for branch in (1, 2)
 
 questions = st.integers(0, 2**64 - 1)
 greetings = st.builds(
-    Greeting, st.integers(0, 2**32 - 1), st.text(max_size=20), st.text(max_size=16), origins, vectors
+    Greeting,
+    st.integers(0, 2**32 - 1),
+    st.text(max_size=20),
+    st.text(max_size=16),
+    origins,
+    vectors,
+    st.lists(origins, max_size=3).map(tuple),
 )
 from_subscribers: st.SearchStrategy[Message | Greeting] = st.one_of(
     greetings,
@@ -86,7 +92,7 @@ from_subscribers: st.SearchStrategy[Message | Greeting] = st.one_of(
 from_publishers: st.SearchStrategy[Message | Greeting] = st.one_of(
     greetings,
     runs().map(lambda run: Entries(run[0].origin, run)),
-    st.builds(Head, questions, origins, seqs, seqs, vectors),
+    st.builds(Head, questions, origins, seqs, seqs, vectors, st.lists(origins, max_size=3).map(tuple)),
     st.builds(
         Answer,
         questions,

@@ -62,6 +62,8 @@ class CausalCheck:
         index = read.account.index
         seen = past.seen.get(index, 0)
         read.news = read.must & ~seen
+        if read.is_partial:
+            return
         if read.is_open:
             # Whatever it showed, something came before that.
             self._tally.leave_open(f"{told(read)}: which of them is not clear.")

@@ -72,9 +72,19 @@ class Read:
         return ((1 << self.count) - 1) & ~self.may
 
     @property
+    def is_exact(self) -> bool:
+        """Whether it is known exactly what it shows."""
+        return self.must == self.may
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it is a page of a statement, which says nothing of what stands on other pages."""
+        return self.balance is None and self.stated is not None and not self.stated.is_complete
+
+    @property
     def is_open(self) -> bool:
-        """Whether it is not known exactly what it shows."""
-        return self.must != self.may
+        """Whether it shows something that cannot be read from it exactly."""
+        return self.must != self.may and not self.is_partial
 
     @property
     def call_us(self) -> int:

@@ -85,7 +85,8 @@ def _demand(tally: Tally, read: Read, demanded: int) -> None:
     if missing:
         tally.break_(read.place, partial(_recency_witness, read, missing))
     elif demanded & ~read.must & read.may:
-        tally.leave_open(f"{told(read)}: which of them is not clear.")
+        if not read.is_partial:
+            tally.leave_open(f"{told(read)}: which of them is not clear.")
     elif demanded:
         tally.hold()
 
@@ -117,7 +118,8 @@ def _check_bound(acknowledged: Timeline, read: Read, tally: Tally) -> None:
     if missing:
         tally.break_(read.place, partial(_bound_witness, read, missing))
     elif demanded & ~read.must & read.may:
-        tally.leave_open(f"{told(read)}: which of them is not clear.")
+        if not read.is_partial:
+            tally.leave_open(f"{told(read)}: which of them is not clear.")
     elif demanded:
         tally.hold()
 
@@ -142,7 +144,7 @@ def _check_order(account: Account, latest: list[Read], tally: Tally) -> None:
     real time, the one's first is always before the other's second, or the other way round.
     """
     acknowledged = acknowledgements(account)
-    exact = [read for read in latest if not read.is_open]
+    exact = [read for read in latest if read.is_exact]
     for read in exact:
         if not read.must:
             continue

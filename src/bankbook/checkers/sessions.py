@@ -73,7 +73,8 @@ class ReadChecks:
             bit = (missing & -missing).bit_length() - 1
             tally.break_(read.place, partial(witness, read, bit))
         elif demanded & ~read.must & read.may:
-            tally.leave_open(f"{told(read)}: which of them is not clear.")
+            if not read.is_partial:
+                tally.leave_open(f"{told(read)}: which of them is not clear.")
         else:
             tally.hold()
 

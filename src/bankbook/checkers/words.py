@@ -93,7 +93,9 @@ def shown(read: Read) -> str:
     """Say which writes a read shows."""
     if not read.may:
         return f"no write to {read.account.id}"
-    few = "of its writes exactly" if not read.is_open else "of its writes at most"
+    if read.is_partial:
+        return f"of its writes {names_of(read.account, read.must) if read.must else 'none'} on this page"
+    few = "of its writes exactly" if read.is_exact else "of its writes at most"
     return f"{few} {names_of(read.account, read.may)}"
 
 

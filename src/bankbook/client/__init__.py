@@ -11,6 +11,7 @@ statement        statements, read a page at a time
 token            the session token, to be saved, loaded and merged
 errors           the one tree of exceptions
 retries          what is tried again, and where
+recorder         all that is asked and told, as a history that `bankbook check` judges
 """
 
 from bankbook.client.bank import Bank
@@ -45,6 +46,7 @@ from bankbook.client.errors import (
     UnknownReservationError,
     WritesLostError,
 )
+from bankbook.client.recorder import Recorder
 from bankbook.client.session import Session
 from bankbook.client.statement import Statement, StatementChangedError
 from bankbook.client.token import SessionToken
@@ -94,6 +96,7 @@ __all__ = [
     "OutcomeUnknownError",
     "Posting",
     "Receipt",
+    "Recorder",
     "RefusedError",
     "ReservationEndedError",
     "ReservationExceededError",

@@ -4,14 +4,19 @@ Decides nothing; knows the branches, and makes sessions. Proof: tests/client/tes
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Self
 
 from bankbook.client.attempts import Channels
-from bankbook.client.calls import Calls
+from bankbook.client.calls import Calls, Recording
+from bankbook.client.genesis import ask_header
+from bankbook.client.recorder import Recorder
 from bankbook.client.session import Session
 from bankbook.client.token import SessionToken
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId
+from bankbook.history.writer import HistoryFile
 
 DEFAULT_TIMEOUT_S = 30.0
 
@@ -25,11 +30,16 @@ class Bank:
         *,
         timeout: float = DEFAULT_TIMEOUT_S,
         retries: bool = True,
+        history: Path | str | Recorder | None = None,
     ) -> None:
         """Name the branches: number → "host:port", or a list of these, numbered from 1.
 
         `timeout` is in seconds, for every call that does not name its own. Within it, what may end better
         is tried again, at other branches too; not so without `retries`.
+
+        `history` is a file, not there yet, for all that is asked and told: `bankbook check` judges it. Its
+        first line is what the bank began with; who begins to record later than that makes a Recorder with a
+        header of their own. Raises FileExistsError.
         """
         if isinstance(addresses, str):
             raise TypeError(f"a bank is {{1: {addresses!r}}} or [{addresses!r}], not one address by itself")
@@ -39,13 +49,21 @@ class Bank:
             numbered = dict(enumerate(addresses, start=1))
         if not numbered:
             raise ValueError("a bank has at least one branch; name its address")
-        self._calls = Calls(numbered, timeout, Channels(numbered), retries=retries)
+        recorder = Recorder(HistoryFile(Path(history))) if isinstance(history, Path | str) else history
+        recording = None if recorder is None else Recording(recorder, partial(ask_header, numbered))
+        channels = Channels(numbered)
+        self._calls = Calls(numbered, timeout, channels, retries=retries, recording=recording)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What writes the history down, and takes faults and finals; None where there is none."""
+        return self._calls.recorder
 
     @property
     def branches(self) -> tuple[int, ...]:

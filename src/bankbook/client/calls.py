@@ -6,14 +6,16 @@ Proof: tests/client/test_bank.py, tests/client/test_failover.py.
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from bankbook.client.attempts import Attempts, ClosedError, Missed
+from bankbook.client.recorder import Recorder, SessionRecorder
 from bankbook.client.retries import CHANCE, Plan
 from bankbook.core.commands import SESSION, Command, Freshness, access_of
-from bankbook.core.guarantees import Access
+from bankbook.core.guarantees import Access, Guarantee
 from bankbook.core.types import Key
+from bankbook.history.record import Header
 from bankbook.wire.replies import Answer
 from bankbook.wire.requests import Envelope
 
@@ -30,6 +32,23 @@ class Manner(NamedTuple):
     durable: int = 0
 
 
+class Recording:
+    """A recorder that can wait until somebody has told what the bank is."""
+
+    def __init__(self, recorder: Recorder, ask: Callable[[], Awaitable[Header]]) -> None:
+        self.recorder = recorder
+        self._ask = ask
+        self._beginning = asyncio.Lock()
+
+    async def begin(self) -> None:
+        """Write the first line, once. Raises BankbookError where nobody tells what belongs there."""
+        if self.recorder.has_begun:
+            return
+        async with self._beginning:
+            if not self.recorder.has_begun:
+                self.recorder.begin(await self._ask())
+
+
 class Calls:
     """The branches, and how to ask them."""
 
@@ -41,16 +60,35 @@ class Calls:
         *,
         retries: bool,
         chance: random.Random = CHANCE,
+        recording: Recording | None = None,
     ) -> None:
         self.branches = tuple(sorted(branches))
         self._timeout = timeout
         self._retries = retries
         self._channels = channels
         self._chance = chance
+        self._recording = recording
 
     async def close(self) -> None:
         """Close every channel; what is under way gets no answer. Closing twice is harmless."""
         await self._channels.close()
+        if self.recorder is not None:
+            self.recorder.close()
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What writes down all that is asked and told; None where nothing does."""
+        return None if self._recording is None else self._recording.recorder
+
+    def recorder_for(self, customer: str, guarantees: Guarantee) -> SessionRecorder | None:
+        """Return what writes a new session down; None where nobody wants it."""
+        recorder = self.recorder
+        return None if recorder is None else recorder.session(customer, guarantees)
+
+    async def begin_recording(self) -> None:
+        """Let the history have its first line, if there is one. Raises BankbookError, OSError."""
+        if self._recording is not None:
+            await self._recording.begin()
 
     def plan(self, command: Command, manner: Manner, usual: int) -> Plan:
         """Return how a request is going to be tried; raises InvalidRequestError."""

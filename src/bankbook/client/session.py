@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from bankbook.client.attempts import ClosedError, Missed
 from bankbook.client.calls import Calls, Manner
 from bankbook.client.errors import BankbookError, error_for
+from bankbook.client.recorder import SessionRecorder
 from bankbook.client.retries import Plan
 from bankbook.client.statement import Statement
 from bankbook.client.token import SessionToken
@@ -71,6 +72,7 @@ class Session:
         self._usual = calls.branches[0]
         """The branch that is asked first: the last one that answered."""
         self._under_way = asyncio.Semaphore(REQUESTS_UNDER_WAY_MAX)
+        self._recorder = calls.recorder_for(customer, guarantees)
 
     @property
     def token(self) -> SessionToken:
@@ -322,13 +324,32 @@ class Session:
         if complaint is not None:
             raise _refused(complaint, manner.key)
         async with self._under_way:
-            plan = self._calls.plan(command, manner, self._usual)
-            try:
-                return await self._persist(command, manner, plan)
-            except ClosedError:
-                if plan.is_in_doubt:
-                    raise error_for(plan.doubt(), plan.key) from None
-                raise
+            if self._recorder is None:
+                return await self._ask(command, manner, self._calls.plan(command, manner, self._usual))
+            await self._calls.begin_recording()
+            return await self._ask_on_record(command, manner, self._recorder)
+
+    async def _ask_on_record(self, command: Command, manner: Manner, recorder: SessionRecorder) -> Answer:
+        plan = self._calls.plan(command, manner, self._usual)
+        asked = recorder.ask(command, plan, manner.freshness, manner.durable)
+        try:
+            answer = await self._ask(command, manner, plan)
+        except BankbookError as error:
+            asked.failed(error.failure)
+            raise
+        except BaseException:
+            asked.left()
+            raise
+        asked.told(answer)
+        return answer
+
+    async def _ask(self, command: Command, manner: Manner, plan: Plan) -> Answer:
+        try:
+            return await self._persist(command, manner, plan)
+        except ClosedError:
+            if plan.is_in_doubt:
+                raise error_for(plan.doubt(), plan.key) from None
+            raise
 
     async def _receipt(self, command: Command, manner: Manner) -> Receipt:
         answer = await self._carry_out(command, manner)

@@ -13,12 +13,14 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from bankbook.client import bank as asynchronous
 from bankbook.client import statement as statements
 from bankbook.client.attempts import ClosedError
 from bankbook.client.bank import DEFAULT_TIMEOUT_S
+from bankbook.client.recorder import Recorder
 from bankbook.client.session import Session as AsyncSession
 from bankbook.client.token import SessionToken
 from bankbook.core.commands import LINES_MAX, SESSION, Freshness, SingleWrite
@@ -39,8 +41,9 @@ class Bank:
         *,
         timeout: float = DEFAULT_TIMEOUT_S,
         retries: bool = True,
+        history: Path | str | Recorder | None = None,
     ) -> None:
-        self._bank = asynchronous.Bank(addresses, timeout=timeout, retries=retries)
+        self._bank = asynchronous.Bank(addresses, timeout=timeout, retries=retries, history=history)
         self._is_closed = False
         self._lock = threading.Lock()
         """Nothing is handed to the loop once it is going to stop: nobody would ever answer."""
@@ -53,6 +56,11 @@ class Bank:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """See bankbook.client.Bank.recorder; safe for several threads."""
+        return self._bank.recorder
 
     @property
     def branches(self) -> tuple[int, ...]:

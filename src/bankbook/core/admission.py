@@ -34,6 +34,7 @@ class Desk(NamedTuple):
     branches: tuple[BranchId, ...]
     applied: VersionVector
     is_draining: bool
+    is_retired: bool
 
 
 def refusal_at_sight(request: Request, desk: Desk) -> Decision | None:
@@ -51,12 +52,22 @@ def refusal_at_sight(request: Request, desk: Desk) -> Decision | None:
         refusal = _impossible(vector, desk)
         if refusal is not None:
             return refusal
+    if desk.is_retired:
+        return retired(desk.origin.branch)
     return stopping(desk.origin.branch) if desk.is_draining else None
 
 
 def stopping(branch: BranchId) -> Decision:
     """Return the refusal of a branch that is stopping."""
     return Decision(Outcome.SHUTTING_DOWN, f"branch {branch} is stopping")
+
+
+def retired(branch: BranchId) -> Decision:
+    """Return the refusal of a branch whose store was replaced."""
+    return Decision(
+        Outcome.SHUTTING_DOWN,
+        f"branch {branch} runs with an old store, and the others know a newer one: start it with that",
+    )
 
 
 def never_decided(origin: Origin, needs: Seq, head: Seq) -> Decision:

@@ -81,7 +81,7 @@ class Context:
         self.effects = Effects(Changes())
         self.has_joined = reader.has_joined()
         """Whether this branch knows all that the others knew when its store was new; it serves only then."""
-        self.is_retired = False
+        self.is_retired = self.state.is_over(self.origin)
         """Whether a newer store has taken this one's place."""
         self._quiet_until_us = quiet_until_us
 

@@ -331,7 +331,8 @@ class Gatherings:
             # What an earlier life of this store wrote is in no other branch's answer. The first entry of this
             # life depends on all of it.
             last_write = max(last_write, min(head, _FIRST))
-        context.send(sender, Head(ask.question, context.origin, head, last_write, context.applied))
+        over = context.state.over() if ask.is_joining else ()
+        context.send(sender, Head(ask.question, context.origin, head, last_write, context.applied, over))
 
     def forget_subscriber(self, branch: BranchId) -> None:
         """Answer a branch no more whose stream is gone; it will ask again."""

@@ -105,6 +105,8 @@ class Head:
     """The last seq there that touched the account asked about; `head` where none was named."""
     applied: VersionVector
     """All that the answering branch has on its disk."""
+    over: tuple[Origin, ...] = ()
+    """To a branch whose store is new: the stores that were replaced by newer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Connected:
     branch: BranchId
     origin: Origin
     applied: VersionVector = field(default_factory=VersionVector)
+    over: tuple[Origin, ...] = ()
+    """The stores, of whichever branch, that it knows to be replaced by newer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +159,11 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class SubscriberHere:
-    """Input: another branch's stream to me is up; who greeted there."""
+    """Input: another branch's stream to me is up; what its greeting said."""
 
     origin: Origin
+    over: tuple[Origin, ...] = ()
+    """See Connected."""
 
 
 @dataclass(frozen=True, slots=True)

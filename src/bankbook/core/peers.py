@@ -23,6 +23,8 @@ class Peer:
     """Its present incarnation; None until it has greeted once."""
     link: Origin | None = None
     """Who greeted at the other end of the stream from there; None where it is down."""
+    subscriber: Origin | None = None
+    """Who greeted at the other end of the stream to there; None where it is down."""
     applied: VersionVector = NOTHING
     """What it is known to have on its disk. Never ahead of the truth."""
     head: Seq = Seq(0)
@@ -34,10 +36,10 @@ class Peer:
         """Take note of a new life of its store: what the old one had and said is nothing to this one."""
         self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
 
-    def forget_head(self, origin: Origin) -> None:
-        """Note that this life of its store is over: its head says nothing of what is acknowledged now."""
+    def end_life(self, origin: Origin) -> None:
+        """Note that a life of its store is over: what it had and said is nothing to whoever comes next."""
         if self.origin == origin:
-            self.head_asked_us = None
+            self.origin, self.applied, self.head, self.head_asked_us = None, NOTHING, Seq(0), None
 
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
         """Whether its stream is up and not suspiciously silent."""
@@ -74,6 +76,11 @@ class Peers:
         if peer.origin != origin:
             peer.begin_life(origin)
             self._everywhere = None
+
+    def end_life(self, origin: Origin) -> None:
+        """Note that a life of a branch's store is over."""
+        self._peers[origin.branch].end_life(origin)
+        self._everywhere = None
 
     def learn(self, branch: BranchId, applied: VersionVector) -> bool:
         """Note what a branch has on its disk; return whether that is news."""

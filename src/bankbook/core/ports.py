@@ -148,6 +148,9 @@ class Changes:
     """The new state of every reservation that an entry touched."""
     ended: dict[Origin, Seq] = field(default_factory=dict)
     """Logs that end for ever, and where."""
+    lives: dict[Origin, bool] = field(default_factory=dict)
+    """The lives of branches' stores that were heard of for the first time, or are over from now on: whether
+    they are over. Who is over never comes back to life."""
     has_joined: bool = False
     """Whether this branch knows from now on all that the others knew when its store was new."""
     forget_keys_before: HybridTime | None = None
@@ -156,7 +159,7 @@ class Changes:
     """The hybrid clock's last reading."""
 
     def __bool__(self) -> bool:
-        return bool(self.entries) or self.has_joined or self.forget_keys_before is not None
+        return bool(self.entries or self.lives or self.has_joined) or self.forget_keys_before is not None
 
 
 class Reader(Protocol):
@@ -176,6 +179,10 @@ class Reader(Protocol):
 
     def ended(self) -> Mapping[Origin, Seq]:
         """Return the logs that end for ever, and where."""
+        ...
+
+    def lives(self) -> Mapping[Origin, bool]:
+        """Return the lives of branches' stores that were noted, and whether each is over."""
         ...
 
     def account(self, account: AccountId) -> Account | None:

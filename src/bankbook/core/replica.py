@@ -31,6 +31,7 @@ from typing import NamedTuple
 from bankbook.core.clock import HybridTime, Instant
 from bankbook.core.commands import Cancel, Drain, Request
 from bankbook.core.context import Context, Effects, Settings
+from bankbook.core.entry import Entry
 from bankbook.core.expiry import Expiry
 from bankbook.core.holds import Held
 from bankbook.core.joining import Joining
@@ -56,13 +57,16 @@ from bankbook.core.peers import Peer
 from bankbook.core.ports import Changes, Identity, Reader
 from bankbook.core.replication import Outbox, Subscriptions
 from bankbook.core.requests import Requests
-from bankbook.core.types import BranchId, Origin
-from bankbook.core.vector import VersionVector
+from bankbook.core.types import BranchId, Origin, Seq
+from bankbook.core.vector import NOTHING, VersionVector
 
 __all__ = ["Effects", "Input", "Replica", "Settings", "Status"]
 
 # Old keys are forgotten every hour, some thousands at a time.
 _FORGET_EVERY_US = 3600 * 1_000_000
+
+# What is told unasked answers this one.
+_NO_QUESTION = 0
 
 # While a store is new, of the questions of each other branch. They come again.
 _POSTPONED_QUESTIONS_MAX = 10_000
@@ -119,6 +123,7 @@ class Replica:
         self._drain_since_us = now.monotonic_us
         self._has_begun = False
         self._logs.on_applied = [
+            self._on_applied,
             self._gatherings.on_applied,
             self._expiry.on_applied,
             self._requests.on_applied,
@@ -231,19 +236,62 @@ class Replica:
     def _on_received(self, received: Received) -> None:
         context, message = self._context, received.message
         assert received.sender in context.peers, f"this bank has no branch {received.sender}"
+        peer = context.peers[received.sender]
         if isinstance(message, Entries | Head | Answer):
-            peer = context.peers[received.sender]
-            if peer.link != peer.origin:
+            if peer.link is None or peer.link != peer.origin:
                 return  # an earlier life of its store had sent it, which is known to be over
             # What comes up the other stream says nothing of whether this one still carries entries.
             peer.heard_us = context.now_us
+        elif peer.subscriber is None:
+            self._tell_who_is_over(received.sender)
+            return
         self._handlers[type(message)](received.sender, message)
 
     def _on_ask_head(self, sender: BranchId, message: AskHead) -> None:
+        if message.is_joining:
+            self._end_lives_before(sender)
         if self._context.has_joined or message.is_joining:
             self._gatherings.answer_ask(sender, message)
         elif message.account is not None:
             self._postpone(sender, message)
+
+    def _end_lives_before(self, sender: BranchId) -> None:
+        """Note, before this branch answers, that the store which asks has taken the place of all before it.
+
+        It greeted on the stream that it asks on, so it is there. A greeting alone proves nothing: it may come
+        late, from a store that was lost before it joined.
+        """
+        present = self._context.peers[sender].subscriber
+        known = {*self._context.state.lives(), *(life.origin for life in self._logs.lives_of(sender))}
+        self._end_lives(origin for origin in known if origin.branch == sender and origin != present)
+
+    def _end_lives(self, over: Iterable[Origin]) -> None:
+        """Note which stores were replaced by newer ones: should they come back, nobody listens to them."""
+        context = self._context
+        for origin in sorted(each for each in over if not context.state.is_over(each)):
+            context.state.end_life(origin)
+            if origin == context.origin:
+                self._requests.retire()
+            elif origin.branch != context.branch:
+                self._leave(origin)
+
+    def _tell_who_is_over(self, branch: BranchId) -> None:
+        """Tell a store that was replaced after it had greeted here."""
+        context = self._context
+        told = Head(_NO_QUESTION, context.origin, Seq(0), Seq(0), NOTHING, context.state.over())
+        context.send(branch, told)
+
+    def _leave(self, origin: Origin) -> None:
+        peer = self._context.peers[origin.branch]
+        if peer.subscriber == origin:
+            self._on_subscriber_gone(SubscriberGone(origin.branch))
+        if peer.link == origin:
+            self._on_disconnected(Disconnected(origin.branch))
+        self._context.peers.end_life(origin)
+
+    def _on_applied(self, entry: Entry) -> None:
+        for record in entry.records:
+            self._end_lives(origin for origin, _ in record.ended)
 
     def _on_ask_key(self, sender: BranchId, message: AskKey) -> None:
         if self._context.has_joined:
@@ -263,6 +311,7 @@ class Replica:
         peer = context.peers[sender]
         if head.origin != peer.origin:
             return  # late, from an earlier life of its store; the present one was asked anew on connecting
+        self._end_lives(head.over)
         self._learn(sender, head.applied)
         question = context.questions.answer(sender, head)
         if question is None:
@@ -293,7 +342,8 @@ class Replica:
 
     def _on_connected(self, connected: Connected) -> None:
         context = self._context
-        if context.state.ended(connected.origin) is not None:
+        self._end_lives(connected.over)
+        if context.state.is_over(connected.origin):
             return  # a store that was replaced by a newer one is nobody any more
         self._greet(connected.origin)
         context.peers.connect(connected.branch, connected.origin, context.now_us)
@@ -312,13 +362,16 @@ class Replica:
         self._gatherings.look_for_stalls()
 
     def _on_subscriber_here(self, here: SubscriberHere) -> None:
-        if self._context.state.ended(here.origin) is None:
+        self._end_lives(here.over)
+        if not self._context.state.is_over(here.origin):
             self._greet(here.origin)
+            self._context.peers[here.origin.branch].subscriber = here.origin
 
     def _greet(self, origin: Origin) -> None:
         """Note which life of its store a branch is in; with a new one, what the old one said is void."""
         peers = self._context.peers
         known = peers[origin.branch].origin
+        self._context.state.note_life(origin)
         if known != origin:
             peers.greet(origin.branch, origin)
             self._logs.forget_lives_before(origin)
@@ -327,6 +380,7 @@ class Replica:
                 self._gatherings.ask_anew()
 
     def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
+        self._context.peers[gone.branch].subscriber = None
         self._outbox.drop(gone.branch)
         self._gatherings.forget_subscriber(gone.branch)
 

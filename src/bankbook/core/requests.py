@@ -13,6 +13,7 @@ from bankbook.core.admission import (
     Desk,
     hopeless,
     refusal_at_sight,
+    retired,
     stopping,
     why_overdue,
     writes_lost,
@@ -200,7 +201,7 @@ class Requests:
             # Another branch may have decided it meanwhile: only where none can is it safe to try a new key.
             why = self._why_overdue(held)
             is_in_doubt = why.outcome is Outcome.OUTCOME_UNKNOWN
-            self._refuse(held, why if is_in_doubt else stopping(self._context.branch))
+            self._refuse(held, why if is_in_doubt else retired(self._context.branch))
         return self._context.is_retired
 
     def _waits_for_joining(self, held: Held) -> bool:
@@ -502,16 +503,15 @@ class Requests:
                 self.wake(request)
         for record in entry.records:
             for origin, _ in record.ended:
-                if origin.branch in self._context.peers:
-                    self._context.peers[origin.branch].forget_head(origin)
-                if origin == self._context.origin:
-                    # Another store took this one's place; nothing is to be decided here any more.
-                    self._context.is_retired = True
-                    self.wake_all()
                 for waiter in self._logs.watchers.still_watching(origin):
                     if isinstance(waiter, int):
                         self.wake(waiter)
 
+    def retire(self) -> None:
+        """Decide nothing any more: another store took this one's place."""
+        self._context.is_retired = True
+        self.wake_all()
+
     def _desk(self) -> Desk:
         context = self._context
-        return Desk(context.origin, context.branches, context.applied, self.is_draining or context.is_retired)
+        return Desk(context.origin, context.branches, context.applied, self.is_draining, context.is_retired)

@@ -207,6 +207,28 @@ class State(Layer):
         """Return where a log ends for ever; None where it goes on, or is not known to end."""
         return self._changes.ended.get(origin) or self._reader.ended().get(origin)
 
+    def is_over(self, origin: Origin) -> bool:
+        """Return whether a store is known to be replaced by a newer one."""
+        return self.lives().get(origin, False)
+
+    def lives(self) -> Mapping[Origin, bool]:
+        """Return the lives of branches' stores that were noted, and whether each is over."""
+        return {**self._reader.lives(), **self._changes.lives}
+
+    def over(self) -> tuple[Origin, ...]:
+        """Return the stores that are known to be replaced by newer ones."""
+        return tuple(sorted(origin for origin, is_over in self.lives().items() if is_over))
+
+    def note_life(self, origin: Origin) -> None:
+        """Note that a store has been there."""
+        if origin not in self.lives():
+            self._changes.lives[origin] = False
+
+    def end_life(self, origin: Origin) -> None:
+        """Note that a store was replaced by a newer one."""
+        if not self.is_over(origin):
+            self._changes.lives[origin] = True
+
     def apply(self, entry: Entry) -> None:
         """Apply an entry whole: no reader ever sees one leg of it without the other."""
         for index, record in enumerate(entry.records):

@@ -6,7 +6,7 @@ executed there.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from sys import intern
 from typing import IO, Any
@@ -33,12 +33,13 @@ from bankbook.history.record import (
 )
 
 HEADER = frozenset({"bankbook_history", "cluster", "branches", "others", "accounts"})
+_ASKED = ("session", "customer", "branch", "call_us", "command", "freshness", "bound_us", "guarantees")
+ASKED = frozenset({"asked", *_ASKED, "key", "durable"})
 TERMS = frozenset({"balance", "floor"})
 OPERATION = frozenset(
     {
-        *("op", "session", "customer", "branch", "call_us", "return_us", "command", "freshness", "bound_us"),
-        *("guarantees", "key", "durable", "outcome", "balance", "available", "entry", "replayed"),
-        *("reservation", "results", "statement"),
+        *("op", *_ASKED, "key", "durable", "return_us", "outcome", "balance", "available", "entry"),
+        *("replayed", "reservation", "results", "statement"),
     }
 )
 TOLD = frozenset({"outcome", "balance", "available", "reservation"})
@@ -57,22 +58,43 @@ _OUTCOMES = {outcome.name: outcome for outcome in Outcome}
 _FRESHNESS = {level.name: Freshness(level) for level in Level}
 
 
-def read_history(path: Path) -> History:
-    """Open a file; its items are read as they are asked for, once. Raises HistoryError, then and now."""
-    lines = _lines_of(path)
-    return parse_history(lines, str(path))
+def read_history(path: Path, tell: Callable[[str], None] = lambda _: None) -> History:
+    """Open a file; its items are read as they are asked for, once. Raises HistoryError, then and now.
+
+    `tell` is told what was left out: a last line that its writer did not live to end.
+    """
+    return parse_history(_lines_of(path, tell), str(path))
 
 
-def _lines_of(path: Path) -> Iterator[str]:
+def _lines_of(path: Path, tell: Callable[[str], None]) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8") as file:
-            yield from file
+        with path.open("rb") as file:
+            before = 0
+            for number, line in enumerate(file, start=1):
+                if number > 1 and not line.endswith(b"\n") and not _is_json(line):
+                    tell(f"{path}: line {number} was cut off while it was written, and is left out.")
+                    return
+                yield _decoded(line, path, before)
+                before += len(line)
     except FileNotFoundError:
         raise HistoryError(f"{path}: there is no such file. Check the path.") from None
-    except UnicodeDecodeError as problem:
-        raise HistoryError(f"{path}: byte {problem.start + 1} is not UTF-8 text.") from None
     except OSError as problem:
         raise HistoryError(f"{path}: cannot be read: {problem.strerror}.") from None
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _decoded(line: bytes, path: Path, before: int) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as problem:
+        raise HistoryError(f"{path}: byte {before + problem.start + 1} is not UTF-8 text.") from None
 
 
 def parse_history(lines: Iterable[str], source: str) -> History:
@@ -106,21 +128,24 @@ def _read_terms(fields: Fields) -> Terms:
     return Terms(fields.integer_or("balance", 0) or 0, floor)
 
 
-def _items(lines: Iterator[tuple[int, str]], header: Header, source: str) -> Iterator[Item]:
+def _items(lines: Iterable[tuple[int, str]], header: Header, source: str) -> Iterator[Item]:
     numbers: set[int] = set()
     ended: set[int] = set()
+    asked: dict[int, Operation] = {}
     for line, text in lines:
         fields = parse_line(text, source, line)
         if "op" in fields:
-            if ended:
-                fields.fail(
-                    "op", "comes after the final section. Record what the branches held at the end last."
-                )
+            _refuse_after_the_end(fields, "op", ended)
             operation = _read_operation(fields, header)
-            if operation.number in numbers:
-                fields.fail("op", f"must be unique; {operation.number} stands on an earlier line, too.")
-            numbers.add(operation.number)
+            _refuse_twice(fields, "op", operation.number, numbers)
+            asked.pop(operation.number, None)
             yield operation
+        elif "asked" in fields:
+            _refuse_after_the_end(fields, "asked", ended)
+            operation = _read_asked(fields, header)
+            if operation.number in numbers or operation.number in asked:
+                _refuse_twice(fields, "asked", operation.number, {operation.number})
+            asked[operation.number] = operation
         elif "fault" in fields:
             yield _read_fault(fields, header)
         elif "final" in fields:
@@ -131,8 +156,44 @@ def _items(lines: Iterator[tuple[int, str]], header: Header, source: str) -> Ite
             yield final
         else:
             fields.fail(
-                "op", "is missing, and so are `fault` and `final`: every line after the first has one."
+                "op",
+                "is missing, and so are `asked`, `fault` and `final`: every line after the first has one.",
             )
+    # Whose end nobody wrote down.
+    yield from asked.values()
+
+
+def _refuse_after_the_end(fields: Fields, name: str, ended: set[int]) -> None:
+    if ended:
+        fields.fail(name, "comes after the final section. Record what the branches held at the end last.")
+
+
+def _refuse_twice(fields: Fields, name: str, number: int, numbers: set[int]) -> None:
+    if number in numbers:
+        fields.fail(name, f"must be unique; {number} stands on an earlier line, too.")
+    numbers.add(number)
+
+
+def _read_asked(fields: Fields, header: Header) -> Operation:
+    """Read a request that was going to be sent."""
+    fields.allow(ASKED)
+    return _request(fields, "asked", header)
+
+
+def _request(fields: Fields, number: str, header: Header) -> Operation:
+    """Read what stands in a line before anything is answered."""
+    return Operation(
+        number=fields.integer(number, 1),
+        session=intern(fields.text("session")),
+        branch=fields.integer("branch", 1, header.branches),
+        call_us=fields.integer("call_us", 0),
+        command=read_command(fields.inner("command")),
+        customer=intern(fields.text_or("customer", "") or ""),
+        freshness=_read_freshness(fields),
+        guarantees=_read_guarantees(fields),
+        key=fields.text("key") if "key" in fields else None,
+        durable=fields.integer("durable", 0) if "durable" in fields else 0,
+    )
 
 
 def _read_operation(fields: Fields, header: Header) -> Operation:
@@ -290,22 +351,15 @@ def item_line(item: Item) -> str:
             return _line(final=item.branch, balances=dict(item.balances), statements=statements or None)
 
 
+def asked_line(operation: Operation) -> str:
+    """Return the line of a request that is going to be sent."""
+    return _line(asked=operation.number, **_request_as_json(operation))
+
+
 def _operation_line(item: Operation) -> str:
-    level, bound_us = item.freshness
-    guarantees = [name for name, each in GUARANTEES.items() if each in item.guarantees]
     return _line(
         op=item.number,
-        session=item.session,
-        customer=item.customer or None,
-        branch=item.branch,
-        call_us=item.call_us,
-        return_us=item.return_us,
-        command=command_as_json(item.command),
-        freshness=None if level is Level.SESSION else level.name,
-        bound_us=bound_us if level is Level.BOUNDED else None,
-        guarantees=None if item.guarantees == Guarantee.ALL else guarantees,
-        key=item.key,
-        durable=item.durable or None,
+        **_request_as_json(item),
         outcome=None if item.outcome is None else item.outcome.name,
         balance=item.balance,
         available=item.available,
@@ -315,6 +369,24 @@ def _operation_line(item: Operation) -> str:
         results=[_told(each) for each in item.results] or None,
         statement=None if item.statement is None else _stated(item.statement),
     )
+
+
+def _request_as_json(item: Operation) -> dict[str, Any]:
+    level, bound_us = item.freshness
+    guarantees = [name for name, each in GUARANTEES.items() if each in item.guarantees]
+    return {
+        "session": item.session,
+        "customer": item.customer or None,
+        "branch": item.branch,
+        "call_us": item.call_us,
+        "return_us": item.return_us,
+        "command": command_as_json(item.command),
+        "freshness": None if level is Level.SESSION else level.name,
+        "bound_us": bound_us if level is Level.BOUNDED else None,
+        "guarantees": None if item.guarantees == Guarantee.ALL else guarantees,
+        "key": item.key,
+        "durable": item.durable or None,
+    }
 
 
 def _terms(terms: Terms) -> dict[str, int | None]:

@@ -19,7 +19,7 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Reader
 from bankbook.core.replica import Effects, Input, Replica, Settings, Status
 from bankbook.core.state import Layer
-from bankbook.core.types import AccountId, BranchId, Money
+from bankbook.core.types import AccountId, BranchId, Money, Origin
 from bankbook.core.vector import VersionVector
 from bankbook.server.machine import Machine, ThisMachine
 from bankbook.store.base import CommitUnknownError, Store, StoreError
@@ -70,6 +70,11 @@ class Driver:
     def committed(self) -> VersionVector:
         """What this branch has on its disk."""
         return self._committed
+
+    @property
+    def over(self) -> tuple[Origin, ...]:
+        """Which stores this branch has noted, on its disk, to be replaced by newer ones."""
+        return tuple(sorted(origin for origin, is_over in self._store.lives().items() if is_over))
 
     def feed(self, each: Input) -> None:
         """Hand an input to the next step."""

@@ -156,6 +156,7 @@ class Streams:
             genesis.fingerprint(),
             self._identity.origin,
             self.driver.committed,
+            self.driver.over,
         )
 
     async def publish(
@@ -171,6 +172,7 @@ class Streams:
             greeting = await _first_greeting(requests)
         check_greeting(self.greeting(), greeting, expected=self._others)
         await write(replication_pb2.PublisherMessages(messages=[encode_for_subscriber(self.greeting())]))
+        check_store(self.greeting(), greeting)
         branch = greeting.origin.branch
         queue: _Queue[replication_pb2.PublisherMessages] = _Queue()
         replaced = self._publishers.pop(branch, None)
@@ -178,7 +180,7 @@ class Streams:
             replaced.close()
         self.driver.feed(SubscriberGone(branch))
         self._publishers[branch] = queue
-        self.driver.feed(SubscriberHere(greeting.origin))
+        self.driver.feed(SubscriberHere(greeting.origin, greeting.over))
         self._log.info("subscriber.connected", peer=branch)
         try:
             await first_of(self._read_subscriber(branch, requests), queue.write_to(write))
@@ -273,6 +275,7 @@ class Link:
         await call.write(replication_pb2.SubscriberMessages(messages=[encode_for_publisher(mine)]))
         greeting = await _first_greeting(aiter(call))
         check_greeting(mine, greeting, expected={self._branch})
+        check_store(mine, greeting)
         return greeting
 
     async def _stay_connected(
@@ -283,7 +286,7 @@ class Link:
         greeting: Greeting,
     ) -> None:
         self._queue = _Queue()
-        self._driver.feed(Connected(self._branch, greeting.origin, greeting.applied))
+        self._driver.feed(Connected(self._branch, greeting.origin, greeting.applied, greeting.over))
         self._log.info("link.up")
         self.has_connected.set()
         self._backoff_s = _BACKOFF_FIRST_S
@@ -383,6 +386,17 @@ def check_greeting(mine: Greeting, other: Greeting, expected: Collection[BranchI
         )
     if other.origin.branch not in expected:
         raise GreetingRefusedError(f"it calls itself branch {other.origin.branch}")
+
+
+def check_store(mine: Greeting, other: Greeting) -> None:
+    """Raise GreetingRefusedError where the other's store was replaced by a newer one.
+
+    Only once it has been greeted: that tells it so.
+    """
+    if other.origin in mine.over:
+        raise GreetingRefusedError(
+            "its store was replaced by a newer one: start the branch with that, or with none"
+        )
 
 
 async def _first_greeting(

@@ -28,7 +28,7 @@ from bankbook.simulation.network import Network, Stream, branch_place
 _BACKOFF_FIRST_S, _BACKOFF_LAST_S = 0.05, 2.0
 _GREETING_TIMEOUT_S = 5.0
 
-Greeting = tuple[Origin, VersionVector]
+Greeting = tuple[Origin, VersionVector, tuple[Origin, ...]]
 Batch = list[Message]
 
 
@@ -109,11 +109,11 @@ class SimulatedStreams:
 
         stream.down.deliver = deliver
         stream.up.deliver = lambda greeting: self._arrive(branch, stream, greeting)
-        stream.up.send((self.origin, self.driver.committed), "greeting", is_greeting=True)
+        stream.up.send(self.greeting(), "greeting", is_greeting=True)
         try:
             async with asyncio.timeout(_GREETING_TIMEOUT_S):
                 await asyncio.wait([greeted, stream.ended_at_subscriber], return_when=asyncio.FIRST_COMPLETED)
-            if not greeted.done() or stream.is_broken:
+            if not greeted.done() or stream.is_broken or greeted.result()[0] in self.driver.over:
                 return False
             await self._stay_connected(branch, stream, greeted.result())
         except TimeoutError:
@@ -136,20 +136,28 @@ class SimulatedStreams:
         if other is None or not isinstance(greeting, tuple):
             stream.end(stream.publisher)
         else:
-            other.accept(stream, greeting[0])
+            other.accept(stream, greeting)
 
-    def accept(self, stream: Stream, origin: Origin) -> None:
-        """Serve a subscriber's stream until either end closes it."""
+    def greeting(self) -> Greeting:
+        """Return what this branch says first on a stream."""
+        return self.origin, self.driver.committed, self.driver.over
+
+    def accept(self, stream: Stream, greeting: Greeting) -> None:
+        """Serve a subscriber's stream until either end closes it; one whose store was replaced is told so."""
+        origin, _, over = greeting
         branch = origin.branch
+        if origin in self.driver.over:
+            stream.down.send(self.greeting(), "greeting", is_greeting=True)
+            return
         replaced = self._publishers.pop(branch, None)
         if replaced is not None:
             replaced.end(self._place)
         self.driver.feed(SubscriberGone(branch))
         self._publishers[branch] = stream
-        self.driver.feed(SubscriberHere(origin))
+        self.driver.feed(SubscriberHere(origin, over))
         stream.on_end_at_publisher = lambda: self._on_end(branch, stream)
         stream.up.deliver = lambda batch: self._take(branch, batch)
-        stream.down.send((self.origin, self.driver.committed), "greeting", is_greeting=True)
+        stream.down.send(self.greeting(), "greeting", is_greeting=True)
 
     def _on_end(self, branch: BranchId, stream: Stream) -> None:
         if self._publishers.get(branch) is stream:

@@ -53,6 +53,7 @@ class MemoryStore:
         # Of each branch the open ones that expire, soonest first.
         self._expiring: dict[BranchId | None, list[tuple[int, ReservationId]]] = {}
         self._ended: Mapping[Origin, Seq] = {}
+        self._lives: Mapping[Origin, bool] = {}
         self._applied = NOTHING
         self._clock = HybridTime(0)
 
@@ -76,6 +77,10 @@ class MemoryStore:
     def ended(self) -> Mapping[Origin, Seq]:
         """Return the logs that end for ever, and where."""
         return self._ended
+
+    def lives(self) -> Mapping[Origin, bool]:
+        """Return the lives of branches' stores that were noted, and whether each is over."""
+        return self._lives
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
@@ -126,6 +131,7 @@ class MemoryStore:
         for account, holdings in changes.holdings.items():
             self._holdings[account] = {**self.holdings(account), **holdings}
         self._ended = {**self._ended, **changes.ended}
+        self._lives = {**self._lives, **changes.lives}
         for reservation, record in changes.reservations.items():
             self._keep_reservation(reservation, record)
         self._keep_keys(changes.keys)

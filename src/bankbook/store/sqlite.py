@@ -51,6 +51,7 @@ from bankbook.store.sqlite_file import OpenFile, explain, open_file, open_stoppe
 _INSERT_ORIGIN = "INSERT INTO origin (number, branch, incarnation, applied) VALUES (?, ?, ?, ?)"
 _UPDATE_ORIGIN = "UPDATE origin SET applied = ? WHERE number = ?"
 _END_ORIGIN = "UPDATE origin SET ended = ? WHERE number = ?"
+_UPDATE_LIFE = "UPDATE origin SET is_over = ? WHERE number = ?"
 _INSERT_ENTRY = "INSERT INTO log (origin, seq, entry) VALUES (?, ?, ?)"
 _UPSERT_ACCOUNT = """
     INSERT INTO account (id, balance, floor, currency, reserved) VALUES (?, ?, ?, ?, ?)
@@ -80,7 +81,7 @@ _UPDATE_CLOCK = "UPDATE meta SET value = ? WHERE name = 'clock'"
 _JOIN = "UPDATE meta SET value = 1 WHERE name = 'has joined'"
 _COUNT_FAILURE = "UPDATE meta SET value = value + 1 WHERE name = 'failed commits'"
 
-_SELECT_ORIGINS = "SELECT number, branch, incarnation, applied, ended FROM origin ORDER BY number"
+_SELECT_ORIGINS = "SELECT number, branch, incarnation, applied, ended, is_over FROM origin ORDER BY number"
 _SELECT_META = """
     SELECT (SELECT value FROM meta WHERE name = 'clock'),
            (SELECT value FROM meta WHERE name = 'has joined')
@@ -117,6 +118,7 @@ class _Kept(NamedTuple):
     """What the file calls each origin."""
     applied: VersionVector
     ended: Mapping[Origin, Seq]
+    lives: Mapping[Origin, bool]
     clock: HybridTime
     has_joined: bool
 
@@ -174,6 +176,10 @@ class SqliteStore:
     def ended(self) -> Mapping[Origin, Seq]:
         """Return the logs that end for ever, and where."""
         return self._kept.ended
+
+    def lives(self) -> Mapping[Origin, bool]:
+        """Return the lives of branches' stores that were noted, and whether each is over."""
+        return self._kept.lives
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
@@ -249,7 +255,8 @@ class SqliteStore:
             raise CommitRefusedError(explain(self._path, error)) from error
         ended = {**self._kept.ended, **changes.ended}
         has_joined = self._kept.has_joined or changes.has_joined
-        self._keep(_Kept(numbers, applied, ended, changes.clock, has_joined))
+        lives = {**self._kept.lives, **changes.lives}
+        self._keep(_Kept(numbers, applied, ended, lives, changes.clock, has_joined))
 
     def close(self) -> None:
         """Let go of the file. Closing twice is harmless."""
@@ -270,13 +277,14 @@ class SqliteStore:
         numbers = dict(self._kept.numbers)
         written = {entry.origin for entry in changes.entries}
         # Who is granted rights may not have written anything yet.
-        named = written.union(*changes.holdings.values())
+        named = written.union(*changes.holdings.values(), changes.lives)
         fresh = sorted(named.difference(numbers))
         numbers.update(zip(fresh, range(len(numbers) + 1, len(numbers) + len(fresh) + 1), strict=True))
         execute_many = self._connection.executemany
         execute_many(_INSERT_ORIGIN, [(numbers[o], *o, applied[o]) for o in fresh])
         execute_many(_UPDATE_ORIGIN, [(applied[o], numbers[o]) for o in written.difference(fresh)])
         execute_many(_END_ORIGIN, [(seq, numbers[o]) for o, seq in changes.ended.items()])
+        execute_many(_UPDATE_LIFE, [(is_over, numbers[o]) for o, is_over in changes.lives.items()])
         return numbers
 
     def _write_accounts(self, changes: Changes, numbers: dict[Origin, int]) -> None:
@@ -358,9 +366,10 @@ class SqliteStore:
             raise self._damaged("its clock, whether it has joined, or an origin is missing")
         numbers = {Origin(BranchId(branch), Incarnation(life)): number for number, branch, life, *_ in rows}
         logs = [(origin, *row[3:]) for origin, row in zip(numbers, rows, strict=True)]
-        applied = VersionVector((origin, Seq(seq)) for origin, seq, _ in logs)
-        ended = {origin: Seq(end) for origin, _, end in logs if end is not None}
-        self._keep(_Kept(numbers, applied, ended, HybridTime(clock), bool(has_joined)))
+        applied = VersionVector((origin, Seq(seq)) for origin, seq, *_ in logs)
+        ended = {origin: Seq(end) for origin, _, end, _ in logs if end is not None}
+        lives = {origin: bool(is_over) for origin, *_, is_over in logs if is_over is not None}
+        self._keep(_Kept(numbers, applied, ended, lives, HybridTime(clock), bool(has_joined)))
 
     def _keep(self, kept: _Kept) -> None:
         self._kept = kept

@@ -10,7 +10,7 @@ an account are each read as one range, and no second index has to be kept.
 A hybrid clock reading is milliseconds since 1970 × 2^16, plus a counter.
 """
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # "bank" in ASCII. SQLite keeps this number in the file's header, where `file` shows it too, so another
 # program's database is never mistaken for an empty or a damaged store.
@@ -30,6 +30,7 @@ _TABLES = (
         incarnation INTEGER NOT NULL,     -- drawn at random when the branch's store was created
         applied     INTEGER NOT NULL CHECK (applied >= 0),        -- the last seq of its log; 0: none yet
         ended       INTEGER CHECK (ended BETWEEN 1 AND applied),  -- where its log ends for ever; NULL: open
+        is_over     INTEGER CHECK (is_over IN (0, 1)),            -- 1: the store was replaced; NULL: not met
         UNIQUE (branch, incarnation)
     ) STRICT
     """,

@@ -47,8 +47,8 @@ from bankbook.wire.commands import decode_write, encode_write
 from bankbook.wire.replies import decode_outcome
 from bankbook.wire.v1 import replication_pb2
 
-# 2: rights, keys, and what one branch decides for another.
-PROTOCOL_VERSION = 2
+# 3: which stores were replaced by newer ones.
+PROTOCOL_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ class Greeting:
     origin: Origin
     applied: VersionVector
     """What the greeting branch has on its disk."""
+    over: tuple[Origin, ...] = ()
+    """The stores, of whichever branch, that it knows to be replaced by newer ones."""
 
 
 def encode_for_publisher(message: Message | Greeting) -> replication_pb2.SubscriberMessage:
@@ -112,6 +114,7 @@ def encode_for_subscriber(message: Message | Greeting) -> replication_pb2.Publis
                 head=message.head,
                 last_write=message.last_write,
                 applied=encode_vector(message.applied),
+                over=map(encode_origin, message.over),
             )
             return replication_pb2.PublisherMessage(head=head)
         case Answer():
@@ -156,6 +159,7 @@ def decode_from_publisher(message: replication_pb2.PublisherMessage) -> Message 
                 decode_seq(message.head.head),
                 decode_seq(message.head.last_write),
                 decode_vector(message.head.applied),
+                tuple(map(decode_origin, message.head.over)),
             )
         case "answer":
             return _decode_answer(message.answer)
@@ -184,6 +188,7 @@ def _encode_greeting(greeting: Greeting) -> replication_pb2.Greeting:
         genesis=greeting.genesis,
         origin=encode_origin(greeting.origin),
         applied=encode_vector(greeting.applied),
+        over=map(encode_origin, greeting.over),
     )
 
 
@@ -194,6 +199,7 @@ def _decode_greeting(message: replication_pb2.Greeting) -> Greeting:
         message.genesis,
         decode_origin(message.origin),
         decode_vector(message.applied),
+        tuple(map(decode_origin, message.over)),
     )
 
 

@@ -75,8 +75,9 @@ class Greeting(_message.Message):
     GENESIS_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
+    OVER_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version of this protocol: 2."""
+    """The version of this protocol: 3."""
     cluster: _builtins.str
     genesis: _builtins.str
     """Of what the bank began with; it must be the same at every branch."""
@@ -86,6 +87,10 @@ class Greeting(_message.Message):
     def applied(self) -> Global___VersionVector:
         """What the greeting branch has on its disk."""
 
+    @_builtins.property
+    def over(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.Origin]:
+        """The stores, of whichever branch, that it knows to be replaced by newer ones."""
+
     def __init__(
         self,
         *,
@@ -94,10 +99,11 @@ class Greeting(_message.Message):
         genesis: _builtins.str = ...,
         origin: _bank_pb2.Origin | None = ...,
         applied: Global___VersionVector | None = ...,
+        over: _abc.Iterable[_bank_pb2.Origin] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "cluster", b"cluster", "genesis", b"genesis", "origin", b"origin", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "cluster", b"cluster", "genesis", b"genesis", "origin", b"origin", "over", b"over", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -419,6 +425,7 @@ class Head(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     LAST_WRITE_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
+    OVER_FIELD_NUMBER: _builtins.int
     question: _builtins.int
     head: _builtins.int
     last_write: _builtins.int
@@ -426,6 +433,10 @@ class Head(_message.Message):
     def origin(self) -> _bank_pb2.Origin: ...
     @_builtins.property
     def applied(self) -> Global___VersionVector: ...
+    @_builtins.property
+    def over(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.Origin]:
+        """To a branch whose store is new: the stores that were replaced by newer ones."""
+
     def __init__(
         self,
         *,
@@ -434,10 +445,11 @@ class Head(_message.Message):
         head: _builtins.int = ...,
         last_write: _builtins.int = ...,
         applied: Global___VersionVector | None = ...,
+        over: _abc.Iterable[_bank_pb2.Origin] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "head", b"head", "last_write", b"last_write", "origin", b"origin", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "head", b"head", "last_write", b"last_write", "origin", b"origin", "over", b"over", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
