@@ -30,9 +30,11 @@ from bankbook.core.commands import (
     Submit,
     Transfer,
     Withdraw,
+    accounts_of,
     bounded,
 )
 from bankbook.core.entry import Opening, Posting
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import AccountId, Money, ReservationId
 from bankbook.simulation.checks import SessionPast
@@ -52,14 +54,15 @@ class Amounts:
         self._draw = draw
         self._used: dict[AccountId, set[int]] = defaultdict(set)
 
-    def take(self, *accounts: AccountId) -> Money | None:
+    def take(self, *accounts: AccountId, below: Money | None = None, is_large: bool = False) -> Money | None:
         """Return an amount that is new to all these accounts; None where there is none left."""
         used = set().union(*(self._used[account] for account in accounts))
-        left = [each for each in _EXPONENTS if each not in used]
+        left = [each for each in _EXPONENTS if each not in used and (below is None or 1 << each < below)]
         if not left:
             return None
         # Mostly what is small against what is there; sometimes more than anybody has.
-        exponent = left[min(self._draw.randrange(len(left)), self._draw.randrange(len(left)))]
+        places = self._draw.randrange(len(left)), self._draw.randrange(len(left))
+        exponent = left[max(places) if is_large else min(places)]
         for account in accounts:
             self._used[account].add(exponent)
         return Money(1 << exponent)
@@ -73,28 +76,37 @@ class Books:
     amounts: Amounts
     intents: list[Intent] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
-    reservations: list[ReservationId] = field(default_factory=list)
+    reservations: dict[ReservationId, Reserve] = field(default_factory=dict)
+    """What was set aside, by the names that customers were told."""
 
 
 class Desk:
     """A customer's line to the bank: the real session, and what it has written and seen."""
 
-    def __init__(self, world: World, name: str, books: Books, customer: str | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        books: Books,
+        customer: str | None = None,
+        guarantees: Guarantee = Guarantee.ALL,
+    ) -> None:
         self.name = name
         self.customer = customer or name
         self.place = Place(name)
-        self.past = SessionPast()
+        self.past = SessionPast(guarantees)
         self._world = world
         self._books = books
         self._channels = world.channels(name, self._on_answer)
         self._bank = world.client(name, 30.0, self._channels)
-        self.session = self._bank.session(self.customer)
+        self.session = self._bank.session(self.customer, guarantees=guarantees)
         self._asking: Operation | None = None
 
     def begin_anew(self) -> None:
         """Forget everything, as who starts a new session."""
-        self.session = self._bank.session(self.customer)
-        self.past = SessionPast()
+        guarantees = self.past.guarantees
+        self.session = self._bank.session(self.customer, guarantees=guarantees)
+        self.past = SessionPast(guarantees)
 
     def learn_from(self, other: "Desk") -> None:
         """Know what another session knows, too."""
@@ -124,7 +136,7 @@ class Desk:
             operation.branch = operation.receipt.branch
             world.judge.on_receipt(operation, self.past)
             intent.is_settled = True
-            self._note_reservations(operation.receipt)
+            self._note_reservations(intent.command, operation.receipt)
         operation.returned_us = world.loop.now_us
         outcome = "OK" if operation.error is None else operation.error.outcome.name
         world.trace.note("answer", f"{self.name} {intent.name} {outcome} {_told(operation)}")
@@ -146,9 +158,13 @@ class Desk:
             error.outcome.certainty is Certainty.REFUSED and error.outcome is not Outcome.WRITES_LOST
         )
 
-    def _note_reservations(self, receipt: Receipt | BatchReceipt) -> None:
+    def _note_reservations(self, command: Command, receipt: Receipt | BatchReceipt) -> None:
+        commands = command.commands if isinstance(command, Batch) else (command,)
         told = receipt.results if isinstance(receipt, BatchReceipt) else (receipt,)
-        self._books.reservations += [each.reservation for each in told if each.reservation is not None]
+        names = [each.reservation for each in told]
+        for asked, name in zip(commands, names, strict=True):
+            if isinstance(asked, Reserve) and name is not None:
+                self._books.reservations[name] = asked
 
     def _on_answer(self, _number: int, branch: int) -> None:
         """Note what the branch had as it answered: its disk cannot change before this is over."""
@@ -158,10 +174,17 @@ class Desk:
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
         operation.branch = branch
         operation.shown = there.disk.applied()
-        if isinstance(operation.command, ReadBalance):
+        account = self._account_of(operation.command)
+        if account is not None:
             has_just_written = there.released_us == self._world.loop.now_us
-            states = self._world.judge.states(branch, operation.command.account)
+            states = self._world.judge.states(branch, account)
             operation.possible = states if has_just_written else states[:1]
+
+    def _account_of(self, command: Command) -> AccountId | None:
+        """Return whose balance is told."""
+        if isinstance(command, Capture | Release):
+            return self._books.reservations[command.reservation].account
+        return accounts_of(command)[0]
 
 
 def _told(operation: Operation) -> str:
@@ -175,11 +198,13 @@ class Customer:
     """Somebody who walks from branch to branch."""
 
     def __init__(self, world: World, name: str, books: Books) -> None:
-        self.desk = Desk(world, name, books)
-        self.phone = Desk(world, f"{name}-phone", books, name)
         self._world = world
         self._books = books
         self._draw = world.chance(f"{name} acts")
+        # Each guarantee has to hold by itself, too.
+        guarantees = self._draw.choice([Guarantee.ALL] * 4 + list(Guarantee.ALL))
+        self.desk = Desk(world, name, books, guarantees=guarantees)
+        self.phone = Desk(world, f"{name}-phone", books, name)
         self._pause_s = self._draw.choice([0.2, 0.6, 1.5])
         self._reading = self._draw.choice([0.1, 0.3, 0.8])
         """The share of reads in what they ask."""
@@ -200,6 +225,8 @@ class Customer:
                 await self._ask_twice_at_once()
             elif kind < 0.38:  # noqa: PLR2004
                 self.desk.begin_anew()
+            elif kind < 0.46 and len(self._world.branches) > 1:  # noqa: PLR2004
+                await self._look_elsewhere()
             else:
                 await self._ask(self._new_intent())
 
@@ -232,6 +259,35 @@ class Customer:
         if not intent.is_settled:
             self._open.append(intent)
 
+    async def _look_elsewhere(self) -> None:
+        """Pay in at one branch, and have somebody who was told nothing look for it at another."""
+        draw, account = self._draw, self._account()
+        here, there = draw.sample(list(self._world.branches), 2)
+        amount = self._books.amounts.take(account, is_large=True)
+        less = None if amount is None else self._books.amounts.take(account, below=amount, is_large=True)
+        if amount is None or less is None:
+            return
+        deposit = self._intent(Deposit(account, amount, self._next_name()))
+        await self.desk.ask(deposit, Manner(here, 2.0))
+        self.phone.begin_anew()
+        bound_s = draw.choice([0.0, 0.2, 0.5])
+        await asyncio.sleep(bound_s)
+        if bound_s:
+            look, freshness = self._intent(ReadBalance(account)), bounded(bound_s)
+        elif draw.random() < 0.5:  # noqa: PLR2004
+            look, freshness = self._intent(ReadBalance(account)), LATEST
+        else:
+            look, freshness = self._intent(Withdraw(account, less, self._next_name())), SESSION
+        await self.phone.ask(look, Manner(there, 8.0, freshness))
+
+    def _next_name(self) -> str:
+        return f"w{len(self._books.intents) + 1}"
+
+    def _intent(self, command: Command, key: str | None = None, durable: int = 0) -> Intent:
+        intent = Intent(self._next_name(), command, key, self.desk.customer, durable)
+        self._books.intents.append(intent)
+        return intent
+
     def _manner(self, intent: Intent) -> Manner:
         draw, branches = self._draw, list(self._world.branches)
         branch = draw.choice([None, *branches])
@@ -240,12 +296,12 @@ class Customer:
         if isinstance(intent.command, ReadBalance):
             levels = [LOCAL, SESSION, SESSION, LATEST, LATEST, *map(bounded, (0, 0, 0.3, 3))]
             freshness = draw.choice(levels)
-        elif draw.random() < 0.1 and not isinstance(intent.command, OpenAccount):  # noqa: PLR2004
-            freshness = LATEST
+        elif draw.random() < 0.2 and not isinstance(intent.command, OpenAccount):  # noqa: PLR2004
+            freshness = draw.choice([LATEST, LOCAL])
         return Manner(branch, timeout_s, freshness, intent.key, intent.durable)
 
     def _new_intent(self, *, is_keyed: bool = False) -> Intent:
-        draw, name = self._draw, f"w{len(self._books.intents) + 1}"
+        draw, name = self._draw, self._next_name()
         command = self._command(name)
         is_read = isinstance(command, ReadBalance)
         key = None
@@ -253,15 +309,13 @@ class Customer:
             birth = draw.choice(["", *(f"{branch}/" for branch in self._world.branches)])
             key = f"{birth}key-{name}"
         durable = 0 if is_read else draw.choice([0, 0, 0, 0, 1, len(self._world.branches) - 1])
-        intent = Intent(name, command, key, self.desk.customer, min(durable, len(self._world.branches) - 1))
-        self._books.intents.append(intent)
-        return intent
+        return self._intent(command, key, min(durable, len(self._world.branches) - 1))
 
     def _command(self, name: str) -> Command:
         if self._draw.random() < self._reading:
             return ReadBalance(self._account())
         kind = self._draw.randrange(14)
-        if kind == 0 and self._books.reservations:
+        if kind in (0, 2) and self._books.reservations:
             return self._settling(name)
         if kind == 1:
             some = [self._single(f"{name}.{place}") for place in range(self._draw.randint(1, 4))]
@@ -271,10 +325,18 @@ class Customer:
         return self._single(name)
 
     def _settling(self, name: str) -> Command:
-        reservation = self._draw.choice(self._books.reservations)
-        if self._draw.random() < 0.4:  # noqa: PLR2004
-            return Release(reservation)
-        return Capture(reservation, memo=name)
+        """End what was set aside lately, all of it or a part."""
+        draw = self._draw
+        reservation = draw.choice(list(self._books.reservations)[-6:])
+        reserve, is_part = self._books.reservations[reservation], draw.random() < 0.5  # noqa: PLR2004
+        if draw.random() < 0.4:  # noqa: PLR2004
+            return Release(reservation, Money(max(reserve.amount // 4, 1)) if is_part else None)
+        part = None
+        if is_part:
+            assert reserve.destination is not None, "each is for somebody"
+            below = Money(reserve.amount // 2)
+            part = self._books.amounts.take(reserve.account, reserve.destination, below=below)
+        return Capture(reservation, part, part is None or draw.random() < 0.5, name)  # noqa: PLR2004
 
     def _single(self, name: str) -> SingleWrite | ReadBalance:
         one, other, third = self._draw.sample(self._books.accounts, 3)
@@ -301,10 +363,14 @@ class Customer:
         return self._draw.choice(self._books.accounts)
 
 
-def openings(books: Books) -> Iterator[Intent]:
-    """Yield the requests that open the accounts of a bank which begins without any."""
+def openings(books: Books) -> Iterator[list[Intent]]:
+    """Yield the requests that open the accounts of a bank which begins without any, each asked for twice."""
     for place, account in enumerate(books.accounts):
         floor = (Money(0), Money(-(1 << 12)), None)[place % 3]
-        intent = Intent(f"open-{account}", OpenAccount(Opening(account, floor, "")), f"key-open-{account}")
-        books.intents.append(intent)
-        yield intent
+        command = OpenAccount(Opening(account, floor, ""))
+        intents = [
+            Intent(f"open-{account}", command, f"key-open-{account}"),
+            Intent(f"open-{account}-too", command, f"key-open-{account}-too", "rival"),
+        ]
+        books.intents.extend(intents)
+        yield intents
