@@ -205,3 +205,31 @@ def test_the_rendering_names_every_checker_once() -> None:
         assert report.in_words().count(f"{verdict.name}:") == 1
     with pytest.raises(KeyError, match="the checkers are read your writes"):
         report.verdict("nonsense")
+
+
+def test_a_page_of_a_statement_spoils_nothing_and_is_held_to_what_it_lists() -> None:
+    """It leaves out lines, so nothing follows from what it lacks; but what it shows was seen."""
+    page = Stated((StatedLine(1, 1),), 0, 1, is_complete=False)
+    story = Story()
+    story.ask("anna", 1, deposit(1))
+    story.ask("anna", 1, deposit(2))
+    story.ask("anna", 2, statement(), statement=page)
+    story.ask("anna", 2, read(), 3)
+    report = story.check()
+    assert report.kind is Kind.PASS, report.in_words()
+    story.ask("bert", 1, statement(), statement=page)
+    story.ask("bert", 2, read(), 0)
+    seen = story.verdict("monotonic reads")
+    assert seen.kind is Kind.FAIL
+    assert seen.witness is not None
+    assert seen.witness.operations == (1, 5, 6)
+
+
+def test_what_a_session_asked_once_it_was_told_is_not_in_what_it_was_told() -> None:
+    """In virtual time one operation begins in the microsecond in which the one before it ended."""
+    story = Story()
+    story.ask("anna", 1, deposit(10), at=(10, 20))
+    story.ask("anna", 2, read(), 10, at=(20, 30))
+    story.ask("anna", 2, withdraw(10), at=(30, 40))
+    story.ask("anna", 2, deposit(10), at=(40, 50))
+    assert story.verdict("read your writes").kind is Kind.PASS

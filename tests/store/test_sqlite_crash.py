@@ -191,6 +191,35 @@ def test_every_write_fails_during_commit_and_the_outcome_is_called_unknown(tmp_p
         check_alice(store, entries=6)
 
 
+@pytest.mark.parametrize("cut", ["sectors missing", "end missing", "both"])
+def test_a_commit_that_was_torn_by_a_power_cut_is_there_whole_or_not_at_all(tmp_path: Path, cut: str) -> None:
+    """Of what was written and not synced, a disk may have any sectors, in any order."""
+    draw, sector = random.Random(cut), 512
+    path, torn = tmp_path / "store.db", tmp_path / "torn.db"
+    with closing(open_store(path)) as store:
+        add_to_alice(store, entries=5)
+        before = Path(f"{path}-wal").read_bytes()
+        add_to_alice(store, entries=50)
+        after, file = Path(f"{path}-wal").read_bytes(), path.read_bytes()
+    assert after.startswith(before), "what was synced before is not written again"
+    outcomes = set()
+    for _ in range(100):
+        end = len(after) if cut == "sectors missing" else draw.randrange(len(before), len(after) + 1)
+        log = bytearray(after[:end])
+        if cut != "end missing":
+            sectors = range(-(-len(before) // sector) * sector, end, sector)
+            for start in draw.sample(sectors, draw.randrange(min(len(sectors), 4) + 1)):
+                log[start : start + sector] = bytes(len(log[start : start + sector]))
+        torn.write_bytes(file)
+        Path(f"{torn}-wal").write_bytes(log)
+        with closing(open_store(torn)) as store:
+            entries = store.applied()[HERE]
+            check_alice(store, entries)
+        assert entries == (55 if bytes(log) == after else 5)
+        outcomes.add(int(entries))
+    assert 5 in outcomes
+
+
 def test_after_a_refused_commit_the_disk_is_read_anew(tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "store.db")) as store:
         add_to_alice(store)

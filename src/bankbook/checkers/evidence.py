@@ -302,13 +302,25 @@ def _decode(account: Account) -> None:
     for read in reads:
         while count < len(writes) and writes[count].call_us <= read.return_us:
             count += 1
-        read.count = count
-        shown = account.show(read.balance, read.stated, count)
+        read.count = _count_without_own_future(writes, read, count)
+        shown = account.show(read.balance, read.stated, read.count)
         if shown is None:
             account.unexplained.append(read)
         else:
             read.must, read.may = shown
             account.reads.append(read)
+
+
+def _count_without_own_future(writes: list[Write], read: Read, count: int) -> int:
+    """Leave out what its session asked for only once it had been told, be it in the same microsecond."""
+    session, number = read.operation.session, read.operation.number
+    while count:
+        write = writes[count - 1]
+        is_own = write.is_of_one_session and write.operation.session == session
+        if write.call_us != read.return_us or not is_own or write.operation.number < number:
+            break
+        count -= 1
+    return count
 
 
 def results_of(

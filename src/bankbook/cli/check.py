@@ -103,7 +103,7 @@ def is_history(path: Path) -> bool:
 
 def _check_history(path: Path, as_json: bool) -> NoReturn:
     try:
-        report = check_history(read_history(path))
+        report = check_history(read_history(path, lambda words: click.echo(f"bankbook: {words}", err=True)))
     except HistoryError as error:
         fail(str(error), COULD_NOT_RUN, as_json)
     if as_json:

@@ -233,6 +233,14 @@ output_option = click.option(
     help="Where the results go; written whole or not at all.",
 )
 
+history_option = click.option(
+    "--history",
+    "history_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write down all that is asked and told, for `bankbook check FILE`.",
+)
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Tell it to programs: one JSON object on standard output."
 )

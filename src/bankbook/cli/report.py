@@ -48,6 +48,7 @@ class RunReport:
     branch_count: int
     output_path: Path
     elapsed_s: float
+    history_path: Path | None = None
 
 
 def console() -> Console:
@@ -92,6 +93,9 @@ def _tell_run(report: RunReport, out: Console) -> None:
     _say(out, "branches", _agreement_in_words(report.agreement, report.branch_count))
     tell_verdict(report.verdict, out)
     _say(out, "output", f"{_count(records, 'record')} in {escape(str(report.output_path))}")
+    if report.history_path is not None:
+        path = escape(str(report.history_path))
+        _say(out, "history", f"in {path}; judge it with: bankbook check {path}")
     _say(out, "took", f"{report.elapsed_s:.2f} s from first request to last answer")
 
 
@@ -152,6 +156,7 @@ def run_as_json(report: RunReport) -> dict[str, Any]:
     return {
         **verdict_as_json(report.verdict),
         "output": str(report.output_path),
+        "history": None if report.history_path is None else str(report.history_path),
         "elapsed_s": round(report.elapsed_s, 6),
         "branches_agree": not report.agreement.disagreeing(),
         "balances": {

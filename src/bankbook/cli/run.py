@@ -8,7 +8,8 @@ import asyncio
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,11 +19,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bankbook.cli import options
 from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, VIOLATION, end_like_ctrl_c, fail
 from bankbook.cli.report import RunReport, print_json, progress_console, run_as_json, tell_run
-from bankbook.client import Bank, BankbookError
+from bankbook.client import Bank, BankbookError, Recorder
 from bankbook.core.types import BranchId, Money
-from bankbook.scenario.branches import BankOptions, branch_configs, supervise
+from bankbook.history.record import Header, Terms
+from bankbook.history.writer import HistoryFile
+from bankbook.scenario.branches import CLUSTER, BankOptions, branch_configs, supervise
 from bankbook.scenario.checker import Kind, judge
-from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, CustomerRun, ask_everywhere, execute
+from bankbook.scenario.execute import (
+    TIMEOUT_EXTRA_S,
+    Agreement,
+    CustomerRun,
+    ask_everywhere,
+    execute,
+    record_ends,
+)
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, parse_output, remove_stale, render, write_whole
@@ -42,16 +52,24 @@ class Plan:
     """For each request."""
     settle_s: float
     """For all branches to agree at the end."""
+    history_path: Path | None = None
+    """Where all that is asked and told is written down."""
 
 
 @click.command()
 @options.input_argument
 @options.output_option
+@options.history_option
 @options.opening_balance_option
 @options.bank_options(log_level="warning")
 @options.json_option
 def run(
-    input_path: Path, output_path: Path, opening_balance: Money | None, bank: BankOptions, as_json: bool
+    input_path: Path,
+    output_path: Path,
+    history_path: Path | None,
+    opening_balance: Money | None,
+    bank: BankOptions,
+    as_json: bool,
 ) -> None:
     """Start a bank, carry out INPUT, check the results, stop the bank.
 
@@ -62,10 +80,11 @@ def run(
     try:
         # First: whatever comes of this, an earlier output must not be taken for its own.
         remove_stale(output_path, input_path=input_path)
+        remove_stale_history(history_path, input_path, output_path)
         scenario = read_scenario(input_path, opening_balance=opening_balance)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
-    plan = plan_for(scenario, bank)
+    plan = replace(plan_for(scenario, bank), history_path=history_path)
     end_like_ctrl_c()
     try:
         with tempfile.TemporaryDirectory(prefix="bankbook-") as data:
@@ -74,11 +93,29 @@ def run(
                 launcher.start()
                 carried_out = asyncio.run(_supervised(launcher, plan, output_path))
         report = judged(carried_out, plan, output_path)
-    except (LaunchError, BankbookError, OutputError) as error:
+    except (LaunchError, BankbookError, OutputError, OSError) as error:
         fail(f"{error} ({what_is_there(output_path)})", COULD_NOT_RUN, as_json)
     except KeyboardInterrupt:
         fail(f"interrupted; the bank was stopped and {what_is_there(output_path)}", INTERRUPTED, as_json)
     finish(report, as_json)
+
+
+def remove_stale_history(history_path: Path | None, input_path: Path, output_path: Path) -> None:
+    """Remove an earlier history. Raises OutputError."""
+    if history_path is None:
+        return
+    if history_path.absolute() == output_path.absolute():
+        raise OutputError(f"{history_path}: this is the output; the history needs a file of its own.")
+    remove_stale(history_path, input_path=input_path)
+
+
+def recorder_for(plan: Plan, now_ns: Callable[[], int] = time.monotonic_ns) -> Recorder | None:
+    """Return what writes down all that is asked and told. Raises OSError."""
+    if plan.history_path is None:
+        return None
+    scenario = plan.scenario
+    header = Header(CLUSTER, max(scenario.branches), Terms(scenario.opening_balance))
+    return Recorder(HistoryFile(plan.history_path), header, now_ns)
 
 
 def plan_for(scenario: Scenario, bank: BankOptions) -> Plan:
@@ -103,13 +140,14 @@ async def carry_out(plan: Plan, addresses: dict[BranchId, str], output_path: Pat
 
     Raises OutputError, BankbookError.
     """
-    async with Bank(addresses) as bank:
+    async with Bank(addresses, history=recorder_for(plan)) as bank:
         started = time.monotonic()
         runs = await _with_progress(plan, bank)
         elapsed_s = time.monotonic() - started
         text = render(run.results() for run in runs)
         write_whole(output_path, text)
         agreement = await ask_everywhere(plan.scenario, bank, plan.accounts, plan.settle_s)
+        await record_ends(bank, agreement)
     return CarriedOut(runs, text, agreement, elapsed_s)
 
 
@@ -117,7 +155,9 @@ def judged(done: CarriedOut, plan: Plan, output_path: Path) -> RunReport:
     """Judge what came of the events. May take seconds: not for an event loop."""
     verdict = judge(plan.scenario, parse_output(done.text, source=str(output_path)), plan.accounts)
     branch_count = len(plan.scenario.branches)
-    return RunReport(done.runs, verdict, done.agreement, branch_count, output_path, done.elapsed_s)
+    return RunReport(
+        done.runs, verdict, done.agreement, branch_count, output_path, done.elapsed_s, plan.history_path
+    )
 
 
 def finish(report: RunReport, as_json: bool) -> NoReturn:

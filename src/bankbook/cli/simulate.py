@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,13 +18,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bankbook.cli import options
 from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, VIOLATION, fail
 from bankbook.cli.report import print_json, progress_console, telling
-from bankbook.cli.run import CarriedOut, Plan, finish, judged, plan_for, what_is_there
+from bankbook.cli.run import (
+    CarriedOut,
+    Plan,
+    finish,
+    judged,
+    plan_for,
+    recorder_for,
+    remove_stale_history,
+    what_is_there,
+)
 from bankbook.client import BankbookError
 from bankbook.client.bank import DEFAULT_TIMEOUT_S
 from bankbook.core.ports import Genesis
 from bankbook.core.types import Money
 from bankbook.scenario.branches import CLUSTER, BankOptions
-from bankbook.scenario.execute import ask_everywhere, execute
+from bankbook.scenario.execute import ask_everywhere, execute, record_ends
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.output import OutputError, remove_stale, render, write_whole
 from bankbook.scenario.parse import read_scenario
@@ -77,6 +86,7 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
     help="Of INPUT: all chance comes from it.",
 )
 @options.output_option
+@options.history_option
 @options.opening_balance_option
 @options.accounts_option
 @options.delay_option
@@ -90,6 +100,7 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     trace_path: Path | None,
     seed: int,
     output_path: Path,
+    history_path: Path | None,
     opening_balance: Money | None,
     accounts: AccountMode,
     delay: Delay,
@@ -107,7 +118,8 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
         raise click.UsageError("name a scenario, or --seeds N, and not both")
     if input_path is not None:
         options_of_bank = BankOptions(accounts=accounts, delay=delay, hold_limit_us=hold_limit_us)
-        _simulate_scenario(input_path, output_path, opening_balance, options_of_bank, seed, as_json)
+        paths = Paths(input_path, output_path, history_path)
+        _simulate_scenario(paths, opening_balance, options_of_bank, seed, as_json)
     assert seeds is not None, "one of the two was given"
     _explore(range(first, first + seeds), SimulationSettings(faults=faults), trace_path, as_json)
 
@@ -115,20 +127,29 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
 # A scenario.
 
 
+class Paths(NamedTuple):
+    """Where a scenario is, and where what comes of it goes."""
+
+    input: Path
+    output: Path
+    history: Path | None
+
+
 def _simulate_scenario(
-    input_path: Path,
-    output_path: Path,
+    paths: Paths,
     opening_balance: Money | None,
     bank: BankOptions,
     seed: int,
     as_json: bool,
 ) -> NoReturn:
+    input_path, output_path, history_path = paths
     try:
         remove_stale(output_path, input_path=input_path)
+        remove_stale_history(history_path, input_path, output_path)
         scenario = read_scenario(input_path, opening_balance=opening_balance)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
-    plan = plan_for(scenario, bank)
+    plan = replace(plan_for(scenario, bank), history_path=history_path)
     loop = VirtualLoop()
     try:
         with quiet():
@@ -136,7 +157,7 @@ def _simulate_scenario(
         report = judged(done, plan, output_path)
     except ViolationError as error:
         fail(f"{error} ({what_is_there(output_path)})", VIOLATION, as_json)
-    except (BankbookError, OutputError) as error:
+    except (BankbookError, OutputError, OSError) as error:
         fail(f"{error} ({what_is_there(output_path)})", COULD_NOT_RUN, as_json)
     finish(report, as_json)
 
@@ -147,7 +168,7 @@ async def _carry_out(
     scenario = plan.scenario
     genesis = Genesis(CLUSTER, scenario.branches, scenario.opening_balance)
     terms = Terms(genesis, options_of_bank.delay, options_of_bank.hold_limit_us)
-    world = World(loop, seed, terms)
+    world = World(loop, seed, terms, recorder_for(plan, lambda: 1000 * loop.now_us))
     return await first_of(_carry_out_at(world, plan, output_path), _fails(world.failed))
 
 
@@ -162,6 +183,7 @@ async def _carry_out_at(world: World, plan: Plan, output_path: Path) -> CarriedO
         text = render(run.results() for run in runs)
         write_whole(output_path, text)
         agreement = await ask_everywhere(plan.scenario, bank, plan.accounts, plan.settle_s)
+        await record_ends(bank, agreement)
     return CarriedOut(runs, text, agreement, elapsed_s)
 
 

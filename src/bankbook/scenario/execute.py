@@ -17,8 +17,10 @@ from bankbook.client import (
     Session,
     bounded,
 )
+from bankbook.client.recorder import stated
 from bankbook.core.types import AccountId, BranchId, Money
 from bankbook.core.vector import Gap
+from bankbook.history.record import Stated
 from bankbook.scenario.model import UNKNOWN_BRANCH, Customer, Event, Interface, Scenario
 from bankbook.scenario.output import CustomerResults, EventResult
 from bankbook.server.config import AccountMode, account_of
@@ -184,3 +186,28 @@ async def _settle(session: Session, account: AccountId, branch: BranchId, timeou
                 raise
         else:
             return
+
+
+async def record_ends(bank: Bank, agreement: Agreement) -> None:
+    """Write down what every branch holds in the end, where a history is recorded. Raises BankbookError.
+
+    Not before `ask_everywhere`: each branch tells what it has, and by then that is all there is.
+    """
+    recorder = bank.recorder
+    if recorder is None:
+        return
+    told = await asyncio.gather(*(_statements_at(branch, agreement, bank) for branch in bank.branches))
+    for branch, statements in zip(bank.branches, told, strict=True):
+        balances = {str(name): at[BranchId(branch)] for name, at in agreement.balances.items()}
+        recorder.final(branch, balances, statements)
+
+
+async def _statements_at(branch: int, agreement: Agreement, bank: Bank) -> dict[str, Stated]:
+    """Return the statements of all accounts that fit one page."""
+    session = bank.session("auditor")
+    accounts = list(agreement.balances)
+    asked = (session.statement_page(account=each, branch=branch, freshness=LOCAL) for each in accounts)
+    pages = dict(zip(accounts, await asyncio.gather(*asked), strict=True))
+    return {
+        account: stated(page, is_complete=True) for account, page in pages.items() if page.next_page is None
+    }

@@ -255,6 +255,7 @@ class Judge:
             Promise.RELEASED_ONCE_DURABLE,
             f"{intent.name} is told {entry}, which nobody wrote",
         )
+        # Of a batch of which all was refused nothing has to be anywhere.
         if intent.durable and self.written[entry][0].moves_money:
             disks = len(self._had[entry])
             words = f"{entry} is on {disks} disks, {intent.durable} others were asked for"

@@ -7,8 +7,10 @@ Proof: tests/simulation/test_determinism.py.
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import NoReturn
 
-from bankbook.client.calls import Calls
+from bankbook.client.calls import Calls, Recording
+from bankbook.client.recorder import Recorder
 from bankbook.core.ports import Changes, Genesis
 from bankbook.core.types import BranchId
 from bankbook.server.config import NO_DELAY, BranchConfig, Delay
@@ -35,13 +37,18 @@ class Terms:
     keeps_trace: bool = False
 
 
+async def _has_a_header() -> NoReturn:
+    raise AssertionError("whoever records a simulation says what the bank is")
+
+
 class World:
     """A bank in virtual time. Make it inside of the loop."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, terms: Terms) -> None:
+    def __init__(self, loop: VirtualLoop, seed: int, terms: Terms, recorder: Recorder | None = None) -> None:
         self.loop = loop
         self.seed = seed
         self.terms = terms
+        self.recorder = recorder
         self.trace = Trace(loop, keeps_lines=terms.keeps_trace)
         self.network = Network(loop, self.trace, self.chance("network"))
         genesis = terms.genesis
@@ -62,8 +69,11 @@ class World:
     def client(self, name: str, timeout_s: float, channels: SimulatedChannels | None = None) -> SimulatedBank:
         """Return the real client, of a customer at a place of this name."""
         made = channels or self.channels(name, lambda _number, _branch: None)
-        calls = Calls(self.branches, timeout_s, made, retries=True, chance=self.chance(name))
-        return SimulatedBank(calls)
+        recording = None if self.recorder is None else Recording(self.recorder, _has_a_header)
+        chance = self.chance(name)
+        return SimulatedBank(
+            Calls(self.branches, timeout_s, made, retries=True, chance=chance, recording=recording)
+        )
 
     def channels(self, name: str, on_answer: Callable[[int, int], None]) -> SimulatedChannels:
         """Return how customers at a place call branches."""
