@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run test check lint types layers proto proto-check docs docs-check pytest soak format clean
+.PHONY: help setup run test check lint types layers proto proto-check docs docs-check pytest soak sabotage format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
 
 soak: $(VENV)/.dev  ## 1,000 kills of branches amid customers' work; about seven minutes on two cores
 	BANKBOOK_KILLS=1000 $(BIN)/pytest -s tests/server/test_crashes.py
+
+sabotage: $(VENV)/.dev  ## small bugs in the running code: what catches each, and after how many seeds
+	$(BIN)/python tools/sabotage.py
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 	$(BIN)/ruff format .

@@ -33,13 +33,13 @@ def dependency_skipped(patch: pytest.MonkeyPatch) -> None:
 
 @gang
 def any_instead_of_all(patch: pytest.MonkeyPatch) -> None:
-    """A vector is taken to dominate another one if any component does."""
+    """Nothing is missing if any component of a vector is there."""
 
-    def dominates(self: Any, other: Any) -> bool:
-        mine = self._seqs
-        return not other._seqs or any(mine.get(origin, 0) >= seq for origin, seq in other._seqs.items())
+    def first_gap(self: Any, other: Any) -> Gap | None:
+        gaps = list(self.behind(other))
+        return gaps[0] if len(gaps) == len(other) and gaps else None
 
-    patch.setattr(VersionVector, "dominates", dominates)
+    patch.setattr(VersionVector, "first_gap", first_gap)
 
 
 @gang
