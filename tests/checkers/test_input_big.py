@@ -17,6 +17,7 @@ def test_all_zero_output_is_refused_by_what_it_lacks() -> None:
     scenario = read_scenario(INPUT, opening_balance=Money(0))
     for customer in scenario.customers:
         for event in customer.events:
+            assert event.branch is not None, "the example names one each time"
             if event.interface is Interface.QUERY:
                 story.ask(customer.id, event.branch, read(), 0)
             else:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bankbook.cli.options import DURATION_MAX_US, DelayType, parse_duration_us
+from bankbook.cli.options import DelayType
+from bankbook.scenario.durations import DURATION_MAX_US, parse_duration_us
 from bankbook.server.config import Delay
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cli.commands import EXAMPLES, bankbook
 
-from bankbook.cli.simulate import _explore
+from bankbook.cli.explore import Exploration, explore
 from bankbook.simulation.checks import Judge
 from bankbook.simulation.promises import ViolationError
 from bankbook.simulation.run import SimulationSettings
@@ -50,7 +50,10 @@ def test_a_violation_is_told_with_its_seed_and_leaves_a_trace(
 
     monkeypatch.setattr(Judge, "on_receipt", break_it)
     with pytest.raises(SystemExit) as ended:
-        _explore(range(11, 12), SimulationSettings(duration_s=2), tmp_path / "trace.txt", as_json=False)
+        wanted = Exploration(
+            range(11, 12), SimulationSettings(duration_s=2), trace_path=tmp_path / "trace.txt", shrink_for_s=0
+        )
+        explore(wanted, as_json=False)
     told = capsys.readouterr()
     assert ended.value.code == 1
     assert "seed 11: balances: what is told was never there" in told.err

@@ -601,6 +601,7 @@ def test_one_stale_own_deposit_among_a_thousand_results_is_named() -> None:
 
 def _told(result: EventResult) -> Told:
     event = result.event
+    assert event.branch is not None, "the original system's customers name one"
     return Told(event.interface, event.money, event.branch, event.to, result.balance, result.reason)
 
 

@@ -171,7 +171,10 @@ EVENT_ERRORS = [
     ('{"interface":"transfer","money":1,"to":1}', "customer 1 cannot transfer to the same account"),
     ('{"interface":"transfer","money":1,"to":"1"}', "customer 1 cannot transfer to the same account"),
     ('{"interface":"transfer","money":1,"to":1.5}', "`to` must be a customer's id"),
-    ('{"interface":"deposit","money":1,"to":2}', "only a transfer has `to`; this is a deposit"),
+    (
+        '{"interface":"deposit","money":1,"to":2}',
+        "only a transfer and a reservation have `to`; this is a deposit",
+    ),
     ("17", "event 1: this must be an object that describes an event, not 17"),
     (
         '{"interface":"query","interface":"query"}',

@@ -7,7 +7,8 @@ from bankbook.core.entry import Record, RecordKind, make_entry
 from bankbook.core.ports import Changes, Genesis, Identity
 from bankbook.core.types import BranchId, Incarnation, Money, Origin, Seq
 from bankbook.core.vector import NOTHING
-from bankbook.simulation.disk import CommitFault, SimulatedDisk
+from bankbook.scenario.faults import CommitFault
+from bankbook.simulation.disk import SimulatedDisk
 from bankbook.store.base import CommitRefusedError, CommitUnknownError
 
 ONE = Origin(BranchId(1), Incarnation(7))

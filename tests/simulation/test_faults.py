@@ -5,8 +5,7 @@ from functools import cache
 
 import pytest
 
-from bankbook.simulation.branch import CrashPoint
-from bankbook.simulation.faults import FaultKind
+from bankbook.scenario.faults import CrashPoint, FaultKind
 from bankbook.simulation.run import SimulationSettings, simulate
 
 SEEDS = range(5)

@@ -1,12 +1,10 @@
 """Options that several commands share, and the values people write.
 
-Decides how durations are written. Proof: tests/cli/test_options.py.
+Decides which options there are. Proof: tests/cli/test_options.py.
 """
 
 import functools
-import re
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,41 +13,12 @@ import click
 from bankbook.core.commands import LATEST, LOCAL, SESSION
 from bankbook.core.types import MONEY_MAX
 from bankbook.scenario.branches import BankOptions
+from bankbook.scenario.durations import DURATION_MAX_US, parse_duration_us
 from bankbook.server.bank_file import FILE_NAME
 from bankbook.server.config import DEFAULT_HOST, NO_DELAY, ORIGINAL_PORT_BASE, AccountMode, Delay
 from bankbook.server.logs import LEVELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_DAY_US = 24 * 3600 * 1_000_000
-
-_UNITS_US = {
-    "us": 1,
-    "ms": 1_000,
-    "s": 1_000_000,
-    "m": 60_000_000,
-    "h": 3600 * 1_000_000,
-    "d": _DAY_US,
-    "": 1_000_000,
-}
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d|)")
-
-# A week: longer than any lesson, and far within what timers take.
-DURATION_MAX_US = 7 * _DAY_US
-
-
-def parse_duration_us(text: str, max_us: int = DURATION_MAX_US) -> int:
-    """Return microseconds. Raises ValueError, saying how durations are written."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a duration; write one like 2s, 500ms, 1.5s or 2m")
-    duration_us = int(Decimal(match[1]) * _UNITS_US[match[2]])
-    if duration_us > max_us:
-        days = max_us // _DAY_US
-        longest = "a week" if max_us == DURATION_MAX_US else f"{days} days"
-        raise ValueError(f"{text!r} is longer than {longest}")
-    return duration_us
 
 
 class DurationType(click.ParamType[int]):

@@ -5,22 +5,20 @@ Proof: tests/cli/test_simulate.py.
 """
 
 import asyncio
-import sys
-import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bankbook.cli import options
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, VIOLATION, fail
-from bankbook.cli.report import print_json, progress_console, telling
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, VIOLATION, end_like_ctrl_c, fail
+from bankbook.cli.explore import Exploration, explore
+from bankbook.cli.report import RunReport
 from bankbook.cli.run import (
     CarriedOut,
     Plan,
+    demand_suitable,
     finish,
     judged,
     plan_for,
@@ -33,17 +31,19 @@ from bankbook.client.bank import DEFAULT_TIMEOUT_S
 from bankbook.core.ports import Genesis
 from bankbook.core.types import Money
 from bankbook.scenario.branches import CLUSTER, BankOptions
+from bankbook.scenario.checker import Kind, Verdict
 from bankbook.scenario.execute import ask_everywhere, execute, record_ends
+from bankbook.scenario.faults import FaultKind
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.output import OutputError, remove_stale, render, write_whole
 from bankbook.scenario.parse import read_scenario
 from bankbook.server.config import AccountMode, Delay
 from bankbook.server.tasks import first_of
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
-from bankbook.simulation.faults import ALL_FAULTS, FaultKind
+from bankbook.simulation.faults import ALL_FAULTS
+from bankbook.simulation.jobs import jobs_usual
 from bankbook.simulation.promises import ViolationError
-from bankbook.simulation.run import SimulationReport, SimulationSettings, quiet
-from bankbook.simulation.run import simulate as simulate_seed
+from bankbook.simulation.run import SimulationSettings, perform, quiet
 from bankbook.simulation.world import Terms, World
 
 
@@ -71,11 +71,35 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
     help="What may go wrong under --seeds, such as crash,partition; or none.  [default: everything]",
 )
 @click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=jobs_usual,
+    metavar="N",
+    help="Of --seeds: in so many processes.  [default: the processors there are]",
+)
+@click.option("--keep-going", is_flag=True, help="Of --seeds: do not stop at the first seed that fails.")
+@click.option(
+    "--shrink-for",
+    "shrink_for_us",
+    type=options.DurationType(),
+    default="2m",
+    show_default=True,
+    metavar="2m",
+    help="Of --seeds: how long to look for a smaller scenario that fails, too; 0s: not at all.",
+)
+@click.option(
+    "--shrunk",
+    "shrunk_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Of --seeds: where that scenario goes.  [default: bankbook-seed-SEED.json]",
+)
+@click.option(
     "--trace",
     "trace_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Of --seeds: write down, line by line, what happened under the first seed that fails.",
+    help="Write down, line by line, what happened; of --seeds, under the first seed that fails.",
 )
 @click.option(
     "--seed",
@@ -97,6 +121,10 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     seeds: int | None,
     first: int,
     faults: frozenset[FaultKind],
+    jobs: int,
+    keep_going: bool,
+    shrink_for_us: int,
+    shrunk_path: Path | None,
     trace_path: Path | None,
     seed: int,
     output_path: Path,
@@ -110,18 +138,25 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     """Carry out INPUT in virtual time, or let random banks live through random faults.
 
     Everything is in one thread of one process, and the same for the same seed: the branches are real, their
-    network, clocks and disks are not. With INPUT it says and writes what `bankbook run` does, at once. With
-    --seeds, each bank is held against its books all the time; of one that breaks a promise, the seed is
-    told. Exit status: 0 done, and nothing was violated; 1 a violation; 2 bad input; 3 it could not run.
+    network, clocks and disks are not. With INPUT it says and writes what `bankbook run` does, at once, and
+    does to the bank what INPUT says goes wrong. With --seeds, each bank is held against its books all the
+    time; of one that breaks a promise, the seed is told, and the smallest scenario file that is found to
+    break it, too. Exit status: 0 done, and nothing was violated; 1 a violation; 2 bad input; 3 it could not
+    run.
     """
     if (input_path is None) == (seeds is None):
         raise click.UsageError("name a scenario, or --seeds N, and not both")
     if input_path is not None:
-        options_of_bank = BankOptions(accounts=accounts, delay=delay, hold_limit_us=hold_limit_us)
-        paths = Paths(input_path, output_path, history_path)
-        _simulate_scenario(paths, opening_balance, options_of_bank, seed, as_json)
+        bank = BankOptions(accounts=accounts, delay=delay, hold_limit_us=hold_limit_us)
+        paths = Paths(input_path, output_path, history_path, trace_path)
+        _simulate_scenario(paths, opening_balance, bank, seed, as_json)
     assert seeds is not None, "one of the two was given"
-    _explore(range(first, first + seeds), SimulationSettings(faults=faults), trace_path, as_json)
+    settings = SimulationSettings(faults=faults)
+    wanted = Exploration(
+        range(first, first + seeds), settings, jobs, keep_going, shrink_for_us / 1e6, shrunk_path, trace_path
+    )
+    end_like_ctrl_c()
+    explore(wanted, as_json)
 
 
 # A scenario.
@@ -133,6 +168,7 @@ class Paths(NamedTuple):
     input: Path
     output: Path
     history: Path | None
+    trace: Path | None
 
 
 def _simulate_scenario(
@@ -142,24 +178,67 @@ def _simulate_scenario(
     seed: int,
     as_json: bool,
 ) -> NoReturn:
-    input_path, output_path, history_path = paths
+    input_path, output_path, history_path, trace_path = paths
     try:
         remove_stale(output_path, input_path=input_path)
         remove_stale_history(history_path, input_path, output_path)
         scenario = read_scenario(input_path, opening_balance=opening_balance)
+        demand_suitable(scenario, bank.accounts, input_path)
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     plan = replace(plan_for(scenario, bank), history_path=history_path)
-    loop = VirtualLoop()
     try:
-        with quiet():
-            done = run_in_virtual_time(loop, _carry_out(loop, plan, bank, seed, output_path))
-        report = judged(done, plan, output_path)
+        if scenario.is_plain and trace_path is None:
+            report = _as_run_does(plan, bank, seed, output_path)
+        else:
+            report = _held_against_books(plan, bank, seed, output_path, trace_path)
     except ViolationError as error:
-        fail(f"{error} ({what_is_there(output_path)})", VIOLATION, as_json)
+        promise, words = error.violation
+        fail(f"{promise}: {words} ({what_is_there(output_path)})", VIOLATION, as_json)
     except (BankbookError, OutputError, OSError) as error:
         fail(f"{error} ({what_is_there(output_path)})", COULD_NOT_RUN, as_json)
     finish(report, as_json)
+
+
+def _held_against_books(
+    plan: Plan, bank: BankOptions, seed: int, output_path: Path, trace_path: Path | None
+) -> RunReport:
+    """Carry out what the original system cannot, under its faults, every answer being judged at once.
+
+    Raises ViolationError, OutputError, OSError.
+    """
+    scenario = plan.scenario
+    done = perform(
+        scenario,
+        seed,
+        delay=bank.delay,
+        hold_limit_us=bank.hold_limit_us,
+        keeps_trace=trace_path is not None,
+        record=lambda now_ns: recorder_for(plan, now_ns),
+    )
+    write_whole(output_path, render(run.results() for run in done.runs))
+    if trace_path is not None:
+        write_whole(trace_path, "".join(done.report.trace))
+    if done.report.violation is not None:
+        raise ViolationError.of(done.report.violation)
+    judged = done.report.judged.total()
+    verdict = Verdict(Kind.PASS, f"Every commit and answer was held against the books: {judged} times.")
+    return RunReport(
+        done.runs,
+        verdict,
+        done.agreement,
+        len(scenario.branches),
+        output_path,
+        done.elapsed_s,
+        plan.history_path,
+    )
+
+
+def _as_run_does(plan: Plan, bank: BankOptions, seed: int, output_path: Path) -> RunReport:
+    loop = VirtualLoop()
+    with quiet():
+        done = run_in_virtual_time(loop, _carry_out(loop, plan, bank, seed, output_path))
+    return judged(done, plan, output_path)
 
 
 async def _carry_out(
@@ -190,85 +269,3 @@ async def _carry_out_at(world: World, plan: Plan, output_path: Path) -> CarriedO
 async def _fails(failed: asyncio.Future[None]) -> NoReturn:
     await failed
     raise AssertionError("it only ever fails")
-
-
-# Seeds.
-
-
-def _explore(seeds: range, settings: SimulationSettings, trace_path: Path | None, as_json: bool) -> NoReturn:
-    began_s = time.monotonic()
-    totals: dict[str, Counter[str]] = {"counts": Counter(), "judged": Counter(), "outcomes": Counter()}
-    virtual_s, failed = 0.0, list[SimulationReport]()
-    console = progress_console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        for seed in progress.track(seeds, description="seeds"):
-            report = simulate_seed(seed, settings)
-            virtual_s += report.virtual_s
-            for name, total in totals.items():
-                total.update(getattr(report, name))
-            if report.violation is not None:
-                failed.append(report)
-                click.echo(f"bankbook: {_in_words(report)}", err=True)
-    if failed and trace_path is not None:
-        again = simulate_seed(failed[0].seed, replace(settings, keeps_trace=True))
-        trace_path.write_text("".join(again.trace), encoding="utf-8")
-    _tell(seeds, failed, totals, virtual_s, time.monotonic() - began_s, as_json)
-    sys.exit(VIOLATION if failed else 0)
-
-
-def _as_json(report: SimulationReport) -> dict[str, object]:
-    assert report.violation is not None, "it failed"
-    promise, words = report.violation
-    return {"seed": report.seed, "promise": promise, "violation": words}
-
-
-def _in_words(report: SimulationReport) -> str:
-    assert report.violation is not None, "it failed"
-    return (
-        f"seed {report.seed}: {report.violation.promise}: {report.violation}\n"
-        f"          again: bankbook simulate --seeds 1 --first {report.seed} --trace trace.txt"
-    )
-
-
-def _tell(
-    seeds: range,
-    failed: list[SimulationReport],
-    totals: dict[str, Counter[str]],
-    virtual_s: float,
-    elapsed_s: float,
-    as_json: bool,
-) -> None:
-    prefix = "fault "
-    faults = {
-        name.removeprefix(prefix): number
-        for name, number in sorted(totals["counts"].items())
-        if name.startswith(prefix)
-    }
-    operations, counts = totals["outcomes"].total(), totals["counts"]
-    if as_json:
-        print_json(
-            {
-                "seeds": len(seeds),
-                "first": seeds.start,
-                "failed": [_as_json(each) for each in failed],
-                "operations": operations,
-                "outcomes": dict(sorted(totals["outcomes"].items())),
-                "messages": counts["sent"],
-                "commits": counts["commit"],
-                "faults": faults,
-                "judged": dict(sorted(totals["judged"].items())),
-                "virtual_s": round(virtual_s, 3),
-                "elapsed_s": round(elapsed_s, 3),
-            }
-        )
-        return
-    with telling() as out:
-        for subject, words in (
-            ("seeds", f"{len(seeds)}, from {seeds.start}: {len(failed)} failed"),
-            ("asked", f"{operations} operations, {counts['sent']} messages, {counts['commit']} commits"),
-            ("faults", ", ".join(f"{number} {name}" for name, number in faults.items()) or "none"),
-            ("judged", ", ".join(f"{number} {name}" for name, number in sorted(totals["judged"].items()))),
-            ("time", f"{virtual_s:.0f} s simulated in {elapsed_s:.1f} s"),
-        ):
-            out.print(f"{subject:11}{words}", soft_wrap=True, highlight=False)

@@ -73,31 +73,56 @@ def original_addresses(
     return {branch: f"{host}:{port_base + branch}" for branch in scenario.branches}
 
 
-async def supervise(launcher: Launcher, tell: Callable[[str], None]) -> NoReturn:
+class Kept:
+    """Branches that are kept down on purpose: a supervisor does not start these."""
+
+    def __init__(self) -> None:
+        self.down: set[BranchId] = set()
+        self.killed: set[BranchId] = set()
+        """Those whose death is nobody's fault but ours."""
+        self.changed = asyncio.Event()
+
+    def keep_down(self, branch: BranchId) -> None:
+        """Let a branch be down, before it is killed."""
+        self.down.add(branch)
+        self.killed.add(branch)
+        self.changed.set()
+
+    def let_start(self, branch: BranchId) -> None:
+        """Let a branch be started again."""
+        self.down.discard(branch)
+        self.changed.set()
+
+
+async def supervise(launcher: Launcher, tell: Callable[[str], None], kept: Kept | None = None) -> NoReturn:
     """Start every branch that dies again, from its store, until cancelled; not one that is told to stop.
 
-    Raises LaunchError where that does not help.
+    One that is `kept` down is started once it no longer is. Raises LaunchError where that does not help.
     """
     restarts: Counter[BranchId] = Counter()
+    kept = kept or Kept()
     while True:
-        await _one_ended(launcher)
-        died = launcher.died()
+        await _one_ended(launcher, kept)
+        died = {branch: how for branch, how in launcher.died().items() if branch not in kept.down}
         for branch, how in died.items():
-            restarts[branch] += 1
+            restarts[branch] += branch not in kept.killed
+            kept.killed.discard(branch)
             if restarts[branch] > RESTARTS_MAX:
                 raise LaunchError(f"branch {branch} {how}, the {restarts[branch]}th time; giving up")
             tell(f"branch {branch} {how}; starting it again from its store")
         await asyncio.to_thread(launcher.restart, *died)
 
 
-async def _one_ended(launcher: Launcher) -> None:
-    ended = asyncio.Event()
+async def _one_ended(launcher: Launcher, kept: Kept) -> None:
+    """Return once a branch that is not kept down has ended, or others are kept down."""
+    kept.changed.clear()
     loop = asyncio.get_running_loop()
-    sentinels = launcher.sentinels()
+    down = {launcher.sentinel(branch) for branch in kept.down}
+    sentinels = [each for each in launcher.sentinels() if each not in down]
     for sentinel in sentinels:
-        loop.add_reader(sentinel, ended.set)
+        loop.add_reader(sentinel, kept.changed.set)
     try:
-        await ended.wait()
+        await kept.changed.wait()
     finally:
         for sentinel in sentinels:
             loop.remove_reader(sentinel)

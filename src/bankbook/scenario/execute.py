@@ -1,12 +1,13 @@
-"""The customers of a scenario, each as one session, all at the same time.
+"""The customers of a scenario at real branches, each as one session, all at the same time.
 
-Decides which request an event is. Must not know how branches are run, nor what is right.
+Decides how the real client asks what perform.py comes to. Must not know how branches are run, nor what is
+right.
 Proof: tests/scenario/test_execute.py, tests/cli/test_run.py.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bankbook.client import (
     LOCAL,
@@ -17,49 +18,18 @@ from bankbook.client import (
     Session,
     bounded,
 )
+from bankbook.client.calls import Manner
 from bankbook.client.recorder import stated
-from bankbook.core.types import AccountId, BranchId, Money
-from bankbook.core.vector import Gap
+from bankbook.core.types import AccountId, BranchId, CustomerId, Money
 from bankbook.history.record import Stated
-from bankbook.scenario.model import UNKNOWN_BRANCH, Customer, Event, Interface, Scenario
-from bankbook.scenario.output import CustomerResults, EventResult
+from bankbook.scenario.model import Scenario
+from bankbook.scenario.perform import Answer, CustomerRun, Done, Stage, Wish
+from bankbook.scenario.requests import accounts_touched as accounts_touched_by
 from bankbook.server.config import AccountMode, account_of
-from bankbook.wire.replies import Receipt, ReplyInfo
+from bankbook.wire.replies import BatchReceipt, Receipt
 
 # Beyond the branch's own limit on holds, so that its answer, which says why, comes first.
 TIMEOUT_EXTRA_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One event, carried out or not."""
-
-    result: EventResult
-    detail: str = ""
-    """Why it did not succeed, in words."""
-    held_us: int = 0
-    asked: int = 0
-    """How many other branches were asked."""
-    awaited: tuple[Gap, ...] = field(default=())
-    """What it was held for."""
-
-    @property
-    def was_held(self) -> bool:
-        """Whether it had to wait, if only for what arrived in the very same moment."""
-        return bool(self.awaited) or self.held_us > 0
-
-
-@dataclass(frozen=True, slots=True)
-class CustomerRun:
-    """One customer's events, in their order."""
-
-    customer: Customer
-    account: AccountId
-    done: tuple[Done, ...]
-
-    def results(self) -> CustomerResults:
-        """Return what belongs into the output."""
-        return CustomerResults(self.customer, tuple(each.result for each in self.done))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,67 +50,53 @@ async def execute(
     timeout: float,
     on_done: Callable[[Done], None] = lambda _: None,
 ) -> tuple[CustomerRun, ...]:
-    """Carry out every event; `timeout` is in seconds, for each. `on_done` is told as they end."""
-    return tuple(
-        await asyncio.gather(
-            *(_run(customer, scenario, bank, accounts, timeout, on_done) for customer in scenario.customers)
-        )
-    )
+    """Carry out every event; `timeout` is in seconds, for each. `on_done` is told as they end.
+
+    Raises BankbookError where an account cannot be opened; what becomes of an event is in what it returns.
+    """
+    stage = Stage[SessionLine](scenario, accounts, timeout, on_done=on_done)
+    await _open_accounts(scenario, bank)
+    for customer in scenario.customers:
+        account = account_of(accounts, customer.id)
+        first, second = (SessionLine(bank, customer.id, account) for _ in range(2))
+        stage.enter(customer, first, second)
+    return await stage.perform()
 
 
-async def _run(
-    customer: Customer,
-    scenario: Scenario,
-    bank: Bank,
-    accounts: AccountMode,
-    timeout: float,
-    on_done: Callable[[Done], None],
-) -> CustomerRun:
-    account = account_of(accounts, customer.id)
-    session = bank.session(customer.id, account=account)
-    done = []
-    for event in customer.events:
-        each = await _carry_out(event, scenario, session, accounts, timeout)
-        on_done(each)
-        done.append(each)
-    return CustomerRun(customer, account, tuple(done))
+async def _open_accounts(scenario: Scenario, bank: Bank) -> None:
+    clerk = bank.session("clerk")
+    for account in scenario.accounts:
+        await clerk.open_account(account.id, floor=account.floor, key=f"open-{account.id}")
 
 
-async def _carry_out(
-    event: Event, scenario: Scenario, session: Session, accounts: AccountMode, timeout: float
-) -> Done:
-    if event.branch not in scenario.branches:
-        names = ", ".join(str(branch) for branch in scenario.branches)
-        detail = f"there is no branch {event.branch}; there are {names}"
-        return Done(EventResult(event, None, UNKNOWN_BRANCH), detail)
-    try:
-        receipt = await _request(event, session, accounts, timeout)
-    except BankbookError as error:
-        result = EventResult(event, None, error.outcome.name)
-        return _done(result, error.failure.info, error.failure.detail)
-    balance = receipt.balance if event.interface is Interface.QUERY else None
-    return _done(EventResult(event, balance, None), receipt.info)
+class SessionLine:
+    """A session with a bank of real branches; see scenario.perform.Line."""
 
+    def __init__(self, bank: Bank, customer: CustomerId, account: AccountId) -> None:
+        self._begin: Callable[[], Session] = lambda: bank.session(customer, account=account)
+        self._session = self._begin()
 
-async def _request(event: Event, session: Session, accounts: AccountMode, timeout: float) -> Receipt:
-    amount = event.money if event.money is not None else 0
-    match event.interface:
-        case Interface.QUERY:
-            return await session.balance(branch=event.branch, timeout=timeout)
-        case Interface.DEPOSIT:
-            return await session.deposit(amount, branch=event.branch, timeout=timeout)
-        case Interface.WITHDRAW:
-            return await session.withdraw(amount, branch=event.branch, timeout=timeout)
-        case Interface.TRANSFER:
-            assert event.to is not None, "the parser gives every transfer a receiver"
-            receiver = account_of(accounts, event.to)
-            return await session.transfer(receiver, amount, branch=event.branch, timeout=timeout)
+    async def ask(self, wish: Wish, manner: Manner) -> Answer:
+        """Send a request, and return what came of it."""
+        answer: Answer
+        try:
+            # What all of the session's methods do.
+            told = await self._session._carry_out(wish.command, manner)  # noqa: SLF001
+        except BankbookError as error:
+            answer = error
+        else:
+            assert isinstance(told, Receipt | BatchReceipt), "nobody asked for a statement"
+            answer = told
+        wish.take_note(answer)
+        return answer
 
+    def learn_from(self, other: "SessionLine") -> None:
+        """Know what another session knows, too."""
+        self._session.merge(other._session.token)  # noqa: SLF001  (of its own kind)
 
-def _done(result: EventResult, info: ReplyInfo | None, detail: str = "") -> Done:
-    if info is None:
-        return Done(result, detail)
-    return Done(result, detail, info.held_us, info.asked, info.awaited)
+    def begin_anew(self) -> None:
+        """Forget everything."""
+        self._session = self._begin()
 
 
 async def ask_everywhere(scenario: Scenario, bank: Bank, accounts: AccountMode, timeout: float) -> Agreement:
@@ -148,7 +104,7 @@ async def ask_everywhere(scenario: Scenario, bank: Bank, accounts: AccountMode, 
 
     Raises BankbookError where a branch cannot tell.
     """
-    touched = _accounts_of(scenario, accounts)
+    touched = accounts_touched(scenario, accounts)
     told = await asyncio.gather(
         *(_balances_at(branch, touched, bank, timeout) for branch in scenario.branches)
     )
@@ -158,7 +114,22 @@ async def ask_everywhere(scenario: Scenario, bank: Bank, accounts: AccountMode, 
     )
 
 
-def _accounts_of(scenario: Scenario, accounts: AccountMode) -> list[AccountId]:
+def accounts_touched(scenario: Scenario, accounts: AccountMode) -> list[AccountId]:
+    """Return the accounts whose balances tell whether branches agree, each once."""
+    if scenario.accounts:
+        return [AccountId(account.id) for account in scenario.accounts]
+    if scenario.is_plain:
+        return _plain_accounts(scenario, accounts)
+    touched = (
+        account
+        for customer in scenario.customers
+        for event in customer.events
+        for account in accounts_touched_by(event, customer.id, accounts)
+    )
+    return list(dict.fromkeys(touched)) or [account_of(accounts, scenario.customers[0].id)]
+
+
+def _plain_accounts(scenario: Scenario, accounts: AccountMode) -> list[AccountId]:
     customers = [customer.id for customer in scenario.customers]
     receivers = [event.to for customer in scenario.customers for event in customer.events if event.to]
     return list(dict.fromkeys(account_of(accounts, each) for each in customers + receivers))
@@ -211,3 +182,16 @@ async def _statements_at(branch: int, agreement: Agreement, bank: Bank) -> dict[
     return {
         account: stated(page, is_complete=True) for account, page in pages.items() if page.next_page is None
     }
+
+
+__all__ = [
+    "TIMEOUT_EXTRA_S",
+    "Agreement",
+    "CustomerRun",
+    "Done",
+    "SessionLine",
+    "accounts_touched",
+    "ask_everywhere",
+    "execute",
+    "record_ends",
+]

@@ -122,6 +122,12 @@ class Node:
             self.refuse(expected)
         return self.value
 
+    def boolean(self) -> bool:
+        """Read true or false."""
+        if not isinstance(self.value, bool):
+            self.refuse("true or false")
+        return self.value
+
     def one_of(self, known: Iterable[str]) -> str:
         """Read a string that is one of the `known` ones."""
         names = list(known)

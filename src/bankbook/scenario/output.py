@@ -15,7 +15,7 @@ from typing import TextIO
 
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.scenario.json_text import BadFileError, Document, Fields, Node, parse_json, read_json
-from bankbook.scenario.model import Customer, Event, Interface
+from bankbook.scenario.model import ANYWHERE, BY_THEMSELVES, Customer, Event, Interface
 
 
 class OutputError(BadFileError):
@@ -147,7 +147,10 @@ def parse_output(text: str, *, source: str) -> tuple[Record, ...]:
 
 
 def _line(customer: Customer, result: EventResult) -> str:
-    said: dict[str, int | str] = {"interface": result.event.interface, "branch": result.event.branch}
+    event = result.event
+    said: dict[str, int | str] = {"interface": event.interface}
+    if event.interface not in BY_THEMSELVES:
+        said["branch"] = ANYWHERE if event.branch is None else event.branch
     if result.reason is not None:
         said |= {"result": "fail", "reason": result.reason}
     elif result.balance is not None:

@@ -2,20 +2,24 @@
 
 Decides what a well-formed scenario is, in every spelling that is known of the original format. Must not
 know how it is executed: a branch that does not exist is somebody else's business.
-Proof: tests/scenario/test_parse.py.
+Proof: tests/scenario/test_parse.py; of events and faults, see parse_events.py and parse_faults.py.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bankbook.core.types import BRANCHES_MAX, MONEY_MAX, BranchId, CustomerId, Money
+from bankbook.scenario.faults import Fault
 from bankbook.scenario.json_text import BadFileError, Document, Fields, Node, parse_json, read_json
-from bankbook.scenario.model import Customer, Event, Interface, Scenario
+from bankbook.scenario.model import Account, Customer, Event, Scenario
+from bankbook.scenario.parse_events import MONEY, Check, Whole, money_of, read_event
+from bankbook.scenario.parse_faults import read_fault
 
 _CUSTOMER_TYPES = ("customer", "client")
 _BRANCH_TYPES = ("branch", "bank")
+_OTHER_TYPES = ("account", "faults")
 
-_MONEY = f"an integer from 0 to {MONEY_MAX}"
+_FLOOR = f"0, or a credit line down to {-MONEY_MAX}, or null for no floor at all"
 _BRANCH_NUMBER = f"the number of a branch, from 1 to {BRANCHES_MAX}"
 
 # More balances than this are counted, not listed: the message is to be read.
@@ -53,11 +57,15 @@ class _Draft:
 
     balances: dict[BranchId, Money | None] = field(default_factory=dict)
     sessions: dict[CustomerId, _Session] = field(default_factory=dict)
+    accounts: dict[CustomerId, Account] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    """What can be told only once everything has been read."""
 
 
 def _scenario(root: Node, opening_balance: Money | None) -> Scenario:
     if opening_balance is not None and not 0 <= opening_balance <= MONEY_MAX:
-        raise ScenarioError(f"--opening-balance must be {_MONEY}, not {opening_balance}.")
+        raise ScenarioError(f"--opening-balance must be {MONEY}, not {opening_balance}.")
     draft = _Draft()
     for record in root.items("record", "an array of customers and branches"):
         _read_record(record, draft)
@@ -65,25 +73,49 @@ def _scenario(root: Node, opening_balance: Money | None) -> Scenario:
         root.fail('there is no branch. Add one: {"id": 1, "type": "branch", "balance": 0}.')
     if not draft.sessions:
         root.fail('there is no customer. Add one: {"id": 1, "type": "customer", "events": []}.')
+    branches = tuple(sorted(draft.balances))
+    whole = Whole(
+        branches, {each: session.events for each, session in draft.sessions.items()}, set(draft.accounts)
+    )
+    for check in draft.checks:
+        check(whole)
     return Scenario(
-        branches=tuple(sorted(draft.balances)),
-        opening_balance=_opening_balance(root, draft.balances)
-        if opening_balance is None
-        else opening_balance,
+        branches=branches,
+        opening_balance=_settled_balance(root, draft, opening_balance),
         customers=tuple(
             Customer(customer, session.output_id, tuple(session.events))
             for customer, session in draft.sessions.items()
         ),
+        accounts=tuple(draft.accounts.values()),
+        faults=tuple(draft.faults),
     )
+
+
+def _settled_balance(root: Node, draft: _Draft, opening_balance: Money | None) -> Money:
+    if draft.accounts:
+        given = opening_balance is not None or any(each is not None for each in draft.balances.values())
+        if given:
+            root.fail(
+                "an account of the file begins with nothing, and there are no others. Remove every `balance` "
+                "(and --opening-balance), or every account."
+            )
+        return Money(0)
+    return _opening_balance(root, draft.balances) if opening_balance is None else opening_balance
 
 
 def _read_record(record: Node, draft: _Draft) -> None:
     fields = record.fields("an object that describes a customer or a branch")
-    kind = fields.need("type").one_of((*_CUSTOMER_TYPES, *_BRANCH_TYPES))
+    kind = fields.need("type").one_of((*_CUSTOMER_TYPES, *_BRANCH_TYPES, *_OTHER_TYPES))
     if kind in _BRANCH_TYPES:
         _read_branch(fields, draft)
-    else:
+    elif kind in _CUSTOMER_TYPES:
         _read_customer(fields, draft)
+    elif kind == "account":
+        _read_account(fields, draft)
+    else:
+        fields.allow("type", "faults")
+        for node in fields.need("faults").items("fault", "an array of faults"):
+            draft.faults.append(read_fault(node, draft.checks))
 
 
 def _read_branch(fields: Fields, draft: _Draft) -> None:
@@ -93,7 +125,7 @@ def _read_branch(fields: Fields, draft: _Draft) -> None:
     if branch in draft.balances:
         node.fail(f"branch {branch} stands in the file twice. Remove one of the two.")
     balance = fields.get("balance")
-    draft.balances[branch] = None if balance is None else _money(balance)
+    draft.balances[branch] = None if balance is None else money_of(balance)
 
 
 def _opening_balance(root: Node, balances: dict[BranchId, Money | None]) -> Money:
@@ -122,49 +154,16 @@ def _read_customer(fields: Fields, draft: _Draft) -> None:
     customer, output_id = fields.need("id").customer_id()
     session = draft.sessions.setdefault(customer, _Session(output_id))
     for node in fields.need("events").items("event", "an array of events"):
-        session.events.append(_event(node, customer, len(session.events) + 1))
+        session.events.append(read_event(node, customer, len(session.events) + 1, draft.checks))
 
 
-def _event(node: Node, customer: CustomerId, number: int) -> Event:
-    fields = node.fields("an object that describes an event")
-    fields.allow("id", "interface", "money", "branch", "dest", "to")
-    interface = Interface(fields.need("interface").one_of(Interface))
-    return Event(
-        interface=interface,
-        branch=_event_branch(fields, customer),
-        money=None if interface is Interface.QUERY else _money(fields.need("money")),
-        to=_receiver(fields, interface, customer),
-        number=number,
-    )
-
-
-def _money(node: Node) -> Money:
-    return Money(node.integer(_MONEY, 0, MONEY_MAX))
-
-
-def _event_branch(fields: Fields, customer: CustomerId) -> BranchId:
-    named = [node for name in ("branch", "dest") if (node := fields.get(name)) is not None]
-    if len(named) > 1:
-        fields.node.fail("`branch` and `dest` mean the same. Keep one of the two.")
-    if named:
-        return BranchId(named[0].integer("the number of a branch"))
-    if not customer.isdecimal():
-        fields.node.fail(
-            f"`branch` is missing, and the customer's id, {customer}, is not a number that could stand for "
-            "it. Add a `branch`."
-        )
-    return BranchId(int(customer))
-
-
-def _receiver(fields: Fields, interface: Interface, customer: CustomerId) -> CustomerId | None:
-    node = fields.get("to")
-    if interface is not Interface.TRANSFER:
-        if node is not None:
-            node.fail(f"only a transfer has `to`; this is a {interface}. Remove it.")
-        return None
-    receiver, _ = fields.need("to").customer_id()
-    if receiver == customer:
-        fields.need("to").fail(
-            f"customer {customer} cannot transfer to the same account. Name another customer."
-        )
-    return receiver
+def _read_account(fields: Fields, draft: _Draft) -> None:
+    fields.allow("id", "type", "floor")
+    account, _ = fields.need("id").customer_id()
+    if account in draft.accounts:
+        fields.need("id").fail(f"account {account} stands in the file twice. Remove one of the two.")
+    node, floor = fields.get("floor"), Money(0)
+    if node is not None and node.value is not None:
+        floor = Money(node.integer(_FLOOR, -MONEY_MAX, 0))
+    has_none = node is not None and node.value is None
+    draft.accounts[account] = Account(account, None if has_none else floor)

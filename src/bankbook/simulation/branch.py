@@ -6,7 +6,6 @@ Proof: tests/simulation/test_faults.py, tests/simulation/test_saboteurs.py.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from enum import StrEnum
 from random import Random
 
 from bankbook.core.clock import Instant
@@ -14,6 +13,7 @@ from bankbook.core.ports import Changes, Genesis, Identity
 from bankbook.core.replica import Settings
 from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
+from bankbook.scenario.faults import CrashPoint
 from bankbook.server.config import Delay
 from bankbook.server.driver import Driver
 from bankbook.server.handler import Handler
@@ -26,16 +26,6 @@ from bankbook.simulation.trace import Trace
 from bankbook.store.base import Store, StoreError
 
 
-class CrashPoint(StrEnum):
-    """Where, between a decision and its messages, a process can die."""
-
-    BEFORE_WRITE = "before the write"
-    BEFORE_SYNC = "between write and sync"
-    BEFORE_RELEASE = "between sync and release"
-    BEFORE_SEND = "between replies and messages"
-    AMID_SEND = "between two messages"
-
-
 class SimulatedMachine:
     """See bankbook.server.machine.Machine."""
 
@@ -46,6 +36,7 @@ class SimulatedMachine:
         trace: Trace,
         commit_us: Callable[[], int],
         reach: Callable[[CrashPoint], None],
+        awake: asyncio.Event,
         on_released: Callable[[], None],
     ) -> None:
         self._clocks = clocks
@@ -55,6 +46,7 @@ class SimulatedMachine:
         self._trace = trace
         self._commit_us = commit_us
         self._reach = reach
+        self._awake = awake
         self._on_released = on_released
 
     def read_clocks(self) -> Instant:
@@ -89,6 +81,8 @@ class SimulatedMachine:
 
     async def _pass(self, point: CrashPoint) -> None:
         """Go past a point, unless it is where this process dies: then nothing comes after it."""
+        if not self._awake.is_set():
+            await self._awake.wait()
         self._reach(point)
         await asyncio.sleep(0)
 
@@ -123,6 +117,9 @@ class SimulatedBranch:
         """Its process; None while it is down."""
         self.disk: SimulatedDisk
         self.lost_disks = 0
+        self.awake = asyncio.Event()
+        """Not set while its process is stopped, and no commit goes on."""
+        self.awake.set()
         self.released_us = 0
         """When the last step that wrote something was released."""
         self.genesis = genesis
@@ -157,9 +154,18 @@ class SimulatedBranch:
             self.network.trace.note("start", str(self.disk.identity.origin))
             self.life = Life(self)
 
+    def pause(self) -> None:
+        """Stop the process, as SIGSTOP does."""
+        self.awake.clear()
+
+    def go_on(self) -> None:
+        """Let the process go on, as SIGCONT does."""
+        self.awake.set()
+
     def crash(self) -> None:
         """Kill the process: only what is on the disk is left."""
         self.crash_at = None
+        self.go_on()
         if self.life is not None:
             life, self.life = self.life, None
             self.network.trace.note("crash", str(self.number))
@@ -193,6 +199,7 @@ class Life:
             self._network.trace,
             lambda: draw.randint(*branch.commit_us),
             branch.reach,
+            branch.awake,
             branch.on_released,
         )
         self.driver = Driver(disk, branch.settings, self.streams.send, self.streams.reset, machine)

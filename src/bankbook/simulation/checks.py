@@ -404,8 +404,8 @@ class Judge:
         for name in self._by_account[account]:
             entry, written_us = self.written[name]
             moved = funds_moved(entry)[account]
-            # What is believed to be gone may have been under way; then it comes to light.
-            if moved < 0 or (written_us < since_us and name not in self.gone):
+            # What may be gone with a disk may as well have been under way to another one, and be there.
+            if moved < 0 or (name not in self.gone and written_us < since_us):
                 funds += moved
         return funds
 

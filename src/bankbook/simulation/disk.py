@@ -5,20 +5,10 @@ commit whole or not at all; a write that was not synced is there or not after a 
 Proof: tests/simulation/test_disk.py.
 """
 
-from enum import StrEnum
-
 from bankbook.core.ports import Changes
+from bankbook.scenario.faults import CommitFault
 from bankbook.store.base import CommitRefusedError, CommitUnknownError
 from bankbook.store.memory import MemoryStore
-
-
-class CommitFault(StrEnum):
-    """How one commit can fail."""
-
-    REFUSED = "refused"
-    """And certainly left nothing behind."""
-    DOUBTFUL_LOST = "in doubt and lost"
-    DOUBTFUL_KEPT = "in doubt and kept"
 
 
 class SimulatedDisk(MemoryStore):

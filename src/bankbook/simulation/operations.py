@@ -10,6 +10,7 @@ from bankbook.client.errors import BankbookError
 from bankbook.core.commands import Batch, Command, Freshness
 from bankbook.core.types import EntryId
 from bankbook.core.vector import NOTHING, VersionVector
+from bankbook.scenario.perform import Wish
 from bankbook.wire.replies import BatchReceipt, Receipt
 
 
@@ -21,24 +22,13 @@ class State(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Intent:
-    """What a customer wants once, however often it is sent."""
+class Intent(Wish):
+    """What a simulated customer wants once, and what the judges know of it."""
 
-    name: str
-    """Its memo; unique."""
-    command: Command
-    key: str | None
-    customer: str = ""
-    """Whose it is: a key belongs to one customer's request."""
-    durable: int = 0
     first_us: int = 0
     """When it was sent first."""
-    sent: int = 0
-    """How often the customer has sent it; the library's own attempts are not counted."""
     entry: EntryId | None = None
     """What was told to be written."""
-    is_settled: bool = False
-    """Whether its customer was told for certain."""
 
     @property
     def memos(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ Decides the order, and how long a bank may take to come to rest. Proof: tests/si
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -17,21 +17,32 @@ from random import Random
 import structlog
 
 from bankbook.client.calls import Manner
+from bankbook.client.recorder import Recorder
 from bankbook.core.commands import LATEST, ReadBalance, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis
-from bankbook.core.types import AccountId, BranchId, Money
+from bankbook.core.types import AccountId, CustomerId, Money
+from bankbook.scenario.branches import BankOptions
+from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, CustomerRun, Done, accounts_touched
+from bankbook.scenario.faults import FaultKind
+from bankbook.scenario.model import Customer, Scenario
+from bankbook.scenario.perform import Stage
+from bankbook.server.config import NO_DELAY, AccountMode, Delay
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
 from bankbook.simulation.disk import SimulatedDisk
-from bankbook.simulation.faults import ALL_FAULTS, FaultKind, Faults
+from bankbook.simulation.faults import ALL_FAULTS, Faults
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
+from bankbook.simulation.plan import Plan
 from bankbook.simulation.promises import Promise, Violation, ViolationError, crash, demand
-from bankbook.simulation.workload import Amounts, Books, Customer, Desk, openings
+from bankbook.simulation.workload import Books, Desk, DeskLine, openings
 from bankbook.simulation.world import Terms, World
 
 # Once everything is mended: streams connect again, questions come again, what is held ends by its deadline.
 _REST_S = 120.0
+
+# As `bankbook run` has it.
+_HOLD_LIMIT_US = BankOptions().hold_limit_us
 
 # Who is told by then neither yes nor no waits for something that never comes.
 _SETTLE_TIMEOUT_S = 20.0
@@ -82,11 +93,63 @@ class SimulationReport:
         return Counter({k.removeprefix(prefix): n for k, n in self.counts.items() if k.startswith(prefix)})
 
 
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """What came of one scenario."""
+
+    report: SimulationReport
+    runs: tuple[CustomerRun, ...]
+    """What customers did, and what they were told, up to the end or to the violation."""
+    begun: dict[CustomerId, int]
+    """How many of their events customers had begun by then."""
+    agreement: Agreement
+    elapsed_s: float
+    """From the customers' first request to their last answer, in virtual time."""
+    is_cut_off: bool
+    """Whether a violation was found while customers were at work, and not only afterwards."""
+    ended_s: float
+    """How long after the first request it came to its end, or to the violation."""
+
+
+def plan(seed: int, settings: SimulationSettings = SimulationSettings()) -> Scenario:
+    """Draw what a seed has in store: a bank, its customers, and what goes wrong."""
+    drawn = Plan(seed, settings.branches, settings.accounts)
+    return drawn.scenario(settings.customers, settings.duration_s, settings.faults)
+
+
 def simulate(seed: int, settings: SimulationSettings = SimulationSettings()) -> SimulationReport:
-    """Simulate one bank, all from one seed. Not from within an event loop that runs."""
+    """Simulate one random bank, all from one seed. Not from within an event loop that runs."""
+    return perform(
+        plan(seed, settings), seed, duration_s=settings.duration_s, keeps_trace=settings.keeps_trace
+    ).report
+
+
+def perform(
+    scenario: Scenario,
+    seed: int,
+    *,
+    duration_s: float | None = None,
+    delay: Delay = NO_DELAY,
+    hold_limit_us: int = _HOLD_LIMIT_US,
+    on_done: Callable[[Done], None] = lambda _: None,
+    keeps_trace: bool = False,
+    record: Callable[[Callable[[], int]], Recorder | None] = lambda _now_ns: None,
+) -> Performance:
+    """Carry out a scenario in a simulated bank, faults and all; all chance in it comes from the seed.
+
+    What customers have not begun after `duration_s` they do not begin; None: they do everything. `record`
+    returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
+    that runs. Raises OSError where nothing can be written down.
+    """
+    genesis = Genesis("simulated", scenario.branches, scenario.genesis_balance)
+    terms = Terms(genesis, delay, hold_limit_us, keeps_trace)
     loop = VirtualLoop()
     with quiet():
-        return run_in_virtual_time(loop, _simulate(loop, seed, settings))
+        recorder = record(lambda: 1000 * loop.now_us)
+        stage = Stage[DeskLine](
+            scenario, AccountMode.OWN, terms.hold_limit_us / 1e6 + TIMEOUT_EXTRA_S, on_done=on_done
+        )
+        return run_in_virtual_time(loop, _perform(loop, seed, stage, terms, recorder, duration_s))
 
 
 @contextmanager
@@ -100,10 +163,18 @@ def quiet() -> Iterator[None]:
         structlog.configure(**before)
 
 
-async def _simulate(loop: VirtualLoop, seed: int, settings: SimulationSettings) -> SimulationReport:
-    simulation = Simulation(loop, seed, settings)
+async def _perform(
+    loop: VirtualLoop,
+    seed: int,
+    stage: Stage[DeskLine],
+    terms: Terms,
+    recorder: Recorder | None,
+    duration_s: float | None,
+) -> Performance:
+    simulation = Simulation(loop, seed, terms, stage, recorder)
+    stage.make_wish = simulation.books.intent
     violation = None
-    living = loop.create_task(simulation.live())
+    living = loop.create_task(simulation.live(duration_s))
     try:
         await asyncio.wait([living, simulation.world.failed], return_when=asyncio.FIRST_COMPLETED)
         if simulation.world.failed.done():
@@ -115,45 +186,53 @@ async def _simulate(loop: VirtualLoop, seed: int, settings: SimulationSettings) 
         violation = crash(error)
     finally:
         living.cancel()
-    return simulation.report(violation)
+        if recorder is not None:
+            recorder.close()
+    return simulation.performance(violation)
 
 
 class Simulation:
     """One bank's life."""
 
-    def __init__(self, loop: VirtualLoop, seed: int, settings: SimulationSettings) -> None:
+    def __init__(
+        self, loop: VirtualLoop, seed: int, terms: Terms, stage: Stage[DeskLine], recorder: Recorder | None
+    ) -> None:
         self._loop = loop
-        self._settings = settings
         self.draw = Random(f"{seed}/simulation")  # noqa: S311  (a seed, not a secret)
-        count = settings.branches or self.draw.choice([1, 2, 2, 3, 3, 3, 4, 5])
-        opening_balance = self.draw.choice([None, 0, 1 << 16, 1 << 30])
-        genesis = Genesis(
-            "simulated",
-            tuple(BranchId(number) for number in range(1, count + 1)),
-            None if opening_balance is None else Money(opening_balance),
-        )
         self.seed = seed
-        self.world = World(loop, seed, Terms(genesis, keeps_trace=settings.keeps_trace))
-        accounts = [AccountId(f"a{number}") for number in range(1, settings.accounts + 1)]
-        self.books = Books(accounts, Amounts(self.world.chance("amounts")))
+        self.scenario = stage.scenario
+        self.world = World(loop, seed, terms, recorder)
+        self.books = Books(accounts_touched(self.scenario, AccountMode.OWN))
         self._auditor = Desk(self.world, "auditor", self.books)
         self._desks = {"": self._auditor}
+        self.stage = stage
+        self.agreement = Agreement({})
+        """What all branches had of each account, before the auditor took it out."""
+        self.began_s = 0.0
+        """When customers and faults began."""
+        self.elapsed_s: float | None = None
+        """From the customers' first request to their last answer; None until then."""
 
-    async def live(self) -> None:
+    async def live(self, duration_s: float | None) -> None:
         """Live through it. Raises ViolationError."""
         await self._begin()
-        customers = [
-            Customer(self.world, f"customer-{number}", self.books)
-            for number in range(1, self._settings.customers + 1)
-        ]
-        self._desks.update({each.desk.customer: each.desk for each in customers})
-        await self._torment(customers)
+        places = [self._enter(customer) for customer in self.scenario.customers]
+        await self._torment([each for pair in places for each in pair], duration_s)
         self.world.heal()
         await self._settle()
         await self._come_to_rest()
+        self.agreement = self._agreed()
         await self._take_everything()
         await self._come_to_rest()
         await self._read_everything()
+        self._record_end()
+
+    def _enter(self, customer: Customer) -> tuple[Place, Place]:
+        first = Desk(self.world, customer.id, self.books)
+        second = Desk(self.world, f"{customer.id}-phone", self.books, customer.id)
+        self._desks[customer.id] = first
+        self.stage.enter(customer, DeskLine(first), DeskLine(second))
+        return first.place, second.place
 
     async def _begin(self) -> None:
         """Before anything goes wrong, every branch learns that the others are new, too."""
@@ -170,11 +249,9 @@ class Simulation:
         await self._open_accounts()
 
     async def _open_accounts(self) -> None:
-        if self.world.terms.genesis.opening_balance is not None:
-            return
         # Two open each account at the same time, at whichever branches; one of them does.
         rival, branches = Desk(self.world, "rival", self.books), list(self.world.branches)
-        for intents in openings(self.books):
+        for intents in openings(self.scenario, self.books):
             both = (
                 desk.ask(intent, Manner(self.draw.choice(branches), _SETTLE_TIMEOUT_S, key=intent.key))
                 for desk, intent in zip((self._auditor, rival), intents, strict=True)
@@ -184,24 +261,42 @@ class Simulation:
             words = f"{intents[0].name} ended with {[each.error for each in ended]}"
             demand(is_once, Promise.EXACTLY_ONCE, words)
 
-    async def _torment(self, customers: list[Customer]) -> None:
-        until_us = self._loop.now_us + int(1e6 * self._settings.duration_s)
-        places = [Place(customer.desk.name) for customer in customers]
-        faults = Faults(self.world, self._settings.faults, places)
+    async def _torment(self, places: list[Place], duration_s: float | None) -> None:
+        self.began_s = self._loop.time()
+        self.stage.until_s = None if duration_s is None else self.began_s + duration_s
+        faults = Faults(self.world, self.scenario.faults, places)
         torment = self._loop.create_task(faults.torment(), name="faults")
-        lives = [
-            self._loop.create_task(each.live(until_us, customers), name=each.desk.name) for each in customers
-        ]
+        acts = self._loop.create_task(self.stage.perform(), name="customers")
         try:
-            left = {torment, *lives}
-            while left != {torment}:
-                ended, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-                for each in ended:
-                    each.result()
+            await asyncio.wait([torment, acts], return_when=asyncio.FIRST_COMPLETED)
+            if torment.done():
+                torment.result()
+            acts.result()
         finally:
-            for task in (torment, *lives):
-                task.cancel()
+            torment.cancel()
+            acts.cancel()
+        self.elapsed_s = self._loop.time() - self.began_s
         self.world.trace.note("customers went home")
+
+    def _record_end(self) -> None:
+        if self.world.recorder is None:
+            return
+        told = self._agreed().balances
+        for number in self.world.branches:
+            self.world.recorder.final(number, {str(each): at[number] for each, at in told.items()})
+
+    def _agreed(self) -> Agreement:
+        opening = self.world.terms.genesis.opening_balance or Money(0)
+        disks = {number: branch.disk for number, branch in self.world.branches.items()}
+        return Agreement(
+            {
+                account: {
+                    number: opening if (state := disk.account(account)) is None else state.balance
+                    for number, disk in disks.items()
+                }
+                for account in self._accounts()
+            }
+        )
 
     async def _settle(self) -> None:
         """Ask again for every key without an answer: there is one now."""
@@ -306,8 +401,20 @@ class Simulation:
                 ended = f"{operation} ended with {operation.error}"
                 demand(operation.receipt is not None, Promise.REST, ended)
 
-    def report(self, violation: Violation | None) -> SimulationReport:
+    def performance(self, violation: Violation | None) -> Performance:
         """Return what came of it."""
+        actors = self.stage.actors.values()
+        return Performance(
+            self._report(violation),
+            self.stage.runs(),
+            {each.customer.id: each.begun for each in actors},
+            self.agreement,
+            self.elapsed_s or 0.0,
+            violation is not None and self.elapsed_s is None,
+            self._loop.time() - self.began_s,
+        )
+
+    def _report(self, violation: Violation | None) -> SimulationReport:
         trace, judge = self.world.trace, self.world.judge
         propagations = sum(
             sum(seq for origin, seq in books.applied if origin != disk) for disk, books in judge.books.items()
@@ -331,4 +438,12 @@ def _outcome(operation: Operation) -> str:
     return "OK" if operation.receipt is not None else "GAVE_UP"
 
 
-__all__ = ["SimulationReport", "SimulationSettings", "quiet", "simulate"]
+__all__ = [
+    "Performance",
+    "SimulationReport",
+    "SimulationSettings",
+    "perform",
+    "plan",
+    "quiet",
+    "simulate",
+]

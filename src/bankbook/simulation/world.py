@@ -13,6 +13,7 @@ from bankbook.client.calls import Calls, Recording
 from bankbook.client.recorder import Recorder
 from bankbook.core.ports import Changes, Genesis
 from bankbook.core.types import BranchId
+from bankbook.history.record import FaultKind
 from bankbook.server.config import NO_DELAY, BranchConfig, Delay
 from bankbook.simulation.branch import SimulatedBranch
 from bankbook.simulation.calls import SimulatedBank, SimulatedChannels
@@ -75,13 +76,24 @@ class World:
             Calls(self.branches, timeout_s, made, retries=True, chance=chance, recording=recording)
         )
 
-    def channels(self, name: str, on_answer: Callable[[int, int], None]) -> SimulatedChannels:
-        """Return how customers at a place call branches."""
+    def channels(
+        self,
+        name: str,
+        on_answer: Callable[[int, int], None],
+        on_attempt: Callable[[int], None] = lambda _number: None,
+    ) -> SimulatedChannels:
+        """Return how customers at a place call branches; told is each call's number, and who answered it."""
+
+        def next_call() -> int:
+            self.calls += 1
+            on_attempt(self.calls)
+            return self.calls
+
         return SimulatedChannels(
             self.network,
             Place(name),
             lambda branch: self.branches[BranchId(branch)],
-            self._next_call,
+            next_call,
             on_answer,
         )
 
@@ -95,6 +107,8 @@ class World:
         branch.lose_disk()
         self.judge.on_disk(branch.disk)
         self.trace.note("disk lost", str(branch.number))
+        if self.recorder is not None:
+            self.recorder.fault(FaultKind.DISK_LOST, branch.number)
 
     def heal(self) -> None:
         """Mend everything."""
@@ -104,11 +118,8 @@ class World:
             branch.crash_at = None
             branch.commit_us = (200, 3_000)
             branch.disk.is_full, branch.disk.fault = False, None
+            branch.go_on()
             branch.start()
-
-    def _next_call(self) -> int:
-        self.calls += 1
-        return self.calls
 
     def _make_branch(self, number: BranchId) -> SimulatedBranch:
         draw = self.chance(f"branch {number}")
