@@ -85,7 +85,9 @@ def main() -> None:
     trials = {trial.name: trial for trial in _told(_trials(chosen, given.seeds), chosen)}
     missed = [name for name, trial in trials.items() if trial.catch is None]
     elapsed_s, cpu_s = time.monotonic() - began_s, sum(trial.cpu_s for trial in trials.values())
-    print(f"\n{len(trials) - len(missed)} of {len(trials)} caught, in {elapsed_s:.0f} s, {cpu_s:.0f} s of CPU")
+    print(
+        f"\n{len(trials) - len(missed)} of {len(trials)} caught, in {elapsed_s:.0f} s, {cpu_s:.0f} s of CPU"
+    )
     if given.write and not missed:
         _write(trials)
     if missed:
@@ -94,7 +96,9 @@ def main() -> None:
 
 def _trials(saboteurs: list[Saboteur], seeds: int) -> Iterator[Trial]:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        yield from (each.result() for each in as_completed(pool.submit(_try, s.name, seeds) for s in saboteurs))
+        yield from (
+            each.result() for each in as_completed(pool.submit(_try, s.name, seeds) for s in saboteurs)
+        )
 
 
 def _try(name: str, seeds: int) -> Trial:

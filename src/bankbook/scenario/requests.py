@@ -36,9 +36,9 @@ def command_of(
         case Interface.QUERY:
             return ReadBalance(account_of(mode, event.account or customer))
         case Interface.CAPTURE:
-            return Capture(reservation, memo=memo)
+            return Capture(reservation, event.money, event.is_final, memo)
         case Interface.RELEASE:
-            return Release(reservation)
+            return Release(reservation, event.money)
         case Interface.BATCH:
             commands = (
                 _single(each, customer, mode, f"{memo}.{each.number}" if memo else "")

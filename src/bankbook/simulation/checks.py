@@ -16,9 +16,11 @@ from bankbook.client.errors import BankbookError
 from bankbook.core.commands import (
     Batch,
     Capture,
+    Command,
     Freshness,
     Level,
     ReadBalance,
+    Release,
     Reserve,
     Submit,
     Transfer,
@@ -409,9 +411,16 @@ class Judge:
                 funds += moved
         return funds
 
-    def states(self, branch: int, account: AccountId) -> list[State]:
-        """Return what a branch's disk has, and the states that its last commit went through, newest first."""
-        return self.books[self.present[branch]].states(account)
+    def states(self, branch: int, command: Command) -> list[State]:
+        """Return what a branch's disk has of whatever account is told of, newest first.
+
+        That is what it has now, and what it had between the entries of its last commit.
+        """
+        books = self.books[self.present[branch]]
+        if isinstance(command, Capture | Release):
+            known = books.left.get(command.reservation)
+            return [] if known is None else books.states(known[0].account)
+        return books.states(accounts_of(command)[0])
 
     def overdue(self, branch: int, now_us: int) -> list[ReservationId]:
         """Return what a branch has set aside, and should have freed by itself before then."""

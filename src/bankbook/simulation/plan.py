@@ -12,6 +12,7 @@ from heapq import heapify, heapreplace
 from random import Random
 
 from bankbook.core.commands import LATEST, LOCAL, SESSION, Freshness, bounded
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.scenario.faults import (
     MOMENTARY,
@@ -44,14 +45,15 @@ class Amounts:
         self._draw = draw
         self._used: dict[CustomerId, set[int]] = defaultdict(set)
 
-    def take(self, *accounts: CustomerId) -> Money | None:
+    def take(self, *accounts: CustomerId, below: Money | None = None, is_large: bool = False) -> Money | None:
         """Return an amount that is new to all these accounts; None where there is none left."""
         used = set().union(*(self._used[account] for account in accounts))
-        left = [each for each in _EXPONENTS if each not in used]
+        left = [each for each in _EXPONENTS if each not in used and (below is None or 1 << each < below)]
         if not left:
             return None
         # Mostly what is small against what is there; sometimes more than anybody has.
-        exponent = left[min(self._draw.randrange(len(left)), self._draw.randrange(len(left)))]
+        places = self._draw.randrange(len(left)), self._draw.randrange(len(left))
+        exponent = left[max(places) if is_large else min(places)]
         for account in accounts:
             self._used[account].add(exponent)
         return Money(1 << exponent)
@@ -68,8 +70,8 @@ class Plan:
         self._opening_balance = draw.choice([None, 0, 1 << 16, 1 << 30])
         self.accounts = [CustomerId(f"a{number}") for number in range(1, accounts + 1)]
         self.amounts = Amounts(self._chance("amounts"))
-        self.reserving: list[tuple[CustomerId, int]] = []
-        """The events so far that set money aside: whose, and their numbers."""
+        self.reserving: list[tuple[CustomerId, int, Event]] = []
+        """The events so far that set money aside: whose, their numbers, and what they set aside first."""
 
     def scenario(self, customers: int, duration_s: float, kinds: Iterable[FaultKind]) -> Scenario:
         """Return what is drawn for so many customers, in so much time."""
@@ -137,12 +139,41 @@ class PlannedCustomer:
         elif kind < 0.31:  # noqa: PLR2004
             event = self._new(is_at_once=True)
         elif kind < 0.33:  # noqa: PLR2004
-            event = Event(Interface.BEGIN, None, None, None, self._number)
+            event = self._begin()
+        elif kind < 0.41 and len(self._plan.branches) > 1:  # noqa: PLR2004
+            self._look_elsewhere()
+            return
         else:
             event = self._new()
-        self.events.append(
-            replace(event, manner=replace(event.manner, pause_us=self._pause_ms * 1000)),
-        )
+        self._add(event, self._pause_ms)
+
+    def _add(self, event: Event, pause_ms: int) -> None:
+        self.events.append(replace(event, manner=replace(event.manner, pause_us=pause_ms * 1000)))
+
+    def _begin(self) -> Event:
+        """Draw a new session; each guarantee has to hold by itself, too."""
+        guarantees = self._draw.choice([Guarantee.ALL] * 3 + list(Guarantee.ALL))
+        return Event(Interface.BEGIN, None, None, None, self._number, guarantees=guarantees)
+
+    def _look_elsewhere(self) -> None:
+        """Pay in at one branch, and look for it at another one, as somebody who was told nothing."""
+        draw, account, take = self._draw, self._account(), self._plan.amounts.take
+        here, there = draw.sample(self._plan.branches, 2)
+        amount = take(account, is_large=True)
+        less = None if amount is None else take(account, below=amount, is_large=True)
+        if amount is None or less is None:
+            self._add(self._new(), self._pause_ms)
+            return
+        self._add(Event(Interface.DEPOSIT, here, amount, None, self._number, account), self._pause_ms)
+        self._add(Event(Interface.BEGIN, None, None, None, self._number), 0)
+        bound_ms = draw.choice([0, 0, 200, 500])
+        if bound_ms or draw.random() < 0.5:  # noqa: PLR2004
+            freshness = bounded(bound_ms / 1000) if bound_ms else LATEST
+            look = replace(self._query(account), manner=Manner(freshness=freshness))
+        else:
+            look = Event(Interface.WITHDRAW, None, less, None, self._number, account)
+        manner = replace(look.manner, timeout_us=8_000_000)
+        self._add(replace(look, branch=there, manner=manner), bound_ms)
 
     @property
     def _number(self) -> int:
@@ -153,8 +184,9 @@ class PlannedCustomer:
         if event.interface is Interface.QUERY:
             return self._asked(event)
         self._writes.append(event)
-        if any(each.interface is Interface.RESERVE for each in (event, *event.commands)):
-            self._plan.reserving.append((self.name, event.number))
+        reserves = [each for each in (event, *event.commands) if each.interface is Interface.RESERVE]
+        if reserves:
+            self._plan.reserving.append((self.name, event.number, reserves[0]))
         event = self._asked(event)
         draw, branches = self._draw, self._plan.branches
         durable = min(draw.choice([0, 0, 0, 0, 1, len(branches) - 1]), len(branches) - 1)
@@ -179,16 +211,14 @@ class PlannedCustomer:
         if interface is Interface.QUERY:
             levels = [LOCAL, SESSION, SESSION, LATEST, LATEST, *map(bounded, (0, 0, 0.3, 3))]
             return self._draw.choice(levels)
-        return LATEST if self._draw.random() < 0.1 else SESSION  # noqa: PLR2004
+        return self._draw.choice([LATEST, LOCAL, *[SESSION] * 8])
 
     def _what(self) -> Event:
         if self._draw.random() < self._reading:
             return self._query(self._account())
         kind = self._draw.randrange(14)
-        if kind == 0 and self._plan.reserving:
-            customer, number = self._draw.choice(self._plan.reserving)
-            interface = Interface.RELEASE if self._draw.random() < 0.4 else Interface.CAPTURE  # noqa: PLR2004
-            return Event(interface, None, None, None, self._number, event=number, customer=customer)
+        if kind in (0, 2) and self._plan.reserving:
+            return self._settling()
         if kind == 1:
             some = [self._single(place) for place in range(1, self._draw.randint(1, 4) + 1)]
             writes = [each for each in some if each.interface is not Interface.QUERY]
@@ -199,6 +229,22 @@ class PlannedCustomer:
                     Interface.BATCH, None, None, None, self._number, commands=commands, is_atomic=is_atomic
                 )
         return self._single(self._number)
+
+    def _settling(self) -> Event:
+        """Draw how something ends that was set aside lately: all of it or a part, at once or bit by bit."""
+        draw = self._draw
+        customer, number, reserve = draw.choice(self._plan.reserving[-_RECENT:])
+        amount, part, is_part = reserve.money or Money(0), None, draw.random() < 0.5  # noqa: PLR2004
+        if draw.random() < 0.4:  # noqa: PLR2004
+            interface, part = Interface.RELEASE, Money(max(amount // 4, 1)) if is_part else None
+        else:
+            interface, whose = Interface.CAPTURE, [each for each in (reserve.account, reserve.to) if each]
+            # Less than half: what is left then is none of the amounts that move by themselves.
+            part = self._plan.amounts.take(*whose, below=Money(amount // 2)) if is_part else None
+        is_final = interface is Interface.RELEASE or part is None or draw.random() < 0.5  # noqa: PLR2004
+        return Event(
+            interface, None, part, None, self._number, event=number, customer=customer, is_final=is_final
+        )
 
     def _single(self, number: int) -> Event:
         draw, take = self._draw, self._plan.amounts.take

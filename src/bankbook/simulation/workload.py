@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError
-from bankbook.core.commands import Capture, Command, OpenAccount, Release, accounts_of
+from bankbook.core.commands import Command, OpenAccount
 from bankbook.core.entry import Opening
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId
 from bankbook.scenario.model import Scenario
@@ -36,15 +37,6 @@ class Books:
         self.intents.append(intent)
         return intent
 
-    def account_of(self, command: Command) -> AccountId | None:
-        """Return whose balance is told; None where nobody was told of what is settled."""
-        if not isinstance(command, Capture | Release):
-            return accounts_of(command)[0]
-        for intent in self.intents:
-            if command.reservation in intent.reservations:
-                return accounts_of(intent.command)[0]
-        return None
-
 
 class Desk:
     """A customer's line to the bank: the real session, and what it has written and seen."""
@@ -63,10 +55,10 @@ class Desk:
         self._attempts: dict[int, Operation] = {}
         """For what each call is: one that its customer gave up may be answered during the next."""
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
-        self.session = self._bank.session(self.customer)
-        self.past = SessionPast()
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
+        self.session = self._bank.session(self.customer, guarantees=guarantees)
+        self.past = SessionPast(guarantees)
 
     def learn_from(self, other: "Desk") -> None:
         """Know what another session knows, too."""
@@ -122,11 +114,9 @@ class Desk:
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
         operation.branch = branch
         operation.shown = there.disk.applied()
-        account = self._books.account_of(operation.command)
-        if account is not None:
-            has_just_written = there.released_us == self._world.loop.now_us
-            states = self._world.judge.states(branch, account)
-            operation.possible = states if has_just_written else states[:1]
+        has_just_written = there.released_us == self._world.loop.now_us
+        states = self._world.judge.states(branch, operation.command)
+        operation.possible = states if has_just_written else states[:1]
 
 
 class DeskLine:
@@ -147,9 +137,9 @@ class DeskLine:
         """Know what another session knows, too."""
         self.desk.learn_from(other.desk)
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
-        self.desk.begin_anew()
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
+        self.desk.begin_anew(guarantees)
 
 
 def _told(operation: Operation) -> str:
