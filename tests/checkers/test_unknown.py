@@ -113,6 +113,20 @@ def test_what_was_on_a_lost_disk_only_may_be_gone() -> None:
     assert story.check().kind is not Kind.FAIL
 
 
+@pytest.mark.parametrize("is_done_again", [False, True])
+def test_what_was_only_shown_before_its_disk_was_lost_may_be_gone(is_done_again: bool) -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), outcome=None, key="1/rent")
+    story.ask("bert", 1, read(), 1)
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("cleo", 2, read(), 0, freshness=LATEST)
+    if is_done_again:
+        story.ask("anna", 2, deposit(1), 1, key="1/rent")
+    story.end(*[{"x": int(is_done_again)}] * 3)
+    assert story.check().kind is not Kind.FAIL
+
+
 @pytest.mark.parametrize(("branch", "durable"), [(2, 0), (1, 1)])
 def test_what_was_on_another_disk_too_may_not_be_gone(branch: int, durable: int) -> None:
     story = Story()
@@ -120,6 +134,53 @@ def test_what_was_on_another_disk_too_may_not_be_gone(branch: int, durable: int)
     story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
     story.end({"x": 0}, {"x": 0}, {"x": 0})
     assert story.verdict("durability").kind is Kind.FAIL
+
+
+def test_an_answer_that_was_under_way_when_the_disk_was_lost_may_be_of_what_is_gone() -> None:
+    """Found by the simulator: acknowledged is when the customer heard of it, which was later."""
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, at=(10, 40))
+    story.fault(Fault(FaultKind.DISK_LOST, 1, 20))
+    story.ask("bert", 2, read(), 0, freshness=LATEST)
+    story.end({"x": 0}, {"x": 0}, {"x": 0})
+    assert story.check().kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome.OUTCOME_UNKNOWN])
+def test_what_was_shown_and_never_acknowledged_may_be_gone_with_any_disk(outcome: Outcome | None) -> None:
+    """The library may have asked another branch than the one it is recorded with."""
+    story = Story()
+    story.ask("anna", 2, deposit(1), outcome=outcome)
+    story.ask("bert", 1, read(), 1)
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("carl", 3, read(), 0, freshness=LATEST)
+    story.end({"x": 0}, {"x": 0}, {"x": 0})
+    assert story.check().kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize(("lost", "expected"), [((1,), Kind.FAIL), ((1, 3), Kind.PASS)])
+def test_what_was_on_two_disks_may_be_gone_with_two(lost: tuple[int, ...], expected: Kind) -> None:
+    story = Story()
+    story.ask("carl", 2, deposit(2), 2)
+    story.ask("anna", 1, deposit(1), 3, durable=1)
+    for branch in lost:
+        story.fault(Fault(FaultKind.DISK_LOST, branch, story.now_us + branch))
+    story.end({"x": 2}, {"x": 2}, {"x": 2})
+    assert story.verdict("durability").kind is expected
+
+
+def test_of_two_who_capture_all_of_a_reservation_one_does() -> None:
+    """So what each would move is known, and the one who was not told moved nothing once the other did."""
+    story = Story(opening=10)
+    reservation = ReservationId("r1")
+    story.ask("anna", 1, Reserve(AccountId("x"), Money(8)), 10, reservation="r1")
+    story.ask("anna", 1, Capture(reservation), outcome=Outcome.OUTCOME_UNKNOWN)
+    story.ask("bert", 2, Capture(reservation), 2)
+    story.ask("bert", 2, deposit(1), 3)
+    assert story.check().kind is Kind.PASS
+    story.ask("bert", 2, read(), -5)
+    assert story.verdict("exactly once").kind is Kind.FAIL
 
 
 def test_a_branch_whose_end_is_not_told_leaves_convergence_open() -> None:

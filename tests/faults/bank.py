@@ -1,7 +1,7 @@
 """A bank of real processes, with a proxy on every way to each of them, that is always cleared away.
 
-    async with open_bank(3, ["ada", "bob"], folder) as bank:
-        async with Bank(bank.addresses_for("ada")) as client:
+    async with open_bank(3, ["harbour", "market"], folder) as bank:
+        async with Bank(bank.addresses_from("harbour")) as client:
             ...
 
 Decides nothing about faults or customers. Proof: tests/faults/test_process.py, tests/faults/test_faults.py.
@@ -38,9 +38,9 @@ class BankOfProcesses:
         self.small_disks = disks
         """Of each branch the disk that is its own, where one could be mounted."""
 
-    def addresses_for(self, customer: str) -> dict[int, str]:
-        """Return where a customer finds the branches: behind proxies of his own."""
-        return self.network.addresses(customer)
+    def addresses_from(self, place: str) -> dict[int, str]:
+        """Return where customers at a place find the branches: behind proxies of their own."""
+        return self.network.addresses(place)
 
     @property
     def addresses(self) -> dict[int, str]:
@@ -109,18 +109,21 @@ def _events(log: Path) -> Iterator[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def open_bank(count: int, customers: Iterable[str], folder: Path) -> AsyncIterator[BankOfProcesses]:
+async def open_bank(count: int, places: Iterable[str], folder: Path) -> AsyncIterator[BankOfProcesses]:
     """Start a bank; whatever happens, no process, disk or port of it is left."""
-    network = Network(range(1, count + 1), customers)
+    network = Network(range(1, count + 1), places)
+    branches: dict[int, BranchProcess] = {}
     with Janitor() as janitor:
         try:
             await network.open()
             bank = _new_bank(network, folder, janitor)
+            branches = bank.branches
             await asyncio.gather(*map(bank.start, bank.branches))
             await bank.until_joined()
             yield bank
         finally:
             janitor.clear_away()
+            await asyncio.gather(*(branch.ended() for branch in branches.values()))
             await network.close()
 
 

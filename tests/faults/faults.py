@@ -19,7 +19,7 @@ class Kind(StrEnum):
 
     PARTITION = "partition"
     ONE_WAY_PARTITION = "one-way partition"
-    CUSTOMER_CUT_OFF = "customer cut off"
+    CUSTOMERS_CUT_OFF = "customers cut off"
     RESET = "reset"
     SLOW_LINK = "slow link"
     NARROW_LINK = "narrow link"

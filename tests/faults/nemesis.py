@@ -53,7 +53,8 @@ class Targets:
     """Whom faults may strike."""
 
     branches: tuple[int, ...]
-    customers: tuple[str, ...]
+    places: tuple[str, ...]
+    """Where customers are."""
     kinds: tuple[Kind, ...]
     tell_lost_disk: Callable[[int], None]
     longest_s: float = 4.0
@@ -116,8 +117,8 @@ class _Drawing:
                 return Hindrance(kind, (*one_way, *map(_back, one_way)), CUT)
             case Kind.ONE_WAY_PARTITION:
                 return Hindrance(kind, self._between_two_sides(), CUT)
-            case Kind.CUSTOMER_CUT_OFF:
-                return Hindrance(kind, self._to_a_customer(), CUT)
+            case Kind.CUSTOMERS_CUT_OFF:
+                return Hindrance(kind, self._to_a_place(), CUT)
             case Kind.SLOW_LINK:
                 slow = Condition(delay_s=round(draw.choice([0.05, 0.3, 1.0]) * draw.uniform(0.5, 1), 3))
                 return Hindrance(kind, self._anywhere(), slow)
@@ -133,19 +134,19 @@ class _Drawing:
         side = self._draw.sample(branches, self._draw.randint(1, len(branches) - 1))
         return tuple(Direction(one, other) for one in side for other in branches if other not in side)
 
-    def _to_a_customer(self) -> tuple[Direction, ...]:
-        """Return the ways between a customer and one branch or all, there, back or both."""
-        customer = self._draw.choice(self._targets.customers)
+    def _to_a_place(self) -> tuple[Direction, ...]:
+        """Return the ways between a place and one branch or all, there, back or both."""
+        place = self._draw.choice(self._targets.places)
         count = self._draw.choice([1, len(self._targets.branches)])
-        there = [Direction(customer, branch) for branch in self._draw.sample(self._targets.branches, count)]
+        there = [Direction(place, branch) for branch in self._draw.sample(self._targets.branches, count)]
         back = [_back(each) for each in there]
         return tuple(self._draw.choice([there, back, there + back]))
 
     def _anywhere(self) -> tuple[Direction, ...]:
-        """Return the ways between two sides, or all of one customer's."""
+        """Return the ways between two sides, or all of one place."""
         if self._draw.random() < 0.3:
-            customer = self._draw.choice(self._targets.customers)
-            there = [Direction(customer, branch) for branch in self._targets.branches]
+            place = self._draw.choice(self._targets.places)
+            there = [Direction(place, branch) for branch in self._targets.branches]
             return (*there, *map(_back, there))
         one_way = self._between_two_sides()
         return one_way if self._draw.random() < 0.5 else (*one_way, *map(_back, one_way))
@@ -154,7 +155,7 @@ class _Drawing:
         """Return all ways to one branch, or those between two sides."""
         if self._draw.random() < 0.5:
             branch = self._draw.choice(self._targets.branches)
-            others: Iterable[Node] = (*self._targets.branches, *self._targets.customers)
+            others: Iterable[Node] = (*self._targets.branches, *self._targets.places)
             return tuple(Link(other, branch) for other in others if other != branch)
         pairs = self._between_two_sides()
         return tuple(Link(each.sender, each.receiver) for each in pairs if isinstance(each.receiver, int))

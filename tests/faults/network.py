@@ -1,4 +1,4 @@
-"""The network of a bank: a proxy on every way from a branch or a customer to a branch.
+"""The network of a bank: a proxy on every way to a branch, from another one or from where customers are.
 
 Decides which proxies stand between whom. Must not know why something is cut.
 Proof: tests/faults/test_faults.py.
@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from faults.proxy import Condition, Proxy, Way
 
 Node: TypeAlias = int | str
-"""A branch by its number, or a customer by name."""
+"""A branch by its number, or a place where customers are by its name."""
 
 
 class Link(NamedTuple):
@@ -33,10 +33,9 @@ class Direction(NamedTuple):
 class Network:
     """All proxies of one bank."""
 
-    def __init__(self, branches: Iterable[int], customers: Iterable[str]) -> None:
+    def __init__(self, branches: Iterable[int], places: Iterable[str]) -> None:
         self.branches = tuple(branches)
-        self.customers = tuple(customers)
-        nodes: list[Node] = [*self.branches, *self.customers]
+        nodes: list[Node] = [*self.branches, *places]
         self._proxies = {
             Link(here, there): Proxy() for there in self.branches for here in nodes if here != there
         }
@@ -52,7 +51,7 @@ class Network:
             await proxy.close()
 
     def addresses(self, here: Node) -> dict[int, str]:
-        """Return where a branch or a customer finds the branches other than itself."""
+        """Return where the branches, other than itself, are found from there."""
         return {link.there: proxy.address for link, proxy in self._proxies.items() if link.here == here}
 
     def place(self, branch: int, address: str) -> None:

@@ -5,6 +5,7 @@ Proof: tests/faults/test_process.py.
 """
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -42,6 +43,7 @@ class BranchProcess:
         self.data = folder / "data"
         """Where its store is; may be moved to another disk before the first start."""
         self.log = folder / "log.jsonl"
+        """All it ever said, on a disk that has no faults."""
         self.is_wanted = False
         """Whether it ought to run."""
         self._folder = folder
@@ -49,10 +51,12 @@ class BranchProcess:
         self._others = others
         self._hold_limit_s = hold_limit_s
         self._process: asyncio.subprocess.Process | None = None
+        self._keeping_log: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Its process id. Raises DiedError."""
+        self.check_alive()
         assert self._process is not None, "it was started"
         return self._process.pid
 
@@ -71,7 +75,14 @@ class BranchProcess:
         if self._process is not None:
             if self._process.returncode is None:
                 self._process.kill()
+            await self.ended()
+
+    async def ended(self) -> None:
+        """Return once the process, if there is one, has ended and all it said is written down."""
+        if self._process is not None:
             await self._process.wait()
+        if self._keeping_log is not None:
+            await self._keeping_log
 
     def stop(self) -> None:
         """Let it stand still (SIGSTOP): its ports stay open, and nobody answers."""
@@ -98,22 +109,30 @@ class BranchProcess:
         self.address = f"{HOST}:{port}"
         path = self._folder / "bank.toml"
         path.write_text(self._bank_file())
-        with self._errors.open("ab") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bankbook", "branch", "--config", path, "--id", str(self.branch)),
-                *("--data", self.data, "--log-file", self.log),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,  # a terminal's Ctrl-C is for the test, which then ends all
-            )
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bankbook", "branch", "--config", path, "--id", str(self.branch)),
+            *("--data", self.data),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a terminal's Ctrl-C is for the test, which then ends all
+        )
         self._janitor.mind_process(self._process.pid)
         assert self._process.stdout is not None, "it has a pipe"
+        assert self._process.stderr is not None, "it has another one"
+        self._keeping_log = asyncio.create_task(self._keep_log(self._process.stderr))
         async with asyncio.timeout(START_TIMEOUT_S):
             if await self._process.stdout.readline():  # said once it listens
                 return True
-            await self._process.wait()
+            await self.ended()
         return False
+
+    async def _keep_log(self, pipe: asyncio.StreamReader) -> None:
+        """Write down what the branch logs: it could not do so itself on a disk that fails."""
+        with self.log.open("ab") as log:
+            while words := await pipe.read(65_536):
+                log.write(words)
+                log.flush()
 
     def _bank_file(self) -> str:
         places = {**self._others, self.branch: self.address}
@@ -123,18 +142,13 @@ class BranchProcess:
             'log_level = "info"\n'
         )
 
-    @property
-    def _errors(self) -> Path:
-        return self._folder / "stderr.txt"
-
     def _last_words(self) -> str:
-        words = self._errors.read_text(errors="replace").strip().splitlines()
-        return f"{words[-1] if words else 'it said nothing'} (see {self._folder})"
+        words = self.log.read_text(errors="replace").strip().splitlines()
+        return f"{words[-1] if words else 'it said nothing'} (see {self.log})"
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.is_wanted, f"branch {self.branch} does not run"
-        assert self._process is not None, "it was started"
-        self._process.send_signal(number)
+        os.kill(self.pid, number)
 
 
 def _free_port() -> int:

@@ -21,6 +21,9 @@ HOST = "127.0.0.1"
 _CHUNK_BYTES = 16_384
 _CHUNKS_MAX = 256
 
+# Nobody can listen at port 0.
+_NOWHERE = f"{HOST}:0"
+
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
@@ -74,7 +77,7 @@ class Proxy:
     """Listens in the place of a server, whose address may change, and passes connections on to it."""
 
     def __init__(self) -> None:
-        self.target = ""
+        self.target = _NOWHERE
         """Where the server is, host:port."""
         self.there = Way()
         """From whoever connects to the server."""
@@ -180,9 +183,11 @@ async def _deliver(under_way: asyncio.Queue[Sent], writer: asyncio.StreamWriter,
         if not words:
             _end(writer, is_broken=words is None)
             return
-        with contextlib.suppress(OSError):  # what nobody takes any more is taken from the sender all the same
-            writer.write(words)
-            await writer.drain()
+        # What nobody takes any more is taken from the sender all the same.
+        with contextlib.suppress(OSError):
+            if not writer.is_closing():
+                writer.write(words)
+                await writer.drain()
 
 
 def _end(writer: asyncio.StreamWriter, *, is_broken: bool) -> None:

@@ -46,8 +46,8 @@ async def two_customers(folder: Path) -> AsyncIterator[tuple[BankOfProcesses, Se
     """Open a bank of two branches with an account "ada", and two customers who have used both."""
     async with (
         open_bank(2, ["ada", "bob"], folder) as bank,
-        Bank(bank.addresses_for("ada"), retries=False, timeout=PATIENCE_S) as to_ada,
-        Bank(bank.addresses_for("bob"), retries=False, timeout=PATIENCE_S) as to_bob,
+        Bank(bank.addresses_from("ada"), retries=False, timeout=PATIENCE_S) as to_ada,
+        Bank(bank.addresses_from("bob"), retries=False, timeout=PATIENCE_S) as to_bob,
     ):
         ada, bob = to_ada.session("ada"), to_bob.session("bob", account="ada")
         await ada.open_account(durable=1)
@@ -103,7 +103,7 @@ async def test_a_one_way_partition_keeps_only_one_branch_from_telling(tmp_path: 
 
 async def test_a_customer_whose_answers_are_kept_back_is_in_doubt_and_nobody_else(tmp_path: Path) -> None:
     async with two_customers(tmp_path) as (bank, ada, bob):
-        fault = Hindrance(Kind.CUSTOMER_CUT_OFF, between((1, "ada")), CUT)
+        fault = Hindrance(Kind.CUSTOMERS_CUT_OFF, between((1, "ada")), CUT)
         await fault.begin(bank)
         with pytest.raises(OutcomeUnknownError):
             await ada.deposit(5, key="1/rent", branch=1, timeout=_SHORT_S)

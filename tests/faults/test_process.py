@@ -22,7 +22,7 @@ def mounts() -> str:
 
 
 async def test_a_branch_that_was_killed_is_found_again_by_customers_and_branches(tmp_path: Path) -> None:
-    async with open_bank(2, ["ada"], tmp_path) as bank, Bank(bank.addresses_for("ada")) as client:
+    async with open_bank(2, ["ada"], tmp_path) as bank, Bank(bank.addresses_from("ada")) as client:
         ada = client.session("ada")
         await ada.open_account(branch=1)
         await ada.deposit(5, branch=1)

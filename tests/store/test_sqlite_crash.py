@@ -194,7 +194,7 @@ def test_every_write_fails_during_commit_and_the_outcome_is_called_unknown(tmp_p
 @pytest.mark.parametrize("cut", ["sectors missing", "end missing", "both"])
 def test_a_commit_that_was_torn_by_a_power_cut_is_there_whole_or_not_at_all(tmp_path: Path, cut: str) -> None:
     """Of what was written and not synced, a disk may have any sectors, in any order."""
-    draw, sector = random.Random(cut), 512
+    draw, sector = random.Random(cut), 512  # noqa: S311  (a seed, not a secret)
     path, torn = tmp_path / "store.db", tmp_path / "torn.db"
     with closing(open_store(path)) as store:
         add_to_alice(store, entries=5)

@@ -69,7 +69,10 @@ class Write:
     is_of_one_session: bool = True
     """Whether it is known what its session had seen when it was decided."""
     until_us: int = NEVER
-    """From then on it may be gone: its branch lost its disk, and no other one had to have it."""
+    """From then on it may be gone: its branch lost its disk, and no other one had to have it.
+
+    Also where it was under way by then: it may have been done there, and once more after that.
+    """
     bits: tuple[tuple[int, int], ...] = ()
     """Accounts (by their index), and the write's place in each."""
 
@@ -153,11 +156,27 @@ class Reservations:
             if operation.key is not None and other.key == operation.key:
                 continue
             assert isinstance(other.command, Capture | Release)
+            if other.command.amount is None:
+                continue  # where that took all, this took nothing, and is told so
             is_before = other.return_us is not None and other.return_us <= operation.call_us
             if not is_before or standing_of(other) is not Standing.ACKNOWLEDGED:
                 return None
-            left -= other.command.amount or 0
+            left -= other.command.amount
         return left
+
+    def was_taken_by_another(self, operation: Operation) -> bool:
+        """Whether somebody else ended the whole reservation: then this did not."""
+        command = operation.command
+        if not isinstance(command, Capture) or command.amount is not None:
+            return False
+        return any(
+            other.key is None or other.key != operation.key
+            for other in self._ended[command.reservation]
+            if other is not operation
+            and standing_of(other) is Standing.ACKNOWLEDGED
+            and isinstance(other.command, Capture | Release)
+            and other.command.amount is None
+        )
 
     @staticmethod
     def _name(operation: Operation) -> str:
@@ -202,9 +221,11 @@ def _units(
         standing = Standing.REFUSED
     told_at = told[0] if told else places[0]
     operation = operations[told_at]
+    if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
+        standing = Standing.REFUSED
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
-    until_us = min((_may_be_lost_at(operation, fault, ack_us) for fault in faults), default=NEVER)
+    until_us = _until_us(operation, standing, same[0].call_us, faults)
     sessions = {each.session for each in same}
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
@@ -220,12 +241,25 @@ def _units(
         )
 
 
-def _may_be_lost_at(operation: Operation, fault: Fault, ack_us: int) -> int:
-    if fault.kind is not FaultKind.DISK_LOST or operation.durable or ack_us > fault.at_us:
-        return NEVER
-    # Another branch than the one that was asked may have decided these.
-    is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
-    return fault.at_us if is_elsewhere or fault.branch == operation.branch else NEVER
+def _until_us(operation: Operation, standing: Standing, call_us: int, faults: Sequence[Fault]) -> int:
+    """Return from when on a write may be gone with the disks that were lost since it was asked for.
+
+    Not only what was acknowledged before: an answer may have been under way when the disk was lost.
+    """
+    is_told = standing is Standing.ACKNOWLEDGED
+    # Another branch than the one that answered may have decided these.
+    is_anywhere = (
+        not is_told or operation.is_replayed or isinstance(operation.command, OpenAccount | Capture | Release)
+    )
+    copies = operation.durable if is_told else 0
+    lost = sorted(
+        fault.at_us
+        for fault in faults
+        if fault.kind is FaultKind.DISK_LOST
+        and fault.at_us >= call_us
+        and (is_anywhere or copies or fault.branch == operation.branch)
+    )
+    return lost[copies] if len(lost) > copies else NEVER
 
 
 def _parts(

@@ -10,16 +10,18 @@ writes; Bailis et al., "Probabilistically Bounded Staleness" (VLDB 2012), sectio
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate, pairwise
 from operator import or_
 
 from bankbook.checkers.effects import NEVER
 from bankbook.checkers.evidence import Account, Evidence, Read, lasting
-from bankbook.checkers.verdict import Tally, Verdict, Witness
+from bankbook.checkers.verdict import Kind, Tally, Verdict, Witness
 from bankbook.checkers.words import lacks, named, numbered, told
 from bankbook.core.commands import Level
 from bankbook.core.outcome import Outcome
+from bankbook.history.record import Latest
 
 
 class Timeline:
@@ -59,7 +61,17 @@ def check_freshness(evidence: Evidence) -> list[Verdict]:
         acknowledged = acknowledgements(account) if in_bound else Timeline(())
         for read in in_bound:
             _check_bound(acknowledged, read, bounded)
-    return [recency.verdict(), linear.verdict(), bounded.verdict()]
+    promised = evidence.header.latest is Latest.LINEARIZABLE
+    order = linear.verdict() if promised else _not_promised(linear.verdict())
+    return [recency.verdict(), order, bounded.verdict()]
+
+
+def _not_promised(verdict: Verdict) -> Verdict:
+    """Return what can be said of an order that this bank does not promise: it may hold all the same."""
+    if verdict.witness is None:
+        return replace(verdict, undecided=0)
+    reason = f"the bank promises that LATEST is recent, and not this. {verdict.witness.story}"
+    return replace(verdict, kind=Kind.UNKNOWN, reason=reason, witness=None, broken=0, undecided=0)
 
 
 def _is_refused_for_want(read: Read) -> bool:

@@ -25,7 +25,7 @@ from bankbook.client import Bank, BankbookError, Recorder
 from bankbook.core.types import BranchId, Money
 from bankbook.history.fields import HistoryError
 from bankbook.history.file import read_history
-from bankbook.history.record import FaultKind, Header, History, Terms
+from bankbook.history.record import FaultKind, Header, History, Latest, Terms
 from bankbook.history.writer import HistoryFile
 from bankbook.history.writer import Kept as HistoryInMemory
 from bankbook.scenario.branches import CLUSTER, BankOptions, Kept, branch_configs, supervise
@@ -137,7 +137,7 @@ def recorder_for(plan: Plan, now_ns: Callable[[], int] = time.monotonic_ns) -> R
 def header_of(scenario: Scenario) -> Header:
     """Return what a scenario's bank is when its customers begin."""
     others = None if scenario.accounts else Terms(scenario.opening_balance)
-    return Header(CLUSTER, max(scenario.branches), others)
+    return Header(CLUSTER, max(scenario.branches), others, latest=Latest.RECENT)
 
 
 def plan_for(scenario: Scenario, bank: BankOptions) -> Plan:

@@ -10,7 +10,7 @@ import grpc.aio
 
 from bankbook.client.errors import error_for
 from bankbook.core.outcome import Outcome
-from bankbook.history.record import Header, Terms
+from bankbook.history.record import Header, Latest, Terms
 from bankbook.wire.status import Failure
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
@@ -39,4 +39,4 @@ async def _ask(address: str) -> admin_pb2.BranchStatus:
 def _header(status: admin_pb2.BranchStatus, addresses: Mapping[int, str]) -> Header:
     branches = max(*addresses, status.origin.branch, *(peer.branch for peer in status.peers))
     others = Terms(status.opening_balance) if status.HasField("opening_balance") else None
-    return Header(status.cluster, branches, others)
+    return Header(status.cluster, branches, others, latest=Latest.RECENT)

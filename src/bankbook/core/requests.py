@@ -292,7 +292,8 @@ class Requests:
             return
         if not self._holds(held):
             return
-        key, wait_us = request.key, held.deadline_us - self._context.now_us
+        # Its time may be over, and it ends with this step; but nobody waits for less than no time.
+        key, wait_us = request.key, max(held.deadline_us - self._context.now_us, 0)
         self._await(
             held,
             {decider},

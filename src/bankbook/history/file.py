@@ -25,6 +25,7 @@ from bankbook.history.record import (
     Header,
     History,
     Item,
+    Latest,
     Operation,
     Stated,
     StatedLine,
@@ -32,7 +33,7 @@ from bankbook.history.record import (
     Told,
 )
 
-HEADER = frozenset({"bankbook_history", "cluster", "branches", "others", "accounts"})
+HEADER = frozenset({"bankbook_history", "cluster", "branches", "others", "accounts", "latest"})
 _ASKED = ("session", "customer", "branch", "call_us", "command", "freshness", "bound_us", "guarantees")
 ASKED = frozenset({"asked", *_ASKED, "key", "durable"})
 TERMS = frozenset({"balance", "floor"})
@@ -54,6 +55,7 @@ GUARANTEES = {
     if guarantee.name is not None and guarantee not in {Guarantee.NONE, Guarantee.ALL}
 }
 _FAULTS = tuple(FaultKind)
+_LATEST = tuple(Latest)
 _OUTCOMES = {outcome.name: outcome for outcome in Outcome}
 _FRESHNESS = {level.name: Freshness(level) for level in Level}
 
@@ -119,6 +121,7 @@ def _read_header(fields: Fields) -> Header:
         fields.integer("branches", 1, BRANCHES_MAX),
         _read_terms(fields.inner("others")) if "others" in fields else None,
         {} if accounts is None else {name: _read_terms(accounts.inner(name)) for name in accounts.names()},
+        Latest(fields.word("latest", _LATEST)) if "latest" in fields else Latest.LINEARIZABLE,
     )
 
 
@@ -330,6 +333,7 @@ def header_line(header: Header) -> str:
         branches=header.branches,
         others=None if header.others is None else _terms(header.others),
         accounts=accounts or None,
+        latest=None if header.latest is Latest.LINEARIZABLE else header.latest,
     )
 
 

@@ -28,6 +28,16 @@ class Terms(NamedTuple):
     """The balance it may not fall below; None where there is no floor."""
 
 
+class Latest(StrEnum):
+    """What a bank means by LATEST."""
+
+    LINEARIZABLE = "linearizable"
+    """One order of all writes and LATEST results explains them all."""
+    RECENT = "recent"
+    """A result shows what was acknowledged, or shown to anybody, before it was asked for, and some of what
+    overlaps it: Lamport's regularity, for sets of writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What the bank was when the recording began."""
@@ -38,6 +48,8 @@ class Header:
     others: Terms | None = None
     """Terms of every account that is not listed; None where such an account has to be opened first."""
     accounts: Mapping[str, Terms] = field(default_factory=dict)
+    latest: Latest = Latest.LINEARIZABLE
+    """What is promised to who asks for LATEST."""
 
     def terms(self, account: AccountId | str) -> Terms:
         """Return the terms of an account; one that is opened later begins with nothing."""

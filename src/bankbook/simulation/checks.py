@@ -20,6 +20,7 @@ from bankbook.core.commands import (
     Freshness,
     Level,
     ReadBalance,
+    ReadStatement,
     Release,
     Reserve,
     Submit,
@@ -33,13 +34,15 @@ from bankbook.core.guarantees import RULES, Access, Guarantee, Side
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.ports import Account, Changes
 from bankbook.core.types import AccountId, EntryId, Key, Origin, ReservationId
+from bankbook.core.vector import VersionVector
 from bankbook.simulation.books import Books, funds_moved, has
 from bankbook.simulation.clock import VirtualLoop
 from bankbook.simulation.decisions import Decisions
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.operations import Intent, Operation, State
 from bankbook.simulation.promises import Promise, ViolationError, demand
-from bankbook.wire.replies import BatchReceipt, Receipt
+from bankbook.simulation.statements import Sheets, page_told
+from bankbook.wire.replies import BatchReceipt, Receipt, StatementPage
 
 # What no bank that is right ever answers to what the simulated customers ask.
 _NEVER = frozenset(
@@ -92,6 +95,7 @@ class Judge:
         """Since when a disk has had the end of a key."""
         self.present: dict[int, Origin] = {}
         """Which disk each branch has."""
+        self._sheets = Sheets(opening_balance or 0)
         self._by_account: dict[AccountId, list[EntryId]] = defaultdict(list)
         self._had: dict[EntryId, set[Origin]] = defaultdict(set)
         self._effects: dict[str, EntryId] = {}
@@ -151,6 +155,7 @@ class Judge:
 
     def _judge_own(self, entry: Entry) -> None:
         self.written[entry.id] = (entry, self._loop.now_us)
+        self._sheets.add(entry)
         for account in entry.accounts:
             self._by_account[account].append(entry.id)
         if entry.keyed is not None and entry.records[0].fence is None:
@@ -229,11 +234,13 @@ class Judge:
         receipt = operation.receipt
         assert receipt is not None, "it was carried out"
         command, intent = operation.command, operation.intent
-        if isinstance(command, ReadBalance):
+        if isinstance(command, ReadBalance | ReadStatement):
             self._judge_read(operation, past)
-        elif not receipt.is_replayed:
+            return
+        assert not isinstance(receipt, StatementPage), "nobody asked for one"
+        if not receipt.is_replayed:
             self._judge_session(operation, past)
-        if receipt.entry is None or isinstance(command, ReadBalance):
+        if receipt.entry is None:
             return
         self._judge_entry(intent, receipt.entry)
         if isinstance(receipt, BatchReceipt):
@@ -350,22 +357,35 @@ class Judge:
             self._demand_shown(operation, owed, promise, f"and {rule.in_words}")
 
     def _judge_read(self, operation: Operation, past: SessionPast) -> None:
-        receipt, command, level = operation.receipt, operation.command, operation.freshness.level
-        assert isinstance(receipt, Receipt), "a read is answered with it"
-        assert isinstance(command, ReadBalance), "the caller looked"
-        account = command.account
-        told = [state.applied for state in operation.possible if state.balance == receipt.balance]
-        words = f"{operation} reads {receipt.balance}, and that branch had {operation.possible}"
-        demand(told, Promise.BALANCES, words)
+        command, level = operation.command, operation.freshness.level
+        assert isinstance(command, ReadBalance | ReadStatement), "the caller looked"
+        account, told = command.account, self._states_told(operation)
         # A step may apply more behind a read: it shows at the most the newest state that fits, and surely
         # the oldest.
-        operation.shown = told[0]
-        visible = self._seen(operation, receipt.balance)
+        operation.shown, least = told[0], told[-1]
+        visible = {each for each in self._by_account[account] if has(least, each)}
         self._judge_session(operation, past)
         if level in (Level.LATEST, Level.BOUNDED):
             self._judge_fresh(operation, account, operation.freshness)
-        self.judged[Promise.BALANCES] += 1
         past.saw |= visible
+
+    def _states_told(self, operation: Operation) -> list[VersionVector]:
+        """Return which of the states that the branch may have told of give this answer, newest first."""
+        receipt, command = operation.receipt, operation.command
+        if isinstance(command, ReadStatement):
+            assert isinstance(receipt, StatementPage), "a statement is answered with it"
+            page, promise = page_told(receipt), Promise.STATEMENTS
+            pages = {state.applied: self._sheets.page(command, state.applied) for state in operation.possible}
+            told = [applied for applied, each in pages.items() if each == page]
+            words = f"{operation} reads {page}, and that branch had to tell {list(pages.values())}"
+        else:
+            assert isinstance(receipt, Receipt), "a read is answered with it"
+            promise = Promise.BALANCES
+            told = [state.applied for state in operation.possible if state.balance == receipt.balance]
+            words = f"{operation} reads {receipt.balance}, and that branch had {operation.possible}"
+        demand(told, promise, words)
+        self.judged[promise] += 1
+        return told
 
     def _judge_fresh(self, operation: Operation, account: AccountId, freshness: Freshness) -> None:
         since_us = operation.called_us - freshness.bound_us

@@ -11,7 +11,7 @@ from bankbook.core.commands import Batch, Command, Freshness
 from bankbook.core.types import EntryId
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.scenario.perform import Wish
-from bankbook.wire.replies import BatchReceipt, Receipt
+from bankbook.wire.replies import Answer
 
 
 class State(NamedTuple):
@@ -49,7 +49,7 @@ class Operation:
     branch: int
     called_us: int
     returned_us: int | None = None
-    receipt: Receipt | BatchReceipt | None = None
+    receipt: Answer | None = None
     error: BankbookError | None = None
     shown: VersionVector = NOTHING
     """What the disk of the branch that answered had when it did."""

@@ -26,8 +26,8 @@ from bankbook.scenario.faults import (
 )
 from bankbook.scenario.model import Account, Customer, Event, Interface, Leg, Manner, Scenario
 
-# All sums stay far below the largest amount of money.
-_EXPONENTS = range(45)
+# All sums stay below the largest amount that may be asked for, 2^53 - 1.
+_EXPONENTS = range(34)
 
 # What a customer is thought to wait for an answer: there are to be about as many events as there is time for.
 _ANSWER_S = 0.15
@@ -39,7 +39,7 @@ _MINUTE_MS = 60_000
 
 
 class Amounts:
-    """Powers of two, each but once for each account: the sum of a set of them tells the set."""
+    """Powers of three, each but once for each account: a sum tells its set, and what is counted twice."""
 
     def __init__(self, draw: Random) -> None:
         self._draw = draw
@@ -56,7 +56,7 @@ class Amounts:
         exponent = left[max(places) if is_large else min(places)]
         for account in accounts:
             self._used[account].add(exponent)
-        return Money(1 << exponent)
+        return Money(3**exponent)
 
 
 class Plan:
@@ -67,7 +67,7 @@ class Plan:
         draw = self._chance("simulation")
         count = branches or draw.choice([1, 2, 2, 3, 3, 3, 4, 5])
         self.branches = tuple(BranchId(number) for number in range(1, count + 1))
-        self._opening_balance = draw.choice([None, 0, 1 << 16, 1 << 30])
+        self._opening_balance = draw.choice([None, 0, 1 << 16, 1 << 40])
         self.accounts = [CustomerId(f"a{number}") for number in range(1, accounts + 1)]
         self.amounts = Amounts(self._chance("amounts"))
         self.reserving: list[tuple[CustomerId, int, Event]] = []

@@ -33,6 +33,8 @@ class Promise(StrEnum):
     BOUNDED = "BOUNDED"
     BALANCES = "balances"
     """A balance that is told is one that the branch had."""
+    STATEMENTS = "statements"
+    """A statement lists what moved in its time, in order, and adds up."""
     REFUSALS = "refusals"
     """Who is refused for want of funds lacks them, whatever was acknowledged before being counted."""
     OUTCOMES = "outcomes"

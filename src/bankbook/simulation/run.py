@@ -17,11 +17,13 @@ from random import Random
 import structlog
 
 from bankbook.client.calls import Manner
-from bankbook.client.recorder import Recorder
-from bankbook.core.commands import LATEST, ReadBalance, Withdraw
+from bankbook.client.recorder import Recorder, stated
+from bankbook.core.commands import LATEST, ReadBalance, ReadStatement, Withdraw
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis
-from bankbook.core.types import AccountId, CustomerId, Money
+from bankbook.core.types import AccountId, BranchId, CustomerId, Money
+from bankbook.history.record import Stated
+from bankbook.history.writer import Kept
 from bankbook.scenario.branches import BankOptions
 from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, CustomerRun, Done, accounts_touched
 from bankbook.scenario.faults import FaultKind
@@ -35,8 +37,10 @@ from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
 from bankbook.simulation.plan import Plan
 from bankbook.simulation.promises import Promise, Violation, ViolationError, crash, demand
+from bankbook.simulation.recording import judge_history, recorder_of
 from bankbook.simulation.workload import Books, Desk, DeskLine, openings
 from bankbook.simulation.world import Terms, World
+from bankbook.wire.replies import StatementPage
 
 # Once everything is mended: streams connect again, questions come again, what is held ends by its deadline.
 _REST_S = 120.0
@@ -201,7 +205,8 @@ class Simulation:
         self.draw = Random(f"{seed}/simulation")  # noqa: S311  (a seed, not a secret)
         self.seed = seed
         self.scenario = stage.scenario
-        self.world = World(loop, seed, terms, recorder)
+        self.kept = Kept()
+        self.world = World(loop, seed, terms, recorder_of(loop, terms.genesis, self.kept, recorder))
         self.books = Books(accounts_touched(self.scenario, AccountMode.OWN))
         self._auditor = Desk(self.world, "auditor", self.books)
         self._desks = {"": self._auditor}
@@ -222,10 +227,10 @@ class Simulation:
         await self._settle()
         await self._come_to_rest()
         self.agreement = self._agreed()
+        await self._end_history()
         await self._take_everything()
         await self._come_to_rest()
         await self._read_everything()
-        self._record_end()
 
     def _enter(self, customer: Customer) -> tuple[Place, Place]:
         first = Desk(self.world, customer.id, self.books)
@@ -277,13 +282,6 @@ class Simulation:
             acts.cancel()
         self.elapsed_s = self._loop.time() - self.began_s
         self.world.trace.note("customers went home")
-
-    def _record_end(self) -> None:
-        if self.world.recorder is None:
-            return
-        told = self._agreed().balances
-        for number in self.world.branches:
-            self.world.recorder.final(number, {str(each): at[number] for each, at in told.items()})
 
     def _agreed(self) -> Agreement:
         opening = self.world.terms.genesis.opening_balance or Money(0)
@@ -396,10 +394,36 @@ class Simulation:
     async def _read_everything(self) -> None:
         for account in self._accounts():
             for branch in self.world.branches:
-                intent = Intent("read", ReadBalance(account), None)
-                operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
-                ended = f"{operation} ended with {operation.error}"
-                demand(operation.receipt is not None, Promise.REST, ended)
+                await self._read(ReadBalance(account), branch)
+
+    async def _read(self, command: ReadBalance | ReadStatement, branch: BranchId) -> Operation:
+        intent = Intent("read", command, None)
+        operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
+        ended = f"{operation} ended with {operation.error}"
+        demand(operation.receipt is not None, Promise.REST, ended)
+        return operation
+
+    async def _end_history(self) -> None:
+        """Tell what every branch holds, and let the checkers judge all that was asked and told so far.
+
+        What is taken out afterwards is in amounts of which a balance does not tell which of them it counts.
+        """
+        ends = {branch: await self._statements_at(branch) for branch in self.world.branches}
+        recorder, self.world.recorder = self.world.recorder, None
+        assert recorder is not None, "it is not the end yet"
+        for branch, statements in ends.items():
+            balances = {account: each.closing or 0 for account, each in statements.items()}
+            recorder.final(branch, balances, statements)
+        self.world.judge.judged.update(judge_history(self.kept.history()))
+        self._auditor = Desk(self.world, "taker", self.books)
+
+    async def _statements_at(self, branch: BranchId) -> dict[str, Stated]:
+        told = dict[str, Stated]()
+        for account in self._accounts():
+            page = (await self._read(ReadStatement(account), branch)).receipt
+            assert isinstance(page, StatementPage), "that was asked for"
+            told[account] = stated(page, is_complete=page.next_page is None)
+        return told
 
     def performance(self, violation: Violation | None) -> Performance:
         """Return what came of it."""

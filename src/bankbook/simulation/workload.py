@@ -20,7 +20,7 @@ from bankbook.simulation.checks import SessionPast
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
 from bankbook.simulation.world import World
-from bankbook.wire.replies import BatchReceipt, Receipt
+from bankbook.wire.replies import Receipt, StatementPage
 
 
 @dataclass(slots=True)
@@ -81,21 +81,18 @@ class Desk:
         try:
             # What all of the session's methods do.
             answer = await self.session._carry_out(intent.command, manner)  # noqa: SLF001
-            operation.receipt = self._received(answer)
+            operation.receipt = answer
         except BankbookError as error:
             self._on_error(operation, error)
         else:
-            operation.branch = operation.receipt.branch
+            operation.branch = answer.info.branch
             world.judge.on_receipt(operation, self.past)
-            intent.take_note(operation.receipt)
+            if not isinstance(answer, StatementPage):
+                intent.take_note(answer)
         operation.returned_us = world.loop.now_us
         outcome = "OK" if operation.error is None else operation.error.outcome.name
         world.trace.note("answer", f"{self.name} {intent.name} {outcome} {_told(operation)}")
         return operation
-
-    def _received(self, answer: object) -> Receipt | BatchReceipt:
-        assert isinstance(answer, Receipt | BatchReceipt), "nobody asked for a statement"
-        return answer
 
     def _on_error(self, operation: Operation, error: BankbookError) -> None:
         operation.error = error
@@ -131,6 +128,7 @@ class DeskLine:
         operation = await self.desk.ask(wish, manner)
         answer = operation.receipt or operation.error
         assert answer is not None, "it has ended"
+        assert not isinstance(answer, StatementPage), "no event asks for a statement"
         return answer
 
     def learn_from(self, other: "DeskLine") -> None:
@@ -146,6 +144,8 @@ def _told(operation: Operation) -> str:
     receipt = operation.receipt
     if isinstance(receipt, Receipt):
         return f"{receipt.balance} {receipt.entry} held {receipt.held_us}"
+    if isinstance(receipt, StatementPage):
+        return f"{receipt.opening} {len(receipt.lines)} lines {receipt.closing}"
     return "" if receipt is None else f"{receipt.entry} {[each.outcome.name for each in receipt.results]}"
 
 
