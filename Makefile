@@ -60,8 +60,11 @@ docs-check: $(VENV)/.dev
 pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-soak: $(VENV)/.dev  ## 1,000 kills of branches amid customers' work; about seven minutes on two cores
+# BANKBOOK_FAULT_ROUNDS, BANKBOOK_FAULT_SECONDS and BANKBOOK_SEED may say otherwise: docs/faults.md.
+soak: $(VENV)/.dev  ## 1,000 kills of branches, then 12 rounds of every real fault; about 25 minutes on two cores
 	BANKBOOK_KILLS=1000 $(BIN)/pytest -s tests/server/test_crashes.py
+	BANKBOOK_FAULT_ROUNDS=$${BANKBOOK_FAULT_ROUNDS:-12} BANKBOOK_FAULT_SECONDS=$${BANKBOOK_FAULT_SECONDS:-60} \
+		$(BIN)/pytest -s -p no:randomly tests/faults/test_real_faults.py
 
 sabotage: $(VENV)/.dev  ## small bugs in the running code: what catches each, and after how many seeds
 	$(BIN)/python tools/sabotage.py

@@ -127,6 +127,28 @@ def test_what_was_only_shown_before_its_disk_was_lost_may_be_gone(is_done_again:
     assert story.check().kind is not Kind.FAIL
 
 
+def test_a_refusal_that_went_with_its_disk_binds_nobody() -> None:
+    story = Story()
+    story.ask("anna", 1, withdraw(1), 0, outcome=Outcome.INSUFFICIENT_FUNDS, key="rent")
+    story.ask("anna", 2, withdraw(1), outcome=None, key="rent")
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("bert", 2, deposit(2), 2)
+    story.end(*[{"x": 1}] * 3)
+    assert story.check().kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize("lost", [1, 2, None])
+def test_a_key_that_went_with_its_disk_may_be_told_anew(lost: int | None) -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, key="rent", entry="1#1")
+    if lost is not None:
+        story.fault(Fault(FaultKind.DISK_LOST, lost, story.now_us + 1))
+        story.now_us += 2
+    story.ask("bert", 3, deposit(1), 1, key="rent", entry="3#1")
+    assert (story.verdict("exactly once").kind is Kind.FAIL) is (lost != 1)
+
+
 @pytest.mark.parametrize(("branch", "durable"), [(2, 0), (1, 1)])
 def test_what_was_on_another_disk_too_may_not_be_gone(branch: int, durable: int) -> None:
     story = Story()

@@ -135,7 +135,8 @@ class Customer:
             is_end = isinstance(answer, RefusedError) and not isinstance(answer, WritesLostError)
         else:
             is_end = True
-            self._note_done(wish, answer)
+            if not wish.is_done:  # what was asked twice at once may be told twice
+                self._note_done(wish, answer)
         self._open = [each for each in self._open if each is not wish]
         if not is_end and wish.key is not None:
             self._open.append(wish)
@@ -164,8 +165,9 @@ class Customer:
         self._world.tokens.clear()
 
     def _note_done(self, wish: Wish, answer: Any) -> None:
+        wish.is_done = True
         accounts = self._world.accounts.open
-        if wish.opens is not None and wish.opens not in accounts:
+        if wish.opens is not None:
             accounts.append(wish.opens)
         if wish.method == "reserve":
             named = {each.name: each for each in accounts}

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -33,7 +34,7 @@ CUT = Condition(is_cut=True)
 # From one fault to the next, on the average; most last longer, so that some are always about.
 _PACE_S = 1.0
 
-# A process is back half a second after its start; a disk that is lost again and again is nobody's.
+# A process is back half a second after its start, and is to serve for a while before it is harmed again.
 _AFTER_RESTART_S = 1.5
 
 
@@ -180,6 +181,8 @@ class Nemesis:
         self._bank = bank
         self.struck: Counter[Kind] = Counter()
         """How many faults of each kind have begun and ended."""
+        self._turns = {branch: asyncio.Lock() for branch in bank.branches}
+        """Of each branch: whose turn it is, since a branch that is slow to start is harmed only then."""
 
     async def carry_out(self, schedule: Iterable[Stroke]) -> None:
         """Let everything begin and end when its time has come; then nothing is wrong any more."""
@@ -189,13 +192,13 @@ class Nemesis:
                 strokes.create_task(self._strike(stroke, began_s))
 
     async def _strike(self, stroke: Stroke, began_s: float) -> None:
-        await _until(began_s + stroke.from_s)
-        self._bank.check_alive()
-        await stroke.fault.begin(self._bank)
-        await _until(began_s + stroke.until_s)
-        await stroke.fault.end(self._bank)
+        await asyncio.sleep(began_s + stroke.from_s - asyncio.get_running_loop().time())
+        async with self._turn_of(stroke.fault.branch):
+            self._bank.check_alive()
+            await stroke.fault.begin(self._bank)
+            await asyncio.sleep(stroke.until_s - stroke.from_s)
+            await stroke.fault.end(self._bank)
         self.struck[stroke.fault.kind] += 1
 
-
-async def _until(moment_s: float) -> None:
-    await asyncio.sleep(max(moment_s - asyncio.get_running_loop().time(), 0))
+    def _turn_of(self, branch: int | None) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if branch is None else self._turns[branch]

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from faults.faults import Kind as Fault
 from faults.round import Round, kinds_here
+from faults.small_disk import why_no_small_disk
 
 from bankbook.checkers import Kind as Verdict
 
@@ -30,6 +32,8 @@ async def test_whatever_goes_wrong_every_promise_is_put_to_the_test_and_kept(
     try:
         ending = await this.run()
         print(f"\nseed {seed}: {ending.in_words()}")  # noqa: T201
+        if why_no_small_disk():
+            print(f"  without {Fault.FULL_DISK}: {why_no_small_disk()}")  # noqa: T201
         assert ending.report.kind is Verdict.PASS, ending.report.in_words()
         assert {each.kind for each in ending.report.verdicts} == {Verdict.PASS}, ending.report.in_words()
         assert ending.bugs == []

@@ -48,6 +48,7 @@ class Wish:
     key: str | None
     durable: int = 0
     opens: Account | None = None
+    is_done: bool = False
 
 
 class Held(NamedTuple):
@@ -90,13 +91,13 @@ class Wishes:
             return self.opening()
         kind = self._draw.random()
         if kind < _SETTLES and self._world.held:
-            method, arguments = self._settling()
-        elif kind < _SETTLES + _BATCHES:
-            method, arguments = self._batch()
-        else:
-            method, arguments = _as_call(self._write())
-        key = self.new_key() if self._draw.random() < _HAS_KEY else None
-        return Wish(method, arguments, key, self._draw.choice(_DURABLE))
+            return self._wish(*self._settling())
+        writes = self._writes(self._draw.randint(1, 4) if kind < _SETTLES + _BATCHES else 1)
+        if not writes:
+            return self.opening()
+        if kind < _SETTLES + _BATCHES:
+            return self._wish("batch", {"commands": writes, "is_atomic": self._draw.choice([False, True])})
+        return self._wish(*_as_call(writes[0]))
 
     def opening(self) -> Wish:
         """Open an account; on two disks, so that it outlives one."""
@@ -121,31 +122,37 @@ class Wishes:
             amount = self._world.accounts.take([held.source, held.destination], held.amount - 1)
         return "capture", {"reservation": held.reservation, "amount": amount or held.amount}
 
-    def _batch(self) -> tuple[str, dict[str, Any]]:
-        commands = [self._write() for _ in range(self._draw.randint(1, 4))]
-        return "batch", {"commands": commands, "is_atomic": self._draw.choice([False, True])}
+    def _wish(self, method: str, arguments: dict[str, Any]) -> Wish:
+        key = self.new_key() if self._draw.random() < _HAS_KEY else None
+        return Wish(method, arguments, key, self._draw.choice(_DURABLE))
 
-    def _write(self) -> SingleWrite:
+    def _writes(self, count: int) -> list[SingleWrite]:
+        """Return so many writes, or fewer where accounts in use do not suffice."""
+        return [write for _ in range(count) if (write := self._write()) is not None]
+
+    def _write(self) -> SingleWrite | None:
         draw, accounts = self._draw, self._world.accounts
         kind = draw.choice([Deposit, Deposit, Withdraw, Withdraw, Transfer, Reserve, Submit])
-        some, amount = [], None
-        while amount is None:  # accounts in use have powers left, though not all of them the same ones
-            some = accounts.some(_ACCOUNTS[kind]) or accounts.some(1)
-            kind = kind if len(some) == _ACCOUNTS[kind] else Deposit
-            goes_for_all = kind is not Deposit and draw.random() < _GOES_FOR_ALL
-            amount = accounts.take(some, self.available.get(some[0].name) if goes_for_all else None)
-            kind = kind if amount is not None else Deposit
+        some = accounts.some(_ACCOUNTS[kind])
+        if not some:
+            return None
+        goes_for_all = kind is not Deposit and draw.random() < _GOES_FOR_ALL
+        amount = accounts.take(some, self.available.get(some[0].name) if goes_for_all else None)
+        if amount is None:
+            return None
+        more = accounts.take(some) if kind is Submit else None
         memo = f"{self._name}-{draw.getrandbits(48):x}"
         names, money = [AccountId(each.name) for each in some], Money(amount)
+        if kind is Deposit:
+            return Deposit(names[0], money, memo)
+        if kind is Withdraw:
+            return Withdraw(names[0], money, memo)
         if kind is Transfer:
             return Transfer(names[0], names[1], money, memo)
         if kind is Reserve:
             return Reserve(names[0], money, names[1], draw.choice(_LIFETIMES_MS), memo)
-        if kind is Submit:
-            more = accounts.take(some) or 0
-            legs = zip(names, (-amount - more, amount, more), strict=True)
-            return Submit(tuple(Posting(name, Money(moved)) for name, moved in legs if moved), memo)
-        return Withdraw(names[0], money, memo) if kind is Withdraw else Deposit(names[0], money, memo)
+        legs = zip(names, (-amount - (more or 0), amount, more or 0), strict=True)
+        return Submit(tuple(Posting(name, Money(moved)) for name, moved in legs if moved), memo)
 
 
 def _as_call(command: SingleWrite) -> tuple[str, dict[str, Any]]:

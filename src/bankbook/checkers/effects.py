@@ -216,16 +216,14 @@ def _units(
 ) -> Iterator[Write]:
     same = [operations[place] for place in places]
     told = [place for place in places if operations[place].outcome is Outcome.OK]
-    standing = max(map(standing_of, same))
-    if standing is Standing.POSSIBLE and any(map(settles_key, same)):
-        standing = Standing.REFUSED
+    standing = _standing(same, faults)
     told_at = told[0] if told else places[0]
     operation = operations[told_at]
     if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
         standing = Standing.REFUSED
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
-    until_us = _until_us(operation, standing, same[0].call_us, faults)
+    until_us = _until_us(operation, standing, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
@@ -241,10 +239,13 @@ def _units(
         )
 
 
-def _until_us(operation: Operation, standing: Standing, call_us: int, faults: Sequence[Fault]) -> int:
+def _until_us(
+    operation: Operation, standing: Standing, call_us: int, ack_us: int, faults: Sequence[Fault]
+) -> int:
     """Return from when on a write may be gone with the disks that were lost since it was asked for.
 
-    Not only what was acknowledged before: an answer may have been under way when the disk was lost.
+    Not only what was acknowledged before: an answer may have been under way when the disk was lost; and what
+    was acknowledged after that, elsewhere, may have happened there, been shown, and happened once more.
     """
     is_told = standing is Standing.ACKNOWLEDGED
     # Another branch than the one that answered may have decided these.
@@ -257,9 +258,33 @@ def _until_us(operation: Operation, standing: Standing, call_us: int, faults: Se
         for fault in faults
         if fault.kind is FaultKind.DISK_LOST
         and fault.at_us >= call_us
-        and (is_anywhere or copies or fault.branch == operation.branch)
+        and (is_anywhere or copies or fault.branch == operation.branch or fault.at_us < ack_us)
     )
     return lost[copies] if len(lost) > copies else NEVER
+
+
+def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
+    """Say what all answers to one request tell together."""
+    standing = max(map(standing_of, same))
+    refusals = [] if standing is Standing.ACKNOWLEDGED else [each for each in same if settles_key(each)]
+    if not refusals:
+        return standing
+    # A refusal that went with a disk binds nobody: the same request may have come once more after that.
+    return Standing.REFUSED if any(outlives(each, faults) for each in refusals) else Standing.POSSIBLE
+
+
+def outlives(operation: Operation, faults: Sequence[Fault]) -> bool:
+    """Whether what was answered is still known to the bank, whatever disks were lost after that."""
+    assert operation.return_us is not None, "it was answered"
+    return not any(_may_have_gone_with(fault, operation, operation.return_us) for fault in faults)
+
+
+def _may_have_gone_with(fault: Fault, operation: Operation, told_us: int) -> bool:
+    if fault.kind is not FaultKind.DISK_LOST or operation.durable or told_us > fault.at_us:
+        return False
+    # Another branch than the one that was asked may have decided these.
+    is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
+    return is_elsewhere or fault.branch == operation.branch
 
 
 def _parts(

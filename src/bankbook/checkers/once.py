@@ -13,7 +13,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from bankbook.checkers.decoding import Shown
-from bankbook.checkers.effects import Write, is_write, settles_key
+from bankbook.checkers.effects import Write, is_write, outlives, settles_key
 from bankbook.checkers.evidence import Account, Evidence, Read
 from bankbook.checkers.verdict import Tally, Verdict, Witness
 from bankbook.checkers.words import named, numbered
@@ -119,6 +119,9 @@ def _check_keys(evidence: Evidence, tally: Tally) -> None:
     for same in answers.values():
         (_, first), *others = same
         for place, other in others:
+            if not outlives(first, evidence.faults):
+                _, first = place, other  # a disk is gone, and the key with it
+                continue
             difference = _difference(first, other)
             if difference:
                 tally.break_(place, partial(_key_witness, first, other, difference))

@@ -29,6 +29,12 @@ HEADER_BYTES_MAX = 1 << 20
 EXIT_STATUS = {Kind.PASS: 0, Kind.FAIL: 1, Kind.UNKNOWN: 2}
 
 
+_NOT_JUDGED = (
+    "{0}: an output does not tell enough to judge keys, reservations, freshness or faults. Record a history, "
+    "`bankbook run {0} --history FILE`, and check that."
+)
+
+
 class UnusableCommandError(click.UsageError):
     """A mistyped command line."""
 
@@ -80,6 +86,8 @@ def check(
         _check_history(output_path, as_json)
     try:
         scenario = read_scenario(input_path, opening_balance=opening_balance)
+        if not scenario.is_plain:
+            fail(_NOT_JUDGED.format(input_path), COULD_NOT_RUN, as_json)
         records = read_output(output_path)
     except BadFileError as error:
         fail(str(error), COULD_NOT_RUN, as_json)

@@ -22,7 +22,7 @@ from bankbook.scenario.checker import Kind, Verdict
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.output import OutputError, remove_stale
-from bankbook.scenario.parse import read_scenario
+from bankbook.scenario.parse import ScenarioError, read_scenario
 from bankbook.server.config import DEFAULT_HOST, ORIGINAL_PORT_BASE, AccountMode, Delay
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 
@@ -56,6 +56,11 @@ def customers(input_path: Path, output_path: Path, host: str, port_base: int, as
     try:
         remove_stale(output_path, input_path=input_path)
         scenario = read_scenario(input_path, opening_balance=Money(0))
+        if not scenario.is_plain:
+            raise ScenarioError(
+                f"{input_path}: here customers do what those of the original system can; this file has more. "
+                f"Carry it out with its own branches: bankbook run {input_path}"
+            )
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     try:

@@ -173,8 +173,8 @@ def _shrunk(wanted: Exploration, seed: int) -> Shrunk | None:
     return Shrunk(shrinker.best, path, scenario, shrinker.runs, is_interrupted)
 
 
-def _perform(scenario: Scenario, seed: int) -> Performance:
-    return perform(scenario, seed)
+def _perform(scenario: Scenario, seed: int, is_customers_only: bool) -> Performance:
+    return perform(scenario, seed, is_customers_only=is_customers_only)
 
 
 @contextmanager

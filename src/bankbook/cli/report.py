@@ -21,7 +21,7 @@ from bankbook.core.types import CustomerId
 from bankbook.core.vector import Gap
 from bankbook.scenario.checker import Kind, Verdict
 from bankbook.scenario.execute import Agreement, CustomerRun, Done
-from bankbook.scenario.model import Event, Interface
+from bankbook.scenario.model import ANYWHERE, BY_THEMSELVES, Event
 
 # So many rows, of all customers together, are still read; of more, only what was held or failed is shown.
 ROWS_MAX = 100
@@ -184,7 +184,7 @@ def _done_as_json(done: Done) -> dict[str, Any]:
     said: dict[str, Any] = {
         "number": event.number,
         "interface": event.interface.value,
-        "branch": event.branch,
+        "branch": _branch_as_json(event),
         "money": event.money,
         "to": event.to,
         "result": "success" if done.result.reason is None else "fail",
@@ -198,6 +198,11 @@ def _done_as_json(done: Done) -> dict[str, Any]:
         ],
     }
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _branch_as_json(event: Event) -> int | str | None:
+    is_anywhere = event.branch is None and event.interface not in BY_THEMSELVES
+    return ANYWHERE if is_anywhere else event.branch
 
 
 def _table_of(run: CustomerRun, shown: Sequence[Done], left_out: int) -> Table:
@@ -230,7 +235,7 @@ def _row_of(done: Done) -> tuple[str, ...]:
     return (
         str(event.number),
         escape(_event_in_words(event)),
-        str(event.branch),
+        _branch_in_words(event),
         _result_in_words(done),
         held,
         _gaps_in_words(done.awaited),
@@ -238,10 +243,23 @@ def _row_of(done: Done) -> tuple[str, ...]:
 
 
 def _event_in_words(event: Event) -> str:
-    if event.interface is Interface.QUERY:
-        return "query"
-    to = f" to {event.to}" if event.to is not None else ""
-    return f"{event.interface.value} {event.money}{to}"
+    parts = (
+        (event.interface.value, True),
+        (str(event.money), event.money is not None),
+        (f"of {event.account}", event.account is not None),
+        (f"to {event.to}", event.to is not None),
+        (_count(len(event.legs), "posting"), bool(event.legs)),
+        (_count(len(event.commands), "command"), bool(event.commands)),
+        (f"event {event.event}", event.event is not None),
+        (f"of customer {event.customer}", event.customer is not None),
+    )
+    return " ".join(words for words, is_said in parts if is_said)
+
+
+def _branch_in_words(event: Event) -> str:
+    if event.branch is not None:
+        return str(event.branch)
+    return "" if event.interface in BY_THEMSELVES else ANYWHERE
 
 
 def _result_in_words(done: Done) -> str:

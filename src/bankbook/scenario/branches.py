@@ -48,7 +48,7 @@ def branch_configs(
     scenario: Scenario, options: BankOptions, data: Path, *, is_temporary: bool = False
 ) -> list[BranchConfig]:
     """Return the configuration of every branch; each has its store in a folder of its own in `data`."""
-    genesis = Genesis(CLUSTER, scenario.branches, scenario.opening_balance)
+    genesis = Genesis(CLUSTER, scenario.branches, scenario.genesis_balance)
     return [
         BranchConfig(
             branch=branch,

@@ -74,6 +74,7 @@ def _scenario(root: Node, opening_balance: Money | None) -> Scenario:
     if not draft.sessions:
         root.fail('there is no customer. Add one: {"id": 1, "type": "customer", "events": []}.')
     branches = tuple(sorted(draft.balances))
+    settled_balance = _settled_balance(root, draft, opening_balance)
     whole = Whole(
         branches, {each: session.events for each, session in draft.sessions.items()}, set(draft.accounts)
     )
@@ -81,7 +82,7 @@ def _scenario(root: Node, opening_balance: Money | None) -> Scenario:
         check(whole)
     return Scenario(
         branches=branches,
-        opening_balance=_settled_balance(root, draft, opening_balance),
+        opening_balance=settled_balance,
         customers=tuple(
             Customer(customer, session.output_id, tuple(session.events))
             for customer, session in draft.sessions.items()

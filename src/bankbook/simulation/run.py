@@ -137,12 +137,13 @@ def perform(
     hold_limit_us: int = _HOLD_LIMIT_US,
     on_done: Callable[[Done], None] = lambda _: None,
     keeps_trace: bool = False,
+    is_customers_only: bool = False,
     record: Callable[[Callable[[], int]], Recorder | None] = lambda _now_ns: None,
 ) -> Performance:
     """Carry out a scenario in a simulated bank, faults and all; all chance in it comes from the seed.
 
-    What customers have not begun after `duration_s` they do not begin; None: they do everything. `record`
-    returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
+    What customers have not begun after `duration_s` they do not begin; None: they do everything. If it
+    `is_customers_only`, nothing is asked of the bank once they have gone home. `record` returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
     that runs. Raises OSError where nothing can be written down.
     """
     genesis = Genesis("simulated", scenario.branches, scenario.genesis_balance)
@@ -153,7 +154,10 @@ def perform(
         stage = Stage[DeskLine](
             scenario, AccountMode.OWN, terms.hold_limit_us / 1e6 + TIMEOUT_EXTRA_S, on_done=on_done
         )
-        return run_in_virtual_time(loop, _perform(loop, seed, stage, terms, recorder, duration_s))
+        return run_in_virtual_time(
+            loop,
+            _perform(loop, seed, stage, terms, recorder, duration_s, is_customers_only=is_customers_only),
+        )
 
 
 @contextmanager
@@ -174,11 +178,13 @@ async def _perform(
     terms: Terms,
     recorder: Recorder | None,
     duration_s: float | None,
+    *,
+    is_customers_only: bool,
 ) -> Performance:
     simulation = Simulation(loop, seed, terms, stage, recorder)
     stage.make_wish = simulation.books.intent
     violation = None
-    living = loop.create_task(simulation.live(duration_s))
+    living = loop.create_task(simulation.live(duration_s, is_customers_only=is_customers_only))
     try:
         await asyncio.wait([living, simulation.world.failed], return_when=asyncio.FIRST_COMPLETED)
         if simulation.world.failed.done():
@@ -218,11 +224,13 @@ class Simulation:
         self.elapsed_s: float | None = None
         """From the customers' first request to their last answer; None until then."""
 
-    async def live(self, duration_s: float | None) -> None:
+    async def live(self, duration_s: float | None, *, is_customers_only: bool) -> None:
         """Live through it. Raises ViolationError."""
         await self._begin()
         places = [self._enter(customer) for customer in self.scenario.customers]
         await self._torment([each for pair in places for each in pair], duration_s)
+        if is_customers_only:
+            return
         self.world.heal()
         await self._settle()
         await self._come_to_rest()

@@ -9,7 +9,7 @@ of which only the reductions to complements are made: a subset that fails by its
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 from bankbook.scenario.model import Scenario
@@ -61,10 +61,11 @@ class Shrinker:
     """Makes a failure smaller; `best` is the smallest so far, also when it is interrupted."""
 
     best: Failure
-    perform: Callable[[Scenario, int], Performance]
+    perform: Callable[[Scenario, int, bool], Performance]
+    """Under a seed; and whether to end once customers have gone home."""
     is_over: Callable[[], bool] = lambda: False
     on_smaller: Callable[[Failure], None] = lambda _: None
-    runs_max: int = RUNS_MAX
+    runs_max: int = field(default_factory=lambda: RUNS_MAX)
     runs: int = 0
     effort: int = 1
     _done: Performance | None = None
@@ -130,7 +131,7 @@ class Shrinker:
             if self.runs >= self.runs_max or self.is_over():
                 raise EnoughError
             self.runs += 1
-            done = self.perform(candidate, seed)
+            done = self.perform(candidate, seed, self.best.is_cut_off)
             failure = _failure(candidate, seed, done)
             if failure is not None and failure.is_like(self.best):
                 self.best, self._done = failure, done
@@ -140,13 +141,13 @@ class Shrinker:
 
 
 def first_failure(
-    scenario: Scenario, seed: int, done: Performance, perform: Callable[[Scenario, int], Performance]
+    scenario: Scenario, seed: int, done: Performance, perform: Callable[[Scenario, int, bool], Performance]
 ) -> Failure | None:
     """Return a failure without what was never begun; None if it fails in other ways then, or not at all."""
     whole = _failure(scenario, seed, done)
     assert whole is not None, "only what fails is made smaller"
     for candidate in (cut_short(scenario, done), scenario):
-        failure = _failure(candidate, seed, perform(candidate, seed))
+        failure = _failure(candidate, seed, perform(candidate, seed, whole.is_cut_off))
         if failure is not None and failure.is_like(whole):
             return failure
     return None

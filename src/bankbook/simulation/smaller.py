@@ -252,22 +252,14 @@ def _plainer_events(event: Event, branches: tuple[BranchId, ...]) -> Iterator[Ev
 
 def _plainer_commands(event: Event) -> Iterator[Event]:
     if event.interface is Interface.BATCH:
-        for command in event.commands:
-            yield replace(command, number=event.number, branch=event.branch, manner=event.manner)
-        for gone in event.commands if len(event.commands) > 1 else ():
-            left = [each for each in event.commands if each is not gone]
-            yield replace(
-                event,
-                commands=tuple(replace(each, number=place) for place, each in enumerate(left, start=1)),
-            )
-        if event.is_atomic:
-            yield replace(event, is_atomic=False)
+        yield from _plainer_batches(event)
     if event.interface in (Interface.TRANSFER, Interface.RESERVE):
         yield replace(event, interface=Interface.WITHDRAW, to=None, lifetime_us=None)
     if event.interface is Interface.TRANSFER:
         yield replace(event, interface=Interface.DEPOSIT, to=None)
-    if event.interface is Interface.RESERVE and (event.to is not None or event.lifetime_us is not None):
+    if event.interface is Interface.RESERVE and event.to is not None:
         yield replace(event, to=None)
+    if event.lifetime_us is not None:
         yield replace(event, lifetime_us=None)
     if event.interface is Interface.SUBMIT:
         leg = event.legs[0]
@@ -276,6 +268,17 @@ def _plainer_commands(event: Event) -> Iterator[Event]:
     if event.money and event.money > 1:
         yield replace(event, money=Money(1))
         yield replace(event, money=Money(event.money // 2))
+
+
+def _plainer_batches(event: Event) -> Iterator[Event]:
+    for command in event.commands:
+        yield replace(command, number=event.number, branch=event.branch, manner=event.manner)
+    for gone in event.commands if len(event.commands) > 1 else ():
+        left = [each for each in event.commands if each is not gone]
+        numbered = tuple(replace(each, number=place) for place, each in enumerate(left, start=1))
+        yield replace(event, commands=numbered)
+    if event.is_atomic:
+        yield replace(event, is_atomic=False)
 
 
 def _plainer_manners(event: Event) -> Iterator[Manner]:

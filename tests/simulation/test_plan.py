@@ -1,0 +1,47 @@
+"""What a seed draws: the same each time, of everything something, and of amounts no two sets alike."""
+
+from collections import Counter
+
+from bankbook.scenario.model import Event, Interface
+from bankbook.simulation.run import SimulationSettings, plan
+
+
+def test_the_same_seed_draws_the_same_and_another_draws_another() -> None:
+    assert plan(3) == plan(3)
+    assert len({plan(seed) for seed in range(10)}) == 10
+
+
+def test_no_amount_moves_twice_on_one_account() -> None:
+    def moved(event: Event) -> list[tuple[str, int]]:
+        if event.interface is Interface.BATCH:
+            return [each for command in event.commands for each in moved(command)]
+        if event.interface is Interface.SUBMIT:
+            return [(leg.account, abs(leg.money)) for leg in event.legs if leg.money > 0]
+        if event.money is None:
+            return []
+        assert event.account is not None
+        return [(event.account, event.money)] + ([(event.to, event.money)] if event.to else [])
+
+    for seed in range(10):
+        events = [event for customer in plan(seed).customers for event in customer.events]
+        counts = Counter(each for event in events for each in moved(event))
+        assert counts
+        assert set(counts.values()) == {1}
+        assert all(amount.bit_count() == 1 for _, amount in counts)
+
+
+def test_no_more_is_drawn_than_there_is_time_for() -> None:
+    for seed in range(10):
+        scenario = plan(seed, SimulationSettings(duration_s=12))
+        assert all(fault.at_us <= 12_000_000 for fault in scenario.faults)
+        for customer in scenario.customers:
+            assert sum(event.manner.pause_us for event in customer.events) <= 12_000_000
+
+
+def test_only_what_may_go_wrong_does() -> None:
+    drawn = {
+        fault.kind
+        for seed in range(20)
+        for fault in plan(seed, SimulationSettings(faults=frozenset())).faults
+    }
+    assert drawn == set()
