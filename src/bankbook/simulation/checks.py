@@ -61,6 +61,9 @@ _ONLY_WITH_LOST_DISKS = frozenset({Outcome.WRITES_LOST, Outcome.CATCHING_UP, Out
 # What a branch that knows how a key ended tells all the same: it waits for other disks, or serves nobody.
 _SAID_BY_WHO_KNOWS = frozenset({Outcome.DURABILITY_TIMEOUT, Outcome.CATCHING_UP, Outcome.SHUTTING_DOWN})
 
+# A branch may be busy with a commit while the time of a request runs out, but no longer.
+_NOT_DONE_US = 2_000_000
+
 _PROMISES = {
     Guarantee.READ_YOUR_WRITES: Promise.READ_YOUR_WRITES,
     Guarantee.MONOTONIC_READS: Promise.MONOTONIC_READS,
@@ -286,6 +289,9 @@ class Judge:
                 self._judge_never(memo, told)
         if outcome.certainty in (Certainty.RETRYABLE, Certainty.UNKNOWN):
             self._judge_ignorance(operation, error, told)
+        if outcome is Outcome.HOLD_TIMEOUT and not error.awaited:
+            words = f"{told}; and was held for {error.held_us} us for nothing that was missing in the end"
+            demand(error.held_us < _NOT_DONE_US, Promise.REST, words)
         if outcome is Outcome.INSUFFICIENT_FUNDS:
             self._judge_refusal(operation)
             past.saw |= self._seen(operation, error.balance)

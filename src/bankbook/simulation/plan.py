@@ -166,7 +166,7 @@ class PlannedCustomer:
             return
         self._add(Event(Interface.DEPOSIT, here, amount, None, self._number, account), self._pause_ms)
         self._add(Event(Interface.BEGIN, None, None, None, self._number), 0)
-        bound_ms = draw.choice([0, 0, 200, 500])
+        bound_ms = draw.choice([0, 0, 0, 200, 500, 1_500])
         if bound_ms or draw.random() < 0.5:  # noqa: PLR2004
             freshness = bounded(bound_ms / 1000) if bound_ms else LATEST
             look = replace(self._query(account), manner=Manner(freshness=freshness))
@@ -234,13 +234,15 @@ class PlannedCustomer:
         """Draw how something ends that was set aside lately: all of it or a part, at once or bit by bit."""
         draw = self._draw
         customer, number, reserve = draw.choice(self._plan.reserving[-_RECENT:])
-        amount, part, is_part = reserve.money or Money(0), None, draw.random() < 0.5  # noqa: PLR2004
+        amount, part, is_part = reserve.money or Money(1), None, draw.random() < 0.5  # noqa: PLR2004
         if draw.random() < 0.4:  # noqa: PLR2004
             interface, part = Interface.RELEASE, Money(max(amount // 4, 1)) if is_part else None
         else:
             interface, whose = Interface.CAPTURE, [each for each in (reserve.account, reserve.to) if each]
-            # Less than half: what is left then is none of the amounts that move by themselves.
-            part = self._plan.amounts.take(*whose, below=Money(amount // 2)) if is_part else None
+            # Less than half: what is left then is none of the amounts that move by themselves. Or the whole by
+            # its amount, of which a part may be gone.
+            whole = draw.choice([None, amount])
+            part = self._plan.amounts.take(*whose, below=Money(amount // 2)) if is_part else whole
         is_final = interface is Interface.RELEASE or part is None or draw.random() < 0.5  # noqa: PLR2004
         return Event(
             interface, None, part, None, self._number, event=number, customer=customer, is_final=is_final
@@ -290,6 +292,8 @@ def planned_faults(
     events = [kind for kind in some if kind not in WEATHER]
     if len(branches) == 1:
         events = [kind for kind in events if kind not in SIDES | {FaultKind.BROKEN_STREAM}]
+    # A disk is lost but once, and most of what can go wrong then takes more than that.
+    events += [kind for kind in events if kind is FaultKind.LOST_DISK] * 2
     mean_pause_s = draw.choice([0.5, 1.5, 4.0])
     at_ms = 0
     while events:

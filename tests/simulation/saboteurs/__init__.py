@@ -1,7 +1,7 @@
 """Small bugs, each of a kind that a tired engineer writes, to be applied to the running code.
 
-A simulator that does not find them within a few seeds proves nothing. `make sabotage` shows how many seeds each
-took, and what caught it; docs/sabotage.md keeps the result.
+A simulator that does not find them within a few seeds proves nothing. `make sabotage` shows how many seeds
+each took, and what caught it; docs/sabotage.md keeps the result.
 """
 
 import json

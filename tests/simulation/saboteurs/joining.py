@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.core.joining import Joining
 from bankbook.core.keys import answer_key
@@ -13,7 +14,6 @@ from bankbook.core.requests import Requests
 from bankbook.core.types import Seq
 from bankbook.core.vector import NOTHING
 from bankbook.simulation.branch import SimulatedBranch
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("joining")
 

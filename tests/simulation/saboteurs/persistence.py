@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.core import context as context_module
 from bankbook.core.clock import HybridClock, HybridTime
@@ -15,7 +16,6 @@ from bankbook.server.driver import Driver
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.store.base import CommitUnknownError
 from bankbook.store.memory import MemoryStore
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("persistence")
 

@@ -4,18 +4,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
-from bankbook.core import expiry as expiry_module
 from bankbook.core import requests as requests_module
 from bankbook.core.commands import Capture, OpenAccount, Release
 from bankbook.core.context import Context
 from bankbook.core.entry import Settlement
 from bankbook.core.expiry import Expiry
-from bankbook.core.ledger import Teller
+from bankbook.core.ledger import Teller, decider_of
 from bankbook.core.ports import ReservationState
 from bankbook.core.types import Money
 from bankbook.store.memory import MemoryStore
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("reservations and expiry")
 
@@ -103,11 +102,10 @@ def capture_pays_nobody(patch: pytest.MonkeyPatch) -> None:
 def any_branch_captures(patch: pytest.MonkeyPatch) -> None:
     """A reservation is settled at whichever branch is asked."""
 
-    def decider_of(command: Any, branches: Any) -> Any:
-        return None if isinstance(command, Capture | Release) else real(command, branches)
+    def here(command: Any, branches: Any) -> Any:
+        return None if isinstance(command, Capture | Release) else decider_of(command, branches)
 
-    real = requests_module.decider_of
-    patch.setattr(requests_module, "decider_of", decider_of)
+    patch.setattr(requests_module, "decider_of", here)
 
 
 @gang
@@ -160,15 +158,13 @@ def never_expires_after_a_restart(patch: pytest.MonkeyPatch) -> None:
 def captured_after_its_end(patch: pytest.MonkeyPatch) -> None:
     """A reservation that is overdue can be captured as long as nobody has ended it."""
     patch.setattr(Teller, "_is_due", lambda _self, _record: False)
-    patch.setattr(expiry_module, "_EXPIRED_MAX", 1000)
 
 
 @gang
 def account_is_opened_where_it_is_asked_for(patch: pytest.MonkeyPatch) -> None:
     """Two branches may open the same account."""
 
-    def decider_of(command: Any, branches: Any) -> Any:
-        return None if isinstance(command, OpenAccount) else real(command, branches)
+    def here(command: Any, branches: Any) -> Any:
+        return None if isinstance(command, OpenAccount) else decider_of(command, branches)
 
-    real = requests_module.decider_of
-    patch.setattr(requests_module, "decider_of", decider_of)
+    patch.setattr(requests_module, "decider_of", here)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.client.token import SessionToken
 from bankbook.core import carrying_out as carrying_out_module
@@ -15,7 +16,6 @@ from bankbook.core.token import Token
 from bankbook.core.types import Seq
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.handler import Handler
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("sessions and tokens")
 
@@ -124,17 +124,6 @@ def local_write_waits_for_nothing(patch: pytest.MonkeyPatch) -> None:
 
     real = Requests._waits_for_freshness
     patch.setattr(Requests, "_waits_for_freshness", waits)
-
-
-@gang
-def token_covers_the_first_account_only(patch: pytest.MonkeyPatch) -> None:
-    """A batch tells the balances of many accounts, and the token remembers one of them."""
-
-    def first(command: Any) -> Any:
-        return accounts_of(command)[:1]
-
-    accounts_of = carrying_out_module.accounts_of
-    patch.setattr(carrying_out_module, "accounts_of", first)
 
 
 @gang

@@ -1,6 +1,7 @@
 """How a saboteur is put to the test: seed after seed, until a promise is broken.
 
-Decides when a saboteur counts as caught. Must not know what it does. Proof: tests/simulation/test_saboteurs.py.
+Decides when a saboteur counts as caught. Must not know what it does.
+Proof: tests/simulation/test_saboteurs.py.
 """
 
 from collections.abc import Iterable
@@ -35,8 +36,8 @@ def catch(saboteur: Saboteur, seeds: Iterable[int]) -> Catch | None:
 def second_opinion(saboteur: Saboteur, seed: int) -> str | None:
     """Return what breaks under a seed for those who see nothing but what customers were told.
 
-    The judges who look at the disks keep silent, so that it goes on as far as it can. None: nothing breaks, or
-    the program itself fails first.
+    The judges who look at the disks keep silent, so that it goes on as far as it can. None: nothing breaks,
+    or the program itself fails first.
     """
     with pytest.MonkeyPatch.context() as patch:
         saboteur.apply(patch)
