@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run test check lint types layers proto proto-check docs docs-check pytest soak sabotage format clean
+.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest soak sabotage format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ setup: $(VENV)/.dev  ## install everything into .venv, the developers' tools too
 
 run: $(VENV)/.run  ## a bank of ten branches executes examples/input_big.json
 	$(BIN)/bankbook run examples/input_big.json
+
+SEEDS ?= 10000
+
+simulate: $(VENV)/.run  ## 10,000 random banks under random faults; as many others with SEEDS=100
+	$(BIN)/bankbook simulate --seeds $(SEEDS)
 
 test: check pytest  ## every check and every test
 

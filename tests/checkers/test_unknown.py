@@ -4,7 +4,7 @@ import pytest
 from checkers.histories import Story, deposit, lines, read, statement, transfer, withdraw
 
 from bankbook.checkers import Kind
-from bankbook.core.commands import LATEST, LOCAL, Capture, Deposit, Reserve
+from bankbook.core.commands import LATEST, LOCAL, Batch, Capture, Deposit, Reserve
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money, ReservationId
@@ -190,6 +190,19 @@ def test_what_was_on_two_disks_may_be_gone_with_two(lost: tuple[int, ...], expec
         story.fault(Fault(FaultKind.DISK_LOST, branch, story.now_us + branch))
     story.end({"x": 2}, {"x": 2}, {"x": 2})
     assert story.verdict("durability").kind is expected
+
+
+def test_lines_of_a_batch_that_was_never_answered_were_asked_for() -> None:
+    """Found by the simulator: each of its commands has a line of its own, and nobody was told their entry."""
+    legs = (withdraw(1), withdraw(2), deposit(4), transfer(8))
+    story = Story(opening=100)
+    story.ask("anna", 1, Batch(legs, is_atomic=True), outcome=None)
+    told = tuple(StatedLine(amount, entry="1#1") for amount in (-1, -2, 4, -8))
+    story.ask("bert", 2, statement(), 93, statement=Stated(told, 100, 93))
+    story.ask("bert", 2, read("y"), 108)
+    assert "FAIL" not in story.check().in_words()
+    story.ask("bert", 2, statement(), 90, statement=Stated((*told, StatedLine(-3)), 100, 90))
+    assert story.verdict("statement agreement").kind is Kind.FAIL
 
 
 def test_of_two_who_capture_all_of_a_reservation_one_does() -> None:

@@ -8,7 +8,7 @@ import pytest
 from cli.commands import EXAMPLES, bankbook, deposit, query, transfer, withdraw, write_scenario
 
 from bankbook.history.file import read_history
-from bankbook.history.record import Final, Header, Operation, Terms
+from bankbook.history.record import Final, Header, Latest, Operation, Terms
 
 # On each account no two sets of amounts have the same sum.
 POWERS_OF_THREE = (
@@ -33,7 +33,7 @@ def test_a_recorded_run_passes_and_says_where_its_history_is(tmp_path: Path, com
     assert done.returncode == 0, done.stderr
     assert f"judge it with: bankbook check {history}" in done.stdout
     recorded = read_history(history)
-    assert recorded.header == Header("scenario", 3, Terms(1000))
+    assert recorded.header == Header("scenario", 3, Terms(1000), latest=Latest.RECENT)
     items = list(recorded.items)
     sessions = {each.session for each in items if isinstance(each, Operation)}
     assert sessions >= {"1", "2", "auditor"}

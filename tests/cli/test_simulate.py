@@ -49,10 +49,10 @@ def test_a_violation_is_told_with_its_seed_and_leaves_a_trace(
         raise ViolationError("balances", "what is told was never there")
 
     monkeypatch.setattr(Judge, "on_receipt", break_it)
+    wanted = Exploration(
+        range(11, 12), SimulationSettings(duration_s=2), trace_path=tmp_path / "trace.txt", shrink_for_s=0
+    )
     with pytest.raises(SystemExit) as ended:
-        wanted = Exploration(
-            range(11, 12), SimulationSettings(duration_s=2), trace_path=tmp_path / "trace.txt", shrink_for_s=0
-        )
         explore(wanted, as_json=False)
     told = capsys.readouterr()
     assert ended.value.code == 1

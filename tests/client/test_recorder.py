@@ -31,7 +31,7 @@ from bankbook.core.commands import Batch, Freshness, Level, ReadBalance
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId
 from bankbook.history.file import read_history
-from bankbook.history.record import Fault, FaultKind, Final, Header, History, Item, Operation, Terms
+from bankbook.history.record import Fault, FaultKind, Final, Header, History, Item, Latest, Operation, Terms
 from bankbook.history.writer import HistoryFile, Kept
 
 X = AccountId("anna")
@@ -89,7 +89,7 @@ async def recorded(path: Path) -> History:
 
 async def test_every_kind_of_operation_is_there_as_it_was_asked_and_told(tmp_path: Path) -> None:
     history = await recorded(tmp_path / "history.jsonl")
-    assert history.header == Header("bank-of-tests", 2, Terms(100))
+    assert history.header == Header("bank-of-tests", 2, Terms(100), latest=Latest.RECENT)
     items = list(history.items)
     found = list(operations(items))
     assert [each.number for each in found] == list(range(1, len(found) + 1))

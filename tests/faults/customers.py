@@ -10,6 +10,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from faults.accounts import Account
 from faults.wishes import Held, Wish, Wishes, World
 
 from bankbook.client import (
@@ -25,6 +26,7 @@ from bankbook.client import (
     WritesLostError,
     bounded,
 )
+from bankbook.core.types import BALANCE_MAX
 
 # Between two requests of one customer, on the average.
 _PAUSE_S = 0.08
@@ -79,10 +81,36 @@ class Customer:
         while self._open:
             await self._ask(self._desk, self._open.pop(0), _LAST_TIMEOUT_S, None)
 
-    async def open_account(self) -> None:
-        """Open a new account; return once it is open."""
-        self._open.append(self._wishes.opening())
+    async def open_account(self) -> Account:
+        """Open a new account; return it once it is open."""
+        opening = self._wishes.opening()
+        assert opening.opens is not None, "that is what opens one"
+        self._open.append(opening)
         await self.settle()
+        return opening.opens
+
+    async def be_served(self) -> None:
+        """Be served at every branch and at every level, now that nothing is wrong. Raises BankbookError.
+
+        So every checker has something to judge, however little the faults let through.
+        """
+        mine, other, session = (
+            await self.open_account(),
+            await self.open_account(),
+            self._bank.session(self._name),
+        )
+        take, branches = self._world.accounts.take, self._world.branches
+        for here, there in zip(branches, (*branches[1:], branches[0]), strict=True):
+            paid_in = take([mine], BALANCE_MAX) or 0
+            await session.deposit(paid_in, account=mine.name, branch=here)
+            passed_on = take([mine, other], paid_in - 1) or 0
+            await session.transfer(other.name, passed_on, account=mine.name, branch=there)
+            taken_out = take([other], passed_on - 1) or 0
+            await session.withdraw(taken_out, account=other.name, branch=here)
+            for account in (mine.name, other.name):
+                for freshness in (SESSION, LATEST, bounded(0)):
+                    await session.balance(account=account, branch=there, freshness=freshness)
+                await session.statement_page(account=account, branch=there)
 
     async def _act(self) -> None:
         draw, tokens = self._draw, self._world.tokens

@@ -35,7 +35,8 @@ BRANCHES = 3
 # Where customers are; those at one place are cut off together.
 PLACES = ("harbour", "market", "station", "village")
 
-# Of each customer at a place: whether the library tries again, or he has to make up for it himself.
+# Of each customer at a place: whether the library tries again, or he has to make up for it himself. The first
+# ones are those who have to be served in the end.
 _RETRIES = (True, True, False, False)
 
 # How many accounts there are before anything goes wrong; customers open more.
@@ -109,6 +110,7 @@ class Round:
                 is_over.set()
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*(each.settle() for each in customers))
+                await asyncio.gather(*(each.be_served() for each in customers[:: len(_RETRIES)]))
             await bank.until_converged()
             await self._write_finals(bank)  # while there are clients, who close the history
 

@@ -3,6 +3,7 @@
 import pytest
 
 from bankbook.core.commands import LATEST, bounded
+from bankbook.core.types import BranchId
 from bankbook.scenario.model import Account, Event, Interface, Leg, Manner, Scenario
 from bankbook.scenario.parse import ScenarioError, parse_scenario
 
@@ -29,7 +30,7 @@ def test_how_something_is_asked() -> None:
         '"freshness":"LATEST","timeout":"300ms","patience":"2s"}'
     )
     assert event.branch is None
-    assert event.manner == Manner(1_500_000, LATEST, "2/rent", 1, 300_000, 2_000_000, 2)
+    assert event.manner == Manner(1_500_000, LATEST, "2/rent", 1, 300_000, 2_000_000, BranchId(2))
     read = last('{"interface":"query","branch":1,"freshness":"BOUNDED","bound":"300ms","account":"bob"}')
     assert (read.manner.freshness, read.account) == (bounded(0.3), "bob")
 

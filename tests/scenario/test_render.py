@@ -18,7 +18,7 @@ def test_the_original_files_come_back(name: str) -> None:
 
 
 def test_whatever_a_seed_draws_can_be_written_down() -> None:
-    kinds = set()
+    kinds = set[str]()
     for seed in range(40):
         scenario = plan(seed, SimulationSettings(duration_s=20))
         text = render_scenario(scenario)

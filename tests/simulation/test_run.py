@@ -5,8 +5,10 @@ from collections import Counter
 import pytest
 
 from bankbook.checkers import check
+from bankbook.core.commands import LINES_MAX
 from bankbook.history.record import Header, History
-from bankbook.simulation.run import SimulationReport, SimulationSettings, simulate
+from bankbook.scenario.parse import parse_scenario
+from bankbook.simulation.run import SimulationReport, SimulationSettings, perform, simulate
 
 SEEDS = range(1000, 1036)
 
@@ -59,3 +61,14 @@ def test_much_happened(reports: list[SimulationReport]) -> None:
 def test_a_bank_of_one_branch_that_was_asked_too_late() -> None:
     """Seed 2 found that such a bank ended: tests/core/test_gathering.py."""
     assert simulate(2, SimulationSettings(branches=1)).violation is None
+
+
+def test_an_account_with_more_movements_than_a_page_holds_is_judged_by_its_balance() -> None:
+    deposit = '{"interface":"deposit","money":1,"branch":1}'
+    text = (
+        '[{"id":1,"type":"branch","balance":0},{"id":"ada","type":"customer","events":['
+        f'{",".join([deposit] * (LINES_MAX + 1))}]}}]'
+    )
+    done = perform(parse_scenario(text, source="long"), 1)
+    assert done.report.violation is None
+    assert done.agreement.balances == {"ada": {1: LINES_MAX + 1}}

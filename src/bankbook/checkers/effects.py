@@ -23,6 +23,7 @@ from bankbook.core.commands import (
     ReadStatement,
     Release,
     Reserve,
+    SingleWrite,
     Submit,
     Transfer,
     Withdraw,
@@ -224,7 +225,7 @@ def _units(
         standing = Standing.REFUSED
     returns = (operations[place].return_us for place in told)
     ack_us = min((each for each in returns if each is not None), default=NEVER)
-    until_us = _until_us(operation, standing, same[0].call_us, ack_us, faults)
+    until_us = _until_us(operation, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
     for amounts, happened in _parts(operation, standing, reservations):
         yield Write(
@@ -240,28 +241,22 @@ def _units(
         )
 
 
-def _until_us(
-    operation: Operation, standing: Standing, call_us: int, ack_us: int, faults: Sequence[Fault]
-) -> int:
-    """Return from when on a write may be gone with the disks that were lost since it was asked for.
-
-    Not only what was acknowledged before: an answer may have been under way when the disk was lost; and what
-    was acknowledged after that, elsewhere, may have happened there, been shown, and happened once more.
-    """
-    is_told = standing is Standing.ACKNOWLEDGED
-    # Another branch than the one that answered may have decided these.
-    is_anywhere = (
-        not is_told or operation.is_replayed or isinstance(operation.command, OpenAccount | Capture | Release)
-    )
-    copies = operation.durable if is_told else 0
+def _until_us(operation: Operation, call_us: int, ack_us: int, faults: Sequence[Fault]) -> int:
+    """Return from when on a write may be gone with the disks that were lost since it was asked for."""
     lost = sorted(
-        fault.at_us
+        (fault.at_us, fault.branch)
         for fault in faults
-        if fault.kind is FaultKind.DISK_LOST
-        and fault.at_us >= call_us
-        and (is_anywhere or copies or fault.branch == operation.branch or fault.at_us < ack_us)
+        if fault.kind is FaultKind.DISK_LOST and fault.at_us >= call_us
     )
-    return lost[copies] if len(lost) > copies else NEVER
+    if lost and lost[0][0] <= ack_us:
+        # It may have happened there, and been shown, or its answer was under way; what was acknowledged
+        # later may have happened once more.
+        return lost[0][0]
+    if operation.durable:
+        return lost[operation.durable][0] if len(lost) > operation.durable else NEVER
+    # Another branch than the one that answered may have decided these.
+    is_elsewhere = operation.is_replayed or isinstance(operation.command, OpenAccount | Capture | Release)
+    return next((at_us for at_us, branch in lost if is_elsewhere or branch == operation.branch), NEVER)
 
 
 def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
@@ -336,3 +331,18 @@ def _amounts(operation: Operation, command: Command, reservations: Reservations)
             return reservations.amounts(operation, command)
         case _:
             return {}
+
+
+def moved_by(command: SingleWrite) -> list[tuple[str, int]]:
+    """Return the legs of a command that says by itself what it moves."""
+    match command:
+        case Deposit(account, amount):
+            return [(account, amount)]
+        case Withdraw(account, amount):
+            return [(account, -amount)]
+        case Transfer(source, destination, amount):
+            return [(source, -amount), (destination, amount)]
+        case Submit(postings):
+            return [(posting.account, posting.amount) for posting in postings]
+        case _:
+            return []

@@ -9,7 +9,7 @@ account's i-th write in the order of calls. It comes from balances (decoding.py)
 before it explains is kept apart: it says nothing of visibility, and everything of lost or invented money.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
@@ -21,6 +21,7 @@ from bankbook.checkers.effects import (
     Reservations,
     Standing,
     Write,
+    moved_by,
     repeated_keys,
     writes_of,
 )
@@ -137,7 +138,7 @@ class Account:
                 return None
             shown = decoded
         if stated is not None:
-            self.names = self.names or Names(self.writes, self.amounts)
+            self.names = self.names or Names(self.id, self.writes, self.amounts)
             listed = read_lines(self.names, stated, everything)
             shown = Shown(shown.must | listed.must, shown.may & listed.may)
         return None if shown.must & ~shown.may else shown
@@ -367,27 +368,13 @@ def _batch_results(operation: Operation, command: Batch) -> Iterator[tuple[str, 
     for each, told in zip(command.commands, operation.results, strict=False):
         if told.outcome is not Outcome.OK:
             continue
-        for account, amount in _moved(each):
+        for account, amount in moved_by(each):
             if account in balances:
                 balances[account] += amount
         if told.balance is not None:
             balances[accounts_of(each)[0]] = told.balance
     for account, balance in balances.items():
         yield account, balance, None
-
-
-def _moved(command: object) -> Iterable[tuple[str, int]]:
-    match command:
-        case Deposit(account, amount):
-            return [(account, amount)]
-        case Withdraw(account, amount):
-            return [(account, -amount)]
-        case Transfer(source, destination, amount):
-            return [(source, -amount), (destination, amount)]
-        case Submit(postings):
-            return [(posting.account, posting.amount) for posting in postings]
-        case _:
-            return []
 
 
 def bits_of(mask: int) -> list[int]:

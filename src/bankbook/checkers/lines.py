@@ -8,27 +8,29 @@ the only one with the same amount. A line that fits several leaves open which of
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bankbook.checkers.decoding import Shown
-from bankbook.checkers.effects import Write
+from bankbook.checkers.effects import Write, moved_by
+from bankbook.core.commands import Batch, SingleWrite
 from bankbook.history.record import Stated, StatedLine
 
 
 class Names:
     """By what the lines of one account's statements can be told apart."""
 
-    def __init__(self, writes: Sequence[Write], amounts: Sequence[int]) -> None:
+    def __init__(self, account: str, writes: Sequence[Write], amounts: Sequence[int]) -> None:
         self._entries: dict[str, int] = {}
         self._memos: dict[str, set[int]] = defaultdict(set)
         self._amounts: dict[int, list[int]] = defaultdict(list)
         for bit, (write, amount) in enumerate(zip(writes, amounts, strict=True)):
             if write.operation.entry is not None:
                 self._entries[write.operation.entry] = bit
-            memo = getattr(write.operation.command, "memo", "")
-            if memo:
-                self._memos[memo].add(bit)
-            self._amounts[amount].append(bit)
+            for moved, memo in _lines_of(write, account, amount):
+                if memo:
+                    self._memos[memo].add(bit)
+                if bit not in self._amounts[moved]:
+                    self._amounts[moved].append(bit)
         self._named = set(self._entries.values())
 
     def find(self, line: StatedLine) -> tuple[int, ...]:
@@ -41,6 +43,15 @@ class Names:
         if line.memo in self._memos:
             found = [bit for bit in found if bit in self._memos[line.memo]]
         return tuple(found)
+
+
+def _lines_of(write: Write, account: str, amount: int) -> Iterator[tuple[int, str]]:
+    """Yield what stands on the lines of one write: of a batch or a submission there may be several."""
+    command = write.operation.command
+    yield amount, getattr(command, "memo", "")
+    for each in command.commands if isinstance(command, Batch) else (command,):
+        if isinstance(each, SingleWrite):
+            yield from ((moved, each.memo) for name, moved in moved_by(each) if name == account)
 
 
 def read_lines(names: Names, stated: Stated, everything: int) -> Shown:

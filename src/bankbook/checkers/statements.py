@@ -39,7 +39,7 @@ def check_statements(evidence: Evidence) -> Verdict:
         sheets = list(_sheets(evidence, account))
         if not sheets:
             continue
-        names = account.names or Names(account.writes, account.amounts)
+        names = account.names or Names(account.id, account.writes, account.amounts)
         for sheet in sheets:
             problem = _problem(sheet, names)
             if problem:

@@ -239,8 +239,8 @@ class PlannedCustomer:
             interface, part = Interface.RELEASE, Money(max(amount // 4, 1)) if is_part else None
         else:
             interface, whose = Interface.CAPTURE, [each for each in (reserve.account, reserve.to) if each]
-            # Less than half: what is left then is none of the amounts that move by themselves. Or the whole by
-            # its amount, of which a part may be gone.
+            # Less than half: what is left then is none of the amounts that move by themselves. Or the whole
+            # by its amount, of which a part may be gone.
             whole = draw.choice([None, amount])
             part = self._plan.amounts.take(*whose, below=Money(amount // 2)) if is_part else whole
         is_final = interface is Interface.RELEASE or part is None or draw.random() < 0.5  # noqa: PLR2004

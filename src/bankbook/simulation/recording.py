@@ -44,7 +44,7 @@ class Both:
 def recorder_of(loop: VirtualLoop, genesis: Genesis, kept: Kept, other: Recorder | None) -> Recorder:
     """Return what writes down all that customers of a simulated bank ask and are told."""
     others = None if genesis.opening_balance is None else Terms(genesis.opening_balance)
-    header = Header(genesis.cluster, len(genesis.branches), others, latest=Latest.RECENT)
+    header = Header(genesis.cluster, max(genesis.branches), others, latest=Latest.RECENT)
     sink = Both(kept, None if other is None else other.sink)
     return Recorder(sink, header, lambda: 1000 * loop.now_us)
 

@@ -143,8 +143,9 @@ def perform(
     """Carry out a scenario in a simulated bank, faults and all; all chance in it comes from the seed.
 
     What customers have not begun after `duration_s` they do not begin; None: they do everything. If it
-    `is_customers_only`, nothing is asked of the bank once they have gone home. `record` returns who writes down what is asked and told, by the clock it is given. Not from within an event loop
-    that runs. Raises OSError where nothing can be written down.
+    `is_customers_only`, nothing is asked of the bank once they have gone home. `record` returns who writes
+    down what is asked and told, by the clock it is given. Not from within an event loop that runs. Raises
+    OSError where nothing can be written down.
     """
     genesis = Genesis("simulated", scenario.branches, scenario.genesis_balance)
     terms = Terms(genesis, delay, hold_limit_us, keeps_trace)
@@ -420,8 +421,9 @@ class Simulation:
         recorder, self.world.recorder = self.world.recorder, None
         assert recorder is not None, "it is not the end yet"
         for branch, statements in ends.items():
-            balances = {account: each.closing or 0 for account, each in statements.items()}
-            recorder.final(branch, balances, statements)
+            # Not what a statement closes with: that is one page of it.
+            balances = {account: told[branch] for account, told in self.agreement.balances.items()}
+            recorder.final(branch, {str(each): balances[each] for each in balances}, statements)
         self.world.judge.judged.update(judge_history(self.kept.history()))
         self._auditor = Desk(self.world, "taker", self.books)
 
