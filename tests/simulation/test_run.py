@@ -67,7 +67,7 @@ def test_an_account_with_more_movements_than_a_page_holds_is_judged_by_its_balan
     deposit = '{"interface":"deposit","money":1,"branch":1}'
     text = (
         '[{"id":1,"type":"branch","balance":0},{"id":"ada","type":"customer","events":['
-        f'{",".join([deposit] * (LINES_MAX + 1))}]}}]'
+        f"{','.join([deposit] * (LINES_MAX + 1))}]}}]"
     )
     done = perform(parse_scenario(text, source="long"), 1)
     assert done.report.violation is None

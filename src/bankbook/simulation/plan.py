@@ -48,7 +48,7 @@ class Amounts:
     def take(self, *accounts: CustomerId, below: Money | None = None, is_large: bool = False) -> Money | None:
         """Return an amount that is new to all these accounts; None where there is none left."""
         used = set().union(*(self._used[account] for account in accounts))
-        left = [each for each in _EXPONENTS if each not in used and (below is None or 1 << each < below)]
+        left = [each for each in _EXPONENTS if each not in used and (below is None or 3**each < below)]
         if not left:
             return None
         # Mostly what is small against what is there; sometimes more than anybody has.
@@ -231,19 +231,24 @@ class PlannedCustomer:
         return self._single(self._number)
 
     def _settling(self) -> Event:
-        """Draw how something ends that was set aside lately: all of it or a part, at once or bit by bit."""
+        """Draw how something ends that was set aside lately: all that is left, or bit by bit, by amounts.
+
+        What is captured is never the unknown rest of something else: a balance would not tell it any more.
+        """
         draw = self._draw
         customer, number, reserve = draw.choice(self._plan.reserving[-_RECENT:])
-        amount, part, is_part = reserve.money or Money(1), None, draw.random() < 0.5  # noqa: PLR2004
+        amount, is_bit_by_bit = reserve.money or Money(1), number % 2 == 0
+        part, is_final = None, True
         if draw.random() < 0.4:  # noqa: PLR2004
-            interface, part = Interface.RELEASE, Money(max(amount // 4, 1)) if is_part else None
+            interface = Interface.RELEASE
+            if is_bit_by_bit:
+                part = draw.choice([None, Money(max(amount // 4, 1))])
         else:
-            interface, whose = Interface.CAPTURE, [each for each in (reserve.account, reserve.to) if each]
-            # Less than half: what is left then is none of the amounts that move by themselves. Or the whole
-            # by its amount, of which a part may be gone.
-            whole = draw.choice([None, amount])
-            part = self._plan.amounts.take(*whose, below=Money(amount // 2)) if is_part else whole
-        is_final = interface is Interface.RELEASE or part is None or draw.random() < 0.5  # noqa: PLR2004
+            interface = Interface.CAPTURE
+            if is_bit_by_bit:
+                whose = [each for each in (reserve.account, reserve.to) if each]
+                part = draw.choice([amount, self._plan.amounts.take(*whose, below=amount) or amount])
+                is_final = draw.random() < 0.5  # noqa: PLR2004
         return Event(
             interface, None, part, None, self._number, event=number, customer=customer, is_final=is_final
         )
