@@ -305,7 +305,16 @@ def planned_faults(
         at_ms += max(1, int(1000 * draw.expovariate(1 / mean_pause_s)))
         if at_ms > duration_ms:
             return
-        yield _strike(draw, draw.choice(events), at_ms, branches, customers)
+        fault = _strike(draw, draw.choice(events), at_ms, branches, customers)
+        yield fault
+        if fault.kind is FaultKind.LOST_DISK and {fault.kind, FaultKind.SLOW_LINK} <= set(events):
+            yield _slowly_told(fault, branches)
+
+
+def _slowly_told(lost: Fault, branches: tuple[BranchId, ...]) -> Fault:
+    """Return what makes the new store wait for what the others know."""
+    others = tuple(branch for branch in branches if branch not in lost.branches)
+    return replace(lost, kind=FaultKind.SLOW_LINK, branches=others, for_us=(lost.for_us or 0) + 8_000_000)
 
 
 def _weather(draw: Random, kind: FaultKind) -> Fault:
