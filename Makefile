@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest soak sabotage format clean
+.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak sabotage format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ docs-check: $(VENV)/.dev
 
 pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+model: $(VENV)/.dev  ## search the models of the protocol with spin: about five minutes; needs spin and gcc
+	$(BIN)/python tools/check_models.py
 
 # BANKBOOK_FAULT_ROUNDS, BANKBOOK_FAULT_SECONDS and BANKBOOK_SEED may say otherwise: docs/faults.md.
 soak: $(VENV)/.dev  ## 1,000 kills of branches, then 12 rounds of every real fault; about 25 minutes on two cores

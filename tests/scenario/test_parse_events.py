@@ -68,6 +68,10 @@ def test_what_goes_back_to_something_earlier() -> None:
         assert last(f'{RESERVE},{{"interface":"{interface}","event":1,"branch":2}}').event == 1
     again = last(f'{RESERVE},{{"interface":"again","event":1,"branch":2}}')
     assert (again.interface, again.event, again.branch) == (Interface.AGAIN, 1, 2)
+    page = last('{"interface":"statement","branch":1,"account":"bob","lines":3}')
+    assert (page.account, page.lines_max, page.event) == ("bob", 3, None)
+    more = '{"interface":"statement","branch":1},{"interface":"statement","branch":2,"event":1,"within":true}'
+    assert (last(more).event, last(more).is_within) == (1, True)
     learn = last('{"interface":"learn","customer":"ada"},{"interface":"begin","pause":"1s"}')
     assert (learn.interface, learn.branch, learn.manner.pause_us) == (Interface.BEGIN, None, 1_000_000)
 
@@ -142,6 +146,16 @@ ERRORS = [
     (
         '{"interface":"query","branch":1},{"interface":"again","branch":1,"event":1}',
         "is a query; only what moves money",
+    ),
+    ('{"interface":"statement","branch":1,"lines":0}', "how many lines are read at once, from 1 to"),
+    ('{"interface":"statement","branch":1,"within":true}', "`within` says something of the `event`"),
+    (
+        '{"interface":"query","branch":1},{"interface":"statement","branch":1,"event":1}',
+        "is a query, which reads no statement",
+    ),
+    (
+        '{"interface":"statement","branch":1},{"interface":"statement","branch":1,"event":1,"account":"b"}',
+        "is of the same account",
     ),
     ('{"interface":"learn"}', "`customer` is missing"),
     ('{"interface":"learn","customer":"bob"}', "there is no customer bob to learn from"),

@@ -39,6 +39,8 @@ class Interface(StrEnum):
     CAPTURE = "capture"
     RELEASE = "release"
     BATCH = "batch"
+    STATEMENT = "statement"
+    """Read what moved on an account: all of it, a page, or what goes on behind an earlier statement."""
     AGAIN = "again"
     """Ask once more what an earlier event asked, under the same key."""
     LEARN = "learn"
@@ -121,9 +123,14 @@ class Event:
     lifetime_us: int | None = None
     """Of a reservation."""
     event: int | None = None
-    """The number of an earlier event: the one that is asked again, or that set aside what is settled."""
+    """The number of an earlier event: the one that is asked again, that set aside what is settled, or that
+    read the statement which this one goes back to."""
     customer: CustomerId | None = None
     """Whose event that is; or whose token is learnt. None: the customer's own."""
+    lines_max: int | None = None
+    """Of a statement: how many lines are read at once. None: as many as a branch tells."""
+    is_within: bool = False
+    """Of a statement: it is of the time of the earlier one's lines, and not what goes on behind them."""
     manner: Manner = Manner()
 
     @property

@@ -14,7 +14,7 @@ from bankbook.core.bounds import (
     complaint_about,
     complaint_about_key,
 )
-from bankbook.core.commands import SESSION, Freshness, Level
+from bankbook.core.commands import LINES_MAX, SESSION, Freshness, Level
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BRANCHES_MAX, MONEY_MAX, BranchId, CustomerId, Key, Money, ReservationId
 from bankbook.scenario.durations import parse_duration_us
@@ -37,6 +37,7 @@ MONEY = f"an integer from 0 to {MONEY_MAX}"
 
 _LEG_MONEY = f"an integer from -{MONEY_MAX} to {MONEY_MAX}"
 _DURATION = 'a duration such as "2s" or "500ms"'
+_LINES = f"how many lines are read at once, from 1 to {LINES_MAX}"
 _NUMBER = "the number of an event: 1 is the customer's first one"
 
 # The fields of every request, and what each interface has besides.
@@ -54,6 +55,7 @@ _OWN: dict[Interface, tuple[str, ...]] = {
     Interface.CAPTURE: ("event", "customer", "money", "final"),
     Interface.RELEASE: ("event", "customer", "money"),
     Interface.BATCH: ("commands", "atomic"),
+    Interface.STATEMENT: ("account", "lines", "event", "customer", "within"),
     Interface.AGAIN: ("event",),
     Interface.LEARN: ("customer",),
     Interface.BEGIN: ("guarantees",),
@@ -122,8 +124,12 @@ def _read(
         lifetime_us=_lifetime_us(fields),
         event=None if event is None else event.integer(_NUMBER, 1),
         customer=_customer(fields, "customer"),
+        lines_max=None if (lines := fields.get("lines")) is None else lines.integer(_LINES, 1, LINES_MAX),
+        is_within=(within := fields.get("within")) is not None and within.boolean(),
         manner=manner,
     )
+    if interface is Interface.STATEMENT:
+        _demand_one_account(fields)
     if interface is Interface.LEARN:
         fields.need("customer")
     _demand_carried_out(fields.node, made, customer)
@@ -151,6 +157,16 @@ def _demand_carried_out(node: Node, event: Event, customer: CustomerId) -> None:
     complaint = complaint_about(command_of(event, customer, ReservationId("")))
     if complaint is not None:
         node.fail(f"{complaint}.")
+
+
+def _demand_one_account(fields: Fields) -> None:
+    event, account = fields.get("event"), fields.get("account")
+    if event is not None and account is not None:
+        account.fail("a statement that goes back to another one is of the same account. Remove `account`.")
+    for name in ("customer", "within"):
+        node = fields.get(name)
+        if node is not None and event is None:
+            node.fail(f"`{name}` says something of the `event` that this goes back to. Name that, too.")
 
 
 def _event_money(fields: Fields, interface: Interface) -> Money | None:
@@ -364,6 +380,8 @@ def _check_reference(fields: Fields, customer: CustomerId, event: Event, whole: 
     name = f"event {event.event} of customer {whose} is a {meant.interface}"
     if event.interface is Interface.AGAIN and meant.interface not in WRITES:
         node.fail(f"{name}; only what moves money or sets it aside can be asked again.")
+    if event.interface is Interface.STATEMENT and meant.interface is not Interface.STATEMENT:
+        node.fail(f"{name}, which reads no statement. Name one that does.")
     if event.interface in SETTLING and not makes_reservation(meant):
         node.fail(f"{name}, which makes no reservation. Name one that does.")
 

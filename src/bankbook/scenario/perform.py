@@ -7,13 +7,13 @@ Proof: tests/scenario/test_perform.py, tests/scenario/test_execute.py.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 from bankbook.client import BankbookError
 from bankbook.client.calls import Manner
 from bankbook.client.errors import OutcomeUnknownError
-from bankbook.core.commands import Command, ReadBalance
+from bankbook.core.commands import Command, ReadBalance, ReadStatement
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import AccountId, CustomerId, ReservationId
@@ -31,9 +31,9 @@ from bankbook.scenario.model import (
 from bankbook.scenario.output import CustomerResults, EventResult
 from bankbook.scenario.requests import command_of
 from bankbook.server.config import AccountMode, account_of
-from bankbook.wire.replies import BatchReceipt, Receipt, ReplyInfo
+from bankbook.wire.replies import BatchReceipt, Receipt, ReplyInfo, StatementPage
 
-Answer: TypeAlias = Receipt | BatchReceipt | BankbookError
+Answer: TypeAlias = Receipt | BatchReceipt | StatementPage | BankbookError
 
 
 @dataclass(slots=True, eq=False)
@@ -53,11 +53,16 @@ class Wish:
     """Whether its customer was told for certain."""
     reservations: list[ReservationId] = field(default_factory=list)
     """What it was told to have set aside."""
+    page: StatementPage | None = None
+    """What it was told of a statement."""
 
     def take_note(self, answer: Answer) -> None:
         """Know what an answer says of it."""
         if not isinstance(answer, BankbookError):
             self.is_settled = True
+            if isinstance(answer, StatementPage):
+                self.page = answer
+                return
             told = answer.results if isinstance(answer, BatchReceipt) else (answer,)
             self.reservations = [each.reservation for each in told if each.reservation is not None]
             return
@@ -215,9 +220,31 @@ class Actor(Generic[AnyLine]):
                 return f"event {event.event} of customer {self._other(event).customer.id} set nothing aside"
             reservation = reserving.reservations[0]
         stage, customer = self._stage, self.customer.id
+        if event.interface is Interface.STATEMENT and event.event is not None:
+            statement = self._statement(event, event.event)
+            if isinstance(statement, str):
+                return statement
+            return stage.make_wish("", statement, None, customer, 0)
         memo = "" if stage.scenario.is_plain else f"{customer}.{event.number}"
         command = command_of(event, customer, reservation, stage.accounts, memo)
         return stage.make_wish(memo, command, event.manner.key, customer, event.manner.durable)
+
+    def _statement(self, event: Event, number: int) -> ReadStatement | str:
+        """Return what goes on behind a statement, or the statement of its time; or why there is none."""
+        name = f"event {number} of customer {self._other(event).customer.id}"
+        read = self._other(event).wishes.get(number)
+        if read is None or read.page is None:
+            return f"{name} was told no statement"
+        assert isinstance(read.command, ReadStatement), "the parser looked at what event is named"
+        lines_max = event.lines_max or read.command.lines_max
+        if not event.is_within:
+            if read.page.next_page is None:
+                return f"{name} was told the end of the statement"
+            return replace(read.command, after=read.page.next_page, lines_max=lines_max)
+        times_ms = [line.time_ms for line in read.page.lines]
+        if not times_ms:
+            return f"{name} was told a statement without lines"
+        return ReadStatement(read.command.account, times_ms[0], times_ms[-1], lines_max=lines_max)
 
     def _earlier_wish(self, event: Event) -> Wish | str:
         assert event.event is not None, "the parser gives every one an event"

@@ -76,6 +76,7 @@ def _what(event: Event) -> Members:
     if event.money is not None:
         said["money"] = event.money
     said |= _unless_none(account=event.account, to=event.to, event=event.event, customer=event.customer)
+    said |= _unless_none(lines=event.lines_max) | ({"within": True} if event.is_within else {})
     if event.lifetime_us is not None:
         said["lifetime"] = duration_in_words(event.lifetime_us)
     if event.interface is Interface.SUBMIT:

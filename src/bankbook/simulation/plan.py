@@ -37,6 +37,8 @@ _RECENT = 5
 
 _MINUTE_MS = 60_000
 
+_READS = frozenset({Interface.QUERY, Interface.STATEMENT})
+
 
 class Amounts:
     """Powers of three, each but once for each account: a sum tells its set, and what is counted twice."""
@@ -119,6 +121,7 @@ class PlannedCustomer:
         self._reading = draw.choice([0.1, 0.3, 0.8])
         """The share of reads in what they ask."""
         self._writes: list[Event] = []
+        self._statements: list[int] = []
         self._pause_ms = 0
 
     def pause_s(self) -> float:
@@ -181,7 +184,7 @@ class PlannedCustomer:
 
     def _new(self, *, is_at_once: bool = False) -> Event:
         event = self._what()
-        if event.interface is Interface.QUERY:
+        if event.interface in _READS:
             return self._asked(event)
         self._writes.append(event)
         reserves = [each for each in (event, *event.commands) if each.interface is Interface.RESERVE]
@@ -208,14 +211,14 @@ class PlannedCustomer:
         return replace(event, branch=draw.choice([None, *self._plan.branches]), manner=manner)
 
     def _freshness(self, interface: Interface) -> Freshness:
-        if interface is Interface.QUERY:
+        if interface in _READS:
             levels = [LOCAL, SESSION, SESSION, LATEST, LATEST, *map(bounded, (0, 0, 0.3, 3))]
             return self._draw.choice(levels)
         return self._draw.choice([LATEST, LOCAL, *[SESSION] * 8])
 
     def _what(self) -> Event:
         if self._draw.random() < self._reading:
-            return self._query(self._account())
+            return self._query(self._account()) if self._draw.random() < 0.7 else self._statement()  # noqa: PLR2004
         kind = self._draw.randrange(14)
         if kind in (0, 2) and self._plan.reserving:
             return self._settling()
@@ -273,6 +276,18 @@ class PlannedCustomer:
         more = take(*touched) or Money(0)
         legs = [Leg(one, Money(-amount - more)), Leg(other, amount), Leg(third, more)]
         return Event(Interface.SUBMIT, None, None, None, number, legs=tuple(leg for leg in legs if leg.money))
+
+    def _statement(self) -> Event:
+        """Read all of an account, a page of it, what goes on behind a page, or the time of it."""
+        event = Event(Interface.STATEMENT, None, None, None, self._number, self._account())
+        kind = self._draw.randrange(4)
+        if kind > 1 and self._statements:
+            earlier = self._draw.choice(self._statements[-_RECENT:])
+            event = replace(event, account=None, event=earlier, is_within=kind == 2)  # noqa: PLR2004
+        elif kind:
+            event = replace(event, lines_max=self._draw.randint(1, 2))
+        self._statements.append(event.number)
+        return event
 
     def _query(self, account: CustomerId) -> Event:
         return Event(Interface.QUERY, None, None, None, self._number, account)

@@ -261,6 +261,8 @@ def _plainer_commands(event: Event) -> Iterator[Event]:
         yield replace(event, to=None)
     if event.lifetime_us is not None:
         yield replace(event, lifetime_us=None)
+    if event.lines_max is not None:
+        yield replace(event, lines_max=None)
     if event.interface is Interface.SUBMIT:
         leg = event.legs[0]
         kind = Interface.WITHDRAW if leg.money < 0 else Interface.DEPOSIT

@@ -87,8 +87,7 @@ class Desk:
         else:
             operation.branch = answer.info.branch
             world.judge.on_receipt(operation, self.past)
-            if not isinstance(answer, StatementPage):
-                intent.take_note(answer)
+            intent.take_note(answer)
         operation.returned_us = world.loop.now_us
         outcome = "OK" if operation.error is None else operation.error.outcome.name
         world.trace.note("answer", f"{self.name} {intent.name} {outcome} {_told(operation)}")
@@ -128,7 +127,6 @@ class DeskLine:
         operation = await self.desk.ask(wish, manner)
         answer = operation.receipt or operation.error
         assert answer is not None, "it has ended"
-        assert not isinstance(answer, StatementPage), "no event asks for a statement"
         return answer
 
     def learn_from(self, other: "DeskLine") -> None:

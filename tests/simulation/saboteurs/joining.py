@@ -11,7 +11,6 @@ from bankbook.core.logs import Logs
 from bankbook.core.messages import AskHead
 from bankbook.core.replica import Replica
 from bankbook.core.requests import Requests
-from bankbook.core.types import Seq
 from bankbook.core.vector import NOTHING
 from bankbook.simulation.branch import SimulatedBranch
 
@@ -99,35 +98,3 @@ def end_of_a_former_life_is_not_told(patch: pytest.MonkeyPatch) -> None:
 def inbox_is_kept_over_a_rejoin(patch: pytest.MonkeyPatch) -> None:
     """What a former life had under way is applied after the new one has asked what there is of it."""
     patch.setattr(Logs, "forget_lives_before", lambda _self, _present: None)
-
-
-@gang
-def former_life_is_heard_after_its_end(patch: pytest.MonkeyPatch) -> None:
-    """Entries and answers of a store that was lost are taken in, whenever they come."""
-
-    def offer(self: Any, message: Any) -> None:
-        for entry in message.entries:
-            self._inbox.offer(entry, self._context.applied)
-        self.advance(message.origin)
-
-    def on_received(self: Any, received: Any) -> None:
-        peer = self._context.peers[received.sender]
-        peer.heard_us, peer.link = self._context.now_us, peer.origin
-        real(self, received)
-
-    real = Replica._on_received
-    patch.setattr(Logs, "offer", offer)
-    patch.setattr(Logs, "forget_lives_before", lambda _self, _present: None)
-    patch.setattr(Replica, "_on_received", on_received)
-
-
-@gang
-def former_life_is_not_in_the_answers(patch: pytest.MonkeyPatch) -> None:
-    """A head is that of the new log alone, and what the lost disk's log had may be missing still."""
-    patch.setattr("bankbook.core.gathering._FIRST", Seq(0))
-
-
-@gang
-def others_are_not_asked_again_about_a_life_heard_of_late(patch: pytest.MonkeyPatch) -> None:
-    """Two disks are lost, and who joins counts on what the other one had before."""
-    patch.setattr(Joining, "on_new_life", lambda _self, _branch: None)

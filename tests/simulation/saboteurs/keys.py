@@ -196,18 +196,6 @@ def forwarded_request_goes_without_its_key(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def decider_forgets_its_answers(patch: pytest.MonkeyPatch) -> None:
-    """What another branch sent on is decided anew when it comes again, whatever was told of it before."""
-
-    def on_forward(self: Any, sender: Any, forward: Any) -> None:
-        self._forwards.pop((sender, forward.question), None)
-        real(self, sender, forward)
-
-    real = Requests.on_forward
-    patch.setattr(Requests, "on_forward", on_forward)
-
-
-@gang
 def replayed_refusal_is_tried_again(patch: pytest.MonkeyPatch) -> None:
     """A key that was refused is free again: who asks a second time may be told another end."""
 

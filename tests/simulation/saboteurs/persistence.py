@@ -116,12 +116,6 @@ def doubtful_entry_is_written_once_more(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def greeting_tells_what_is_not_durable(patch: pytest.MonkeyPatch) -> None:
-    """A branch that connects tells what it has in memory for what it has on its disk."""
-    patch.setattr(Driver, "committed", property(lambda self: self._replica._context.applied))
-
-
-@gang
 def durable_does_not_wait(patch: pytest.MonkeyPatch) -> None:
     """A write is acknowledged without waiting for the other disks that it was to be on."""
 

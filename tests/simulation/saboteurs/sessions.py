@@ -7,7 +7,6 @@ import pytest
 from simulation.saboteurs.kit import Gang
 
 from bankbook.client.token import SessionToken
-from bankbook.core import carrying_out as carrying_out_module
 from bankbook.core import requests as requests_module
 from bankbook.core.commands import Level
 from bankbook.core.peers import Peer, Peers
@@ -124,16 +123,3 @@ def local_write_waits_for_nothing(patch: pytest.MonkeyPatch) -> None:
 
     real = Requests._waits_for_freshness
     patch.setattr(Requests, "_waits_for_freshness", waits)
-
-
-@gang
-def refusal_is_no_read(patch: pytest.MonkeyPatch) -> None:
-    """A refusal for want of funds tells a balance, and leaves nothing of it in the token."""
-
-    def token_after(context: Any, request: Any, entry: Any) -> Token:
-        if entry is None or not entry.moves_money:
-            return request.token if request.key is not None else real(context, request, entry)
-        return real(context, request, entry)
-
-    real = carrying_out_module._token_after
-    patch.setattr(carrying_out_module, "_token_after", token_after)
