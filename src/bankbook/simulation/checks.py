@@ -328,10 +328,13 @@ class Judge:
         """Judge the balance that a write is answered with, and what a final capture leaves."""
         entry, command = receipt.entry, operation.command
         assert entry is not None, "the caller looked"
+        settled = self.written[entry][0].records[0].settlement
         if isinstance(command, Capture) and command.is_final:
-            settled = self.written[entry][0].records[0].settlement
             words = f"{operation} was final, and left {settled}"
             demand(settled is not None and not settled.left, Promise.RESERVATIONS, words)
+        if isinstance(command, Release) and command.amount is not None:
+            is_so_much = settled is not None and settled.amount == command.amount
+            demand(is_so_much, Promise.RESERVATIONS, f"{operation} freed another amount: {settled}")
         is_from_here = entry.origin == self.present[operation.branch]
         if is_from_here and not operation.intent.durable:
             told = [each.balance for each in operation.possible if has(each.applied, entry)]

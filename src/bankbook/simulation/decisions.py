@@ -5,7 +5,7 @@ Must not know what entries add up to (books.py). Proof: tests/simulation/test_sa
 """
 
 from bankbook.core.entry import Entry, RecordKind
-from bankbook.core.types import EntryId
+from bankbook.core.types import EntryId, reserving_branch
 from bankbook.core.vector import VersionVector  # noqa: TC001  (as every module imports it)
 from bankbook.simulation.books import Books, has
 from bankbook.simulation.promises import Promise, demand
@@ -32,6 +32,8 @@ class Decisions:
             else:
                 is_in_time = (ends_ms <= now_ms) == (record.kind is RecordKind.EXPIRY)
             name = record.settlement.reservation
+            foreign = f"{entry.id} ends {name}, which another branch has set aside"
+            demand(reserving_branch(name) == entry.origin.branch, Promise.RESERVATIONS, foreign)
             words = f"{entry.id}: {record.kind} of {name} at {now_ms}, which was to end at {ends_ms}"
             demand(is_in_time, Promise.RESERVATIONS, words)
 

@@ -9,11 +9,9 @@ from simulation.saboteurs.kit import Gang
 from bankbook.core import requests as requests_module
 from bankbook.core.commands import Capture, OpenAccount, Release
 from bankbook.core.context import Context
-from bankbook.core.entry import Settlement
 from bankbook.core.expiry import Expiry
 from bankbook.core.ledger import Teller, decider_of
 from bankbook.core.ports import ReservationState
-from bankbook.core.types import Money
 from bankbook.store.memory import MemoryStore
 
 gang = Gang("reservations and expiry")
@@ -47,31 +45,14 @@ def more_is_captured_than_is_left(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def release_gives_back_all_there_was(patch: pytest.MonkeyPatch) -> None:
-    """A release frees what was set aside at first, also where some of it was captured."""
+def release_of_a_part_gives_back_everything(patch: pytest.MonkeyPatch) -> None:
+    """How much is to be released is not looked at."""
 
     def decide(self: Any, command: Any) -> Any:
-        decision = real(self, command)
-        record = self.layer.reservation(command.reservation)
-        if command.amount is not None or not decision.records or record is None:
-            return decision
-        kept = decision.records[0]
-        settlement = Settlement(command.reservation, record.terms.account, record.terms.amount, Money(0))
-        return decision._replace(records=(replace(kept, settlement=settlement),))
-
-    def settle(self: Any, writer: Any, settlement: Any, at_end: Any) -> None:
-        record = self.reservation(settlement.reservation)
-        state = self._existing(settlement.account)
-        reserved = Money(state.reserved - settlement.amount)
-        self._changes.accounts[settlement.account] = state._replace(reserved=reserved)
-        self._move_rights(settlement.account, writer, settlement.amount)
-        self._changes.reservations[settlement.reservation] = record._replace(
-            left=settlement.left, state=record.state if settlement.left else at_end
-        )
+        return real(self, replace(command, amount=None))
 
     real = Teller._decide_release
     patch.setattr(Teller, "_decide_release", decide)
-    patch.setattr("bankbook.core.state.Layer._settle", settle)
 
 
 @gang
