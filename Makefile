@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak format clean
+.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak sabotage format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ soak: $(VENV)/.dev  ## 1,000 kills of branches, then 12 rounds of every real fau
 	BANKBOOK_KILLS=1000 $(BIN)/pytest -s tests/server/test_crashes.py
 	BANKBOOK_FAULT_ROUNDS=$${BANKBOOK_FAULT_ROUNDS:-12} BANKBOOK_FAULT_SECONDS=$${BANKBOOK_FAULT_SECONDS:-60} \
 		$(BIN)/pytest -s -p no:randomly tests/faults/test_real_faults.py
+
+sabotage: $(VENV)/.dev  ## small bugs in the running code: what catches each, and after how many seeds
+	$(BIN)/python tools/sabotage.py
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 	$(BIN)/ruff format .

@@ -340,3 +340,22 @@ def test_what_a_session_asked_once_it_was_told_is_not_in_what_it_was_told() -> N
     story.ask("anna", 2, withdraw(10), at=(30, 40))
     story.ask("anna", 2, deposit(10), at=(40, 50))
     assert story.verdict("read your writes").kind is Kind.PASS
+
+
+def test_a_part_that_was_asked_for_twice_under_one_key_is_taken_once() -> None:
+    story = Story(opening=1000)
+    name = ReservationId("1.00000001-1-0")
+    story.ask("anna", 1, Reserve(AccountId("x"), Money(100)), 1000, reservation=name)
+    part = Capture(name, Money(30), is_final=False)
+    story.ask("anna", 1, part, 970, key="part")
+    story.ask("anna", 1, part, 970, key="part", is_replayed=True)
+    story.ask("anna", 1, Capture(name), 900)
+    story.ask("anna", 1, read(), 900)
+    assert story.verdict("conservation").kind is not Kind.FAIL
+
+
+def test_lines_of_an_account_of_which_not_all_is_known_tell_nothing() -> None:
+    story = Story(opening=1000)
+    story.ask("anna", 1, Capture(ReservationId("1.00000001-1-0")), 900)
+    story.ask("anna", 1, statement(), 900, statement=Stated((StatedLine(-100, 900),), 1000, 900))
+    assert story.verdict("exactly once").kind is not Kind.FAIL

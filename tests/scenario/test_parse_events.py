@@ -3,6 +3,7 @@
 import pytest
 
 from bankbook.core.commands import LATEST, bounded
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId
 from bankbook.scenario.model import Account, Event, Interface, Leg, Manner, Scenario
 from bankbook.scenario.parse import ScenarioError, parse_scenario
@@ -46,6 +47,20 @@ def test_what_the_original_system_cannot_ask() -> None:
     assert [(each.interface, each.money, each.number) for each in batch.commands] == [("reserve", 3, 1)]
     reserve = last('{"interface":"reserve","money":3,"branch":1,"to":"bob","lifetime":"700ms"}')
     assert (reserve.to, reserve.lifetime_us) == ("bob", 700_000)
+
+
+def test_what_was_set_aside_can_end_bit_by_bit() -> None:
+    capture = last(f'{RESERVE},{{"interface":"capture","event":1,"branch":2,"money":1,"final":false}}')
+    assert (capture.money, capture.is_final) == (1, False)
+    whole = last(f'{RESERVE},{{"interface":"release","event":1,"branch":2}}')
+    assert (whole.money, whole.is_final) == (None, True)
+
+
+def test_a_session_can_begin_with_some_of_the_guarantees() -> None:
+    begin = last('{"interface":"begin","guarantees":["MONOTONIC_READS","READ_YOUR_WRITES"]}')
+    assert begin.guarantees == Guarantee.MONOTONIC_READS | Guarantee.READ_YOUR_WRITES
+    assert last('{"interface":"begin","guarantees":[]}').guarantees == Guarantee.NONE
+    assert last('{"interface":"begin"}').guarantees == Guarantee.ALL
 
 
 def test_what_goes_back_to_something_earlier() -> None:

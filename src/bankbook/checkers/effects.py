@@ -152,11 +152,11 @@ class Reservations:
 
     def _left(self, operation: Operation, made: Reserve) -> int | None:
         """Return what is left of a reservation; None where something else may have happened to it."""
-        left = int(made.amount)
+        left, counted = int(made.amount), set[str]()
         for other in self._ended[self._name(operation)]:
             if other is operation or standing_of(other) is Standing.REFUSED:
                 continue
-            if operation.key is not None and other.key == operation.key:
+            if other.key is not None and (other.key == operation.key or other.key in counted):
                 continue
             assert isinstance(other.command, Capture | Release)
             if other.command.amount is None:
@@ -165,6 +165,7 @@ class Reservations:
             if not is_before or standing_of(other) is not Standing.ACKNOWLEDGED:
                 return None
             left -= other.command.amount
+            counted.update(() if other.key is None else (other.key,))
         return left
 
     def was_taken_by_another(self, operation: Operation) -> bool:

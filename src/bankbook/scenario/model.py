@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from bankbook.core.commands import SESSION, Freshness
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.scenario.faults import Fault
 
@@ -65,6 +66,10 @@ BY_THEMSELVES = frozenset({Interface.LEARN, Interface.BEGIN})
 """What no branch is asked for."""
 
 
+GUARANTEES: dict[str, Guarantee] = {str(each.name): each for each in Guarantee.ALL}
+"""By their names."""
+
+
 class Leg(NamedTuple):
     """What a submitted transaction does to one account."""
 
@@ -98,7 +103,7 @@ class Event:
     """As the file has it. It may name no branch of the scenario: then this event alone fails. None: whichever
     can be reached, or none is asked."""
     money: Money | None
-    """None for a query, and for what has amounts of its own or none."""
+    """None for a query, for what has amounts of its own or none, and for settling all that is left."""
     to: CustomerId | None
     """Who receives a transfer, or what is set aside; None for everything else."""
     number: int
@@ -111,6 +116,10 @@ class Event:
     """Of a batch."""
     is_atomic: bool = False
     """Of a batch."""
+    is_final: bool = True
+    """Of a capture: whether what it leaves is free again."""
+    guarantees: Guarantee = Guarantee.ALL
+    """What a session that begins asks for."""
     lifetime_us: int | None = None
     """Of a reservation."""
     event: int | None = None

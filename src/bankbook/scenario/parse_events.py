@@ -15,12 +15,14 @@ from bankbook.core.bounds import (
     complaint_about_key,
 )
 from bankbook.core.commands import LINES_MAX, SESSION, Freshness, Level
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BRANCHES_MAX, MONEY_MAX, BranchId, CustomerId, Key, Money, ReservationId
 from bankbook.scenario.durations import parse_duration_us
 from bankbook.scenario.json_text import Fields, Node
 from bankbook.scenario.model import (
     ANYWHERE,
     BY_THEMSELVES,
+    GUARANTEES,
     SETTLING,
     SINGLE_WRITES,
     WRITES,
@@ -50,13 +52,13 @@ _OWN: dict[Interface, tuple[str, ...]] = {
     Interface.TRANSFER: ("money", "account", "to"),
     Interface.SUBMIT: ("postings",),
     Interface.RESERVE: ("money", "account", "to", "lifetime"),
-    Interface.CAPTURE: ("event", "customer"),
-    Interface.RELEASE: ("event", "customer"),
+    Interface.CAPTURE: ("event", "customer", "money", "final"),
+    Interface.RELEASE: ("event", "customer", "money"),
     Interface.BATCH: ("commands", "atomic"),
     Interface.STATEMENT: ("account", "lines", "event", "customer", "within"),
     Interface.AGAIN: ("event",),
     Interface.LEARN: ("customer",),
-    Interface.BEGIN: (),
+    Interface.BEGIN: ("guarantees",),
 }
 _WITH_RECEIVER = (Interface.TRANSFER, Interface.RESERVE)
 
@@ -117,6 +119,8 @@ def _read(
         legs=_legs(fields) if interface is Interface.SUBMIT else (),
         commands=_commands(fields, customer) if interface is Interface.BATCH else (),
         is_atomic=(atomic := fields.get("atomic")) is not None and atomic.boolean(),
+        is_final=(final := fields.get("final")) is None or final.boolean(),
+        guarantees=_guarantees(fields),
         lifetime_us=_lifetime_us(fields),
         event=None if event is None else event.integer(_NUMBER, 1),
         customer=_customer(fields, "customer"),
@@ -168,7 +172,19 @@ def _demand_one_account(fields: Fields) -> None:
 def _event_money(fields: Fields, interface: Interface) -> Money | None:
     if interface is Interface.QUERY or "money" not in _OWN[interface]:
         return None
+    if interface in SETTLING and fields.get("money") is None:
+        return None
     return money_of(fields.need("money"))
+
+
+def _guarantees(fields: Fields) -> Guarantee:
+    node = fields.get("guarantees")
+    if node is None:
+        return Guarantee.ALL
+    asked = Guarantee.NONE
+    for each in node.items("guarantee", "an array of guarantees"):
+        asked |= GUARANTEES[each.one_of(list(GUARANTEES))]
+    return asked
 
 
 def _event_branch(fields: Fields, customer: CustomerId) -> BranchId | None:

@@ -14,6 +14,7 @@ from bankbook.client import BankbookError
 from bankbook.client.calls import Manner
 from bankbook.client.errors import OutcomeUnknownError
 from bankbook.core.commands import Command, ReadBalance, ReadStatement
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import AccountId, CustomerId, ReservationId
 from bankbook.core.vector import Gap
@@ -82,8 +83,8 @@ class Line(Protocol):
         """Know what another session knows, too."""
         ...
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL, /) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
         ...
 
 
@@ -194,7 +195,7 @@ class Actor(Generic[AnyLine]):
 
     async def _do(self, event: Event) -> Done:
         if event.interface is Interface.BEGIN:
-            self.line.begin_anew()
+            self.line.begin_anew(event.guarantees)
             return Done(EventResult(event, None, None))
         if event.interface is Interface.LEARN:
             self.line.learn_from(self._other(event).line)

@@ -41,9 +41,9 @@ def command_of(
             account = account_of(mode, event.account or customer)
             return ReadStatement(account, lines_max=event.lines_max or LINES_MAX)
         case Interface.CAPTURE:
-            return Capture(reservation, memo=memo)
+            return Capture(reservation, event.money, event.is_final, memo)
         case Interface.RELEASE:
-            return Release(reservation)
+            return Release(reservation, event.money)
         case Interface.BATCH:
             commands = (
                 _single(each, customer, mode, f"{memo}.{each.number}" if memo else "")

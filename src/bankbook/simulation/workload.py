@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError
-from bankbook.core.commands import Command, OpenAccount, ReadBalance, ReadStatement
+from bankbook.core.commands import Command, OpenAccount
 from bankbook.core.entry import Opening
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId
 from bankbook.scenario.model import Scenario
@@ -54,10 +55,10 @@ class Desk:
         self._attempts: dict[int, Operation] = {}
         """For what each call is: one that its customer gave up may be answered during the next."""
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
-        self.session = self._bank.session(self.customer)
-        self.past = SessionPast()
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
+        self.session = self._bank.session(self.customer, guarantees=guarantees)
+        self.past = SessionPast(guarantees)
 
     def learn_from(self, other: "Desk") -> None:
         """Know what another session knows, too."""
@@ -109,10 +110,9 @@ class Desk:
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
         operation.branch = branch
         operation.shown = there.disk.applied()
-        if isinstance(operation.command, ReadBalance | ReadStatement):
-            has_just_written = there.released_us == self._world.loop.now_us
-            states = self._world.judge.states(branch, operation.command.account)
-            operation.possible = states if has_just_written else states[:1]
+        has_just_written = there.released_us == self._world.loop.now_us
+        states = self._world.judge.states(branch, operation.command)
+        operation.possible = states if has_just_written else states[:1]
 
 
 class DeskLine:
@@ -133,9 +133,9 @@ class DeskLine:
         """Know what another session knows, too."""
         self.desk.learn_from(other.desk)
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
-        self.desk.begin_anew()
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
+        self.desk.begin_anew(guarantees)
 
 
 def _told(operation: Operation) -> str:
@@ -147,10 +147,14 @@ def _told(operation: Operation) -> str:
     return "" if receipt is None else f"{receipt.entry} {[each.outcome.name for each in receipt.results]}"
 
 
-def openings(scenario: Scenario, books: Books) -> Iterator[Intent]:
-    """Yield the requests that open the accounts of a bank which begins without any."""
+def openings(scenario: Scenario, books: Books) -> Iterator[list[Intent]]:
+    """Yield the requests that open the accounts of a bank which begins without any, each asked for twice."""
     for account in scenario.accounts:
-        opening = Opening(AccountId(account.id), account.floor, "")
-        intent = Intent(f"open-{account.id}", OpenAccount(opening), f"key-open-{account.id}")
-        books.intents.append(intent)
-        yield intent
+        command = OpenAccount(Opening(AccountId(account.id), account.floor, ""))
+        name = f"open-{account.id}"
+        intents = [
+            Intent(name, command, f"key-{name}"),
+            Intent(f"{name}-too", command, f"key-{name}-too", "rival"),
+        ]
+        books.intents.extend(intents)
+        yield intents

@@ -4,19 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.core import freshness as freshness_module
 from bankbook.core import requests as requests_module
 from bankbook.core.clock import Instant
 from bankbook.core.commands import Freshness, Level
+from bankbook.core.logs import Logs
 from bankbook.core.messages import Head
-from bankbook.core.questions import Questions
-from bankbook.core.replica import Replica
 from bankbook.core.requests import Requests
-from bankbook.core.types import BranchId
+from bankbook.core.types import BranchId, Seq
 from bankbook.core.vector import NOTHING
 from bankbook.simulation.clock import Clocks
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("freshness and holds")
 
@@ -61,27 +60,6 @@ def bounded_is_a_second_too_stale(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def bounded_trusts_a_heartbeat_without_waiting_for_it(patch: pytest.MonkeyPatch) -> None:
-    """A head that is fresh enough is known, and what it names is not waited for."""
-    patch.setattr(requests_module, "heads_known", lambda *_: NOTHING)
-
-
-@gang
-def head_counts_from_its_arrival(patch: pytest.MonkeyPatch) -> None:
-    """How fresh a head is counts from when it came, not from when it was asked for."""
-
-    def on_head(self: Any, sender: Any, head: Any) -> None:
-        peer = self._context.peers[sender]
-        before = peer.head_asked_us
-        real(self, sender, head)
-        if peer.head_asked_us != before:
-            peer.head_asked_us = self._context.now_us
-
-    real = Replica._on_head
-    patch.setattr(Replica, "_on_head", on_head)
-
-
-@gang
 def latest_is_answered_from_heartbeats(patch: pytest.MonkeyPatch) -> None:
     """LATEST takes a head of the last second for a fresh one."""
 
@@ -106,20 +84,11 @@ def latest_waits_for_answers_only(patch: pytest.MonkeyPatch) -> None:
 
     def on_answer(self: Any, request: Any, sender: Any, answer: Any) -> None:
         if isinstance(answer, Head):
-            answer = replace(answer, last_write=0)
+            answer = replace(answer, last_write=Seq(0))
         real(self, request, sender, answer)
 
     real = Requests._on_answer
     patch.setattr(Requests, "_on_answer", on_answer)
-
-
-@gang
-def latest_knows_the_answers_it_waits_for(patch: pytest.MonkeyPatch) -> None:
-    """A question from before a restart has the same number as one after it."""
-    patch.setattr(Questions, "__init__", lambda self, _first: questions_init(self, 1))
-
-
-questions_init = Questions.__init__
 
 
 @gang
@@ -153,18 +122,12 @@ def wall_clock_is_used_for_timeouts(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def hold_is_forgotten_when_its_log_is_slow(patch: pytest.MonkeyPatch) -> None:
-    """Who waits for an entry is woken by the entry itself only, and not by a later one of its log."""
-
-    def reached(self: Any, origin: Any, seq: Any) -> Any:
-        for waiter in list(real(self, origin, seq)):
-            yield waiter
-
-    real = requests_module.Logs.watch
+def hold_for_several_entries_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Who lacks more than one entry of a log is not woken by the last of them."""
 
     def watch(self: Any, gap: Any, waiter: Any) -> None:
-        if isinstance(waiter, int) and gap.needs - gap.has > 1:
-            return
-        real(self, gap, waiter)
+        if not isinstance(waiter, int) or gap.needs - gap.has == 1:
+            real(self, gap, waiter)
 
-    patch.setattr(requests_module.Logs, "watch", watch)
+    real = Logs.watch
+    patch.setattr(Logs, "watch", watch)
