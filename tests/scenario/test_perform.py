@@ -8,6 +8,7 @@ from bankbook.client.errors import BankbookError, error_for
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import LATEST, Capture, Deposit, ReadStatement, Reserve
 from bankbook.core.entry import RecordKind
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position
 from bankbook.core.types import (
@@ -65,7 +66,8 @@ class Pad:
     def learn_from(self, other: "Pad") -> None:
         self.knows.append(other.name)
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        del guarantees
         self.knows = ["nothing"]
 
 

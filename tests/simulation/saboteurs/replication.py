@@ -130,9 +130,9 @@ def second_subscription_is_ignored(patch: pytest.MonkeyPatch) -> None:
 def nobody_relays_a_log(patch: pytest.MonkeyPatch) -> None:
     """A log is fetched from its own branch only, and not from whoever has it."""
 
-    def plan(self: Any, reachable: Any, applied: Any, blocked: Any, now_us: int) -> Any:
+    def plan(self: Any, reachable: Any, applied: Any, blocked: Any, over: Any, now_us: int) -> Any:
         origins = {peer.origin for peer in reachable}
-        for branch, message in real(self, reachable, applied, blocked, now_us):
+        for branch, message in real(self, reachable, applied, blocked, over, now_us):
             if not isinstance(message, Subscribe) or message.origin in origins:
                 yield branch, message
 
