@@ -160,6 +160,26 @@ def test_a_key_that_went_with_its_disk_may_be_told_anew(lost: int | None) -> Non
     assert (story.verdict("exactly once").kind is Kind.FAIL) is (lost != 1)
 
 
+def test_a_key_that_was_told_while_its_disk_was_lost_may_be_told_anew() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, key="rent", entry="1#1")
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us - 5))
+    story.ask("bert", 3, deposit(1), 1, key="rent", entry="3#1")
+    assert story.verdict("exactly once").kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_what_was_shown_before_its_disk_was_lost_may_be_refused_after_that(is_lost: bool) -> None:
+    story = Story(opening=1)
+    story.ask("anna", 1, withdraw(1), key="rent", outcome=Outcome.OUTCOME_UNKNOWN)
+    story.ask("bert", 1, read(), 0)
+    if is_lost:
+        story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("anna", 2, withdraw(1), key="rent", outcome=Outcome.INSUFFICIENT_FUNDS)
+    assert (story.verdict("conservation").kind is Kind.FAIL) is not is_lost
+
+
 @pytest.mark.parametrize(("branch", "durable"), [(2, 0), (1, 1)])
 def test_what_was_on_another_disk_too_may_not_be_gone(branch: int, durable: int) -> None:
     story = Story()

@@ -269,18 +269,29 @@ def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
     refusals = [] if standing is Standing.ACKNOWLEDGED else [each for each in same if settles_key(each)]
     if not refusals:
         return standing
-    # A refusal that went with a disk binds nobody: the same request may have come once more after that.
-    return Standing.REFUSED if any(outlives(each, faults) for each in refusals) else Standing.POSSIBLE
+    # A refusal that went with a disk binds nobody: the same request may have come once more after that. And
+    # one that came after a disk was lost says nothing of what the request had done there before.
+    first_us = min(each.call_us for each in same)
+    is_settled = any(
+        outlives(each, faults) and not _lost_between(first_us, each.call_us, faults) for each in refusals
+    )
+    return Standing.REFUSED if is_settled else Standing.POSSIBLE
+
+
+def _lost_between(start_us: int, end_us: int, faults: Sequence[Fault]) -> bool:
+    return any(each.kind is FaultKind.DISK_LOST and start_us <= each.at_us <= end_us for each in faults)
 
 
 def outlives(operation: Operation, faults: Sequence[Fault]) -> bool:
-    """Whether what was answered is still known to the bank, whatever disks were lost after that."""
-    assert operation.return_us is not None, "it was answered"
-    return not any(_may_have_gone_with(fault, operation, operation.return_us) for fault in faults)
+    """Whether what was answered is still known to the bank, whatever disks were lost since it was asked for.
+
+    Not only those that were lost after the answer: it may have been under way.
+    """
+    return not any(_may_have_gone_with(fault, operation) for fault in faults)
 
 
-def _may_have_gone_with(fault: Fault, operation: Operation, told_us: int) -> bool:
-    if fault.kind is not FaultKind.DISK_LOST or operation.durable or told_us > fault.at_us:
+def _may_have_gone_with(fault: Fault, operation: Operation) -> bool:
+    if fault.kind is not FaultKind.DISK_LOST or operation.durable or operation.call_us > fault.at_us:
         return False
     # Another branch than the one that was asked may have decided these.
     is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)
