@@ -379,3 +379,14 @@ def test_lines_of_an_account_of_which_not_all_is_known_tell_nothing() -> None:
     story.ask("anna", 1, Capture(ReservationId("1.00000001-1-0")), 900)
     story.ask("anna", 1, statement(), 900, statement=Stated((StatedLine(-100, 900),), 1000, 900))
     assert story.verdict("exactly once").kind is not Kind.FAIL
+
+
+def test_what_went_with_a_disk_unanswered_and_was_shown_there_had_a_name_that_nobody_was_told() -> None:
+    story = Story(opening=1)
+    paid = deposit(1)
+    story.ask("anna", 1, paid, key="rent", outcome=Outcome.OUTCOME_UNKNOWN)
+    story.ask("bert", 1, statement(), 2, statement=Stated((StatedLine(1, 2, "1#1"),), 1, 2))
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("anna", 2, paid, 2, key="rent", entry="2#1")
+    assert story.check().kind is not Kind.FAIL
