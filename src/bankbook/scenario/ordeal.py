@@ -1,8 +1,7 @@
 """What of a scenario's faults can be done to real processes, done to those that the launcher started.
 
 Decides which faults these are, and what each does: SIGKILL and a later start, SIGSTOP and SIGCONT, a store
-that is removed. Must not know what customers do meanwhile. Proof:
-tests/cli/test_run_faults.py.
+that is removed. Must not know what customers do meanwhile. Proof: tests/cli/test_run_faults.py.
 """
 
 import asyncio

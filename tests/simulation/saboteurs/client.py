@@ -7,6 +7,7 @@ from simulation.saboteurs.kit import Gang
 
 from bankbook.client.retries import Plan
 from bankbook.client.session import Session
+from bankbook.client.token import SessionToken
 from bankbook.core.outcome import Outcome
 from bankbook.simulation import calls as calls_module
 from bankbook.wire.status import Failure
@@ -57,3 +58,9 @@ def session_learns_from_answers_only_at_its_own_branch(patch: pytest.MonkeyPatch
 
     real = Session._attempt
     patch.setattr(Session, "_attempt", attempt)
+
+
+@gang
+def token_is_sent_in_part(patch: pytest.MonkeyPatch) -> None:
+    """Of a token of several parts, the first one is sent."""
+    patch.setattr(SessionToken, "__bytes__", lambda self: min(self.parts, default=b""))

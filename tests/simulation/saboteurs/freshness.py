@@ -12,6 +12,7 @@ from bankbook.core.clock import Instant
 from bankbook.core.commands import Freshness, Level
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Head
+from bankbook.core.replica import Replica
 from bankbook.core.requests import Requests
 from bankbook.core.types import BranchId, Seq
 from bankbook.core.vector import NOTHING
@@ -57,6 +58,27 @@ def bounded_is_a_second_too_stale(patch: pytest.MonkeyPatch) -> None:
     branches_to_ask, heads_known = freshness_module.branches_to_ask, freshness_module.heads_known
     patch.setattr(requests_module, "branches_to_ask", ask)
     patch.setattr(requests_module, "heads_known", heads)
+
+
+@gang
+def bounded_trusts_a_heartbeat_without_waiting_for_it(patch: pytest.MonkeyPatch) -> None:
+    """A head that is fresh enough is known, and what it names is not waited for."""
+    patch.setattr(requests_module, "heads_known", lambda *_: NOTHING)
+
+
+@gang
+def head_counts_from_its_arrival(patch: pytest.MonkeyPatch) -> None:
+    """How fresh a head is counts from when it came, not from when it was asked for."""
+
+    def on_head(self: Any, sender: Any, head: Any) -> None:
+        peer = self._context.peers[sender]
+        before = peer.head_asked_us
+        real(self, sender, head)
+        if peer.head_asked_us != before:
+            peer.head_asked_us = self._context.now_us
+
+    real = Replica._on_head
+    patch.setattr(Replica, "_on_head", on_head)
 
 
 @gang

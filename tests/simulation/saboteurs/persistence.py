@@ -67,6 +67,18 @@ def reads_are_answered_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
+def failed_commit_is_released(patch: pytest.MonkeyPatch) -> None:
+    """Whether the commit succeeded is not looked at."""
+
+    async def always(self: Any, effects: Any) -> bool:
+        await commit(self, effects)
+        return True
+
+    commit = Driver._commit
+    patch.setattr(Driver, "_commit", always)
+
+
+@gang
 def doubtful_commit_is_told_as_refused(patch: pytest.MonkeyPatch) -> None:
     """A commit that may be on the disk is told as one that is not."""
 
