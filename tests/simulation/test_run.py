@@ -12,6 +12,10 @@ from bankbook.simulation.run import SimulationReport, SimulationSettings, perfor
 
 SEEDS = range(1000, 1036)
 
+# In blocks, for several processors.
+BLOCK = 20
+BLOCKS = range(2000, 2300, BLOCK)
+
 PROMISES = {
     "books",
     "floors",
@@ -44,6 +48,12 @@ def reports() -> list[SimulationReport]:
 
 def test_a_few_dozen_seeds_keep_every_promise(reports: list[SimulationReport]) -> None:
     assert [(each.seed, each.violation) for each in reports if each.violation is not None] == []
+
+
+@pytest.mark.parametrize("first", BLOCKS)
+def test_hundreds_of_seeds_keep_every_promise(first: int) -> None:
+    violations = {seed: simulate(seed).violation for seed in range(first, first + BLOCK)}
+    assert {seed: violation for seed, violation in violations.items() if violation is not None} == {}
 
 
 def test_every_promise_was_put_to_the_test(reports: list[SimulationReport]) -> None:
