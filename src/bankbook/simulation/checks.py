@@ -373,12 +373,21 @@ class Judge:
             demand(receipt.balance in told, Promise.BALANCES, words)
 
     def _seen(self, operation: Operation, balance: int | None) -> set[EntryId]:
-        """Return what a balance surely shows; nothing where it may be one of long ago."""
+        """Return what a balance surely shows: what makes it up, and nothing that leaves it as it is.
+
+        Nothing where it may be one of long ago: an answer that waits for other disks was decided before.
+        """
+        if operation.intent.durable:
+            return set()
         told = [state.applied for state in operation.possible if state.balance == balance]
         account = next(iter(accounts_of(operation.command)), None)
         if not told or account is None:
             return set()
-        return {each for each in self._by_account[account] if has(told[-1], each)}
+        return {
+            each
+            for each in self._by_account[account]
+            if has(told[-1], each) and account in dict(self.written[each][0].postings)
+        }
 
     def forgive(self, intent: Intent) -> None:
         """Note that a request which nothing had come of is sent again."""
