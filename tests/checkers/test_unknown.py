@@ -168,6 +168,14 @@ def test_a_key_that_was_told_while_its_disk_was_lost_may_be_told_anew() -> None:
     assert story.verdict("exactly once").kind is not Kind.FAIL
 
 
+def test_a_key_that_was_asked_twice_at_once_may_be_told_anew_after_a_disk_was_lost() -> None:
+    story = Story()
+    story.ask("anna", 3, deposit(1), 1, at=(10, 60), key="rent", entry="3#1")
+    story.ask("bert", 1, deposit(1), 1, at=(10, 20), key="rent", entry="1#1")
+    story.fault(Fault(FaultKind.DISK_LOST, 1, 30))
+    assert story.verdict("exactly once").kind is not Kind.FAIL
+
+
 @pytest.mark.parametrize("is_lost", [True, False])
 def test_what_was_shown_before_its_disk_was_lost_may_be_refused_after_that(is_lost: bool) -> None:
     story = Story(opening=1)
