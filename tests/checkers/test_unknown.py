@@ -8,7 +8,7 @@ from bankbook.core.commands import LATEST, LOCAL, Batch, Capture, Deposit, Reser
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money, ReservationId
-from bankbook.history.record import Fault, FaultKind, Stated, StatedLine
+from bankbook.history.record import Fault, FaultKind, Stated, StatedLine, Told
 
 
 def test_a_history_without_reads_proves_nothing() -> None:
@@ -398,3 +398,17 @@ def test_what_went_with_a_disk_unanswered_and_was_shown_there_had_a_name_that_no
     story.now_us += 2
     story.ask("anna", 2, paid, 2, key="rent", entry="2#1")
     assert story.check().kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_batch_that_went_with_a_disk_may_have_been_decided_otherwise_there(is_lost: bool) -> None:
+    story = Story(opening=1)
+    batch = Batch((withdraw(3), deposit(9)))
+    story.ask("anna", 1, batch, key="rent", outcome=Outcome.OUTCOME_UNKNOWN)
+    story.ask("bert", 1, read(), 10)  # 3 were more than there was
+    if is_lost:
+        story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    results = (Told(Outcome.OK, Money(1)), Told(Outcome.OK, Money(10)))
+    story.ask("anna", 2, batch, key="rent", entry="2#2", results=results)
+    assert (story.verdict("conservation").kind is Kind.FAIL) is not is_lost

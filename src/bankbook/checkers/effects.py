@@ -230,7 +230,11 @@ def _units(
     until_us = _until_us(operation, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
     entries = frozenset(each.entry for each in same if each.entry is not None)
-    for amounts, happened in _parts(operation, standing, reservations):
+    if standing is Standing.ACKNOWLEDGED and isinstance(operation.command, Batch) and until_us <= ack_us:
+        # It may have happened in a store that was lost, too, where other parts of it were refused.
+        standing, entries = Standing.POSSIBLE, frozenset()
+    parts = _parts(operation, standing, reservations)
+    for amounts, happened in parts:
         yield Write(
             operation,
             places[0],
