@@ -100,8 +100,10 @@ class Logs:
     def _said_to_end(self, origin: Origin) -> Seq | None:
         """Return where a log ends by the first entry of a later one, which has arrived and waits."""
         for later in self._inbox.origins():
+            if later.branch != origin.branch or later == origin:
+                continue
             first = self._inbox.next(later, self._context.applied)
-            if later.branch == origin.branch and first is not None:
+            if first is not None:
                 ended = (end for record in first.records for end in record.ended)
                 found = next((end.seq for end in ended if end.origin == origin), None)
                 if found is not None:
