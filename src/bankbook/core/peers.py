@@ -33,7 +33,7 @@ class Peer:
     """None until it has answered once."""
 
     def begin_life(self, origin: Origin | None) -> None:
-        """Take note of a new life of its store, or of none: what the old one had and said is nothing to it."""
+        """Take note of a new life of its store, or of none: what the old one had and said counts no more."""
         self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
 
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
