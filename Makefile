@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest soak format clean
+.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak sabotage format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,14 +62,20 @@ docs: $(VENV)/.dev  ## generate docs/reference.md
 docs-check: $(VENV)/.dev
 	$(BIN)/python tools/generate_docs.py --check
 
-pytest: $(VENV)/.dev  ## the tests alone; two to three minutes on two cores
+pytest: $(VENV)/.dev  ## the tests alone; about three minutes on two cores
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
+
+model: $(VENV)/.dev  ## search the models of the protocol with spin: about five minutes; needs spin and gcc
+	$(BIN)/python tools/check_models.py
 
 # BANKBOOK_FAULT_ROUNDS, BANKBOOK_FAULT_SECONDS and BANKBOOK_SEED may say otherwise: docs/faults.md.
 soak: $(VENV)/.dev  ## 1,000 kills of branches, then 12 rounds of every real fault; about 25 minutes on two cores
 	BANKBOOK_KILLS=1000 $(BIN)/pytest -s tests/server/test_crashes.py
 	BANKBOOK_FAULT_ROUNDS=$${BANKBOOK_FAULT_ROUNDS:-12} BANKBOOK_FAULT_SECONDS=$${BANKBOOK_FAULT_SECONDS:-60} \
 		$(BIN)/pytest -s -p no:randomly tests/faults/test_real_faults.py
+
+sabotage: $(VENV)/.dev  ## small bugs in the running code: what catches each, and after how many seeds
+	$(BIN)/python tools/sabotage.py
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 	$(BIN)/ruff format .

@@ -27,7 +27,7 @@ from bankbook.core.messages import (
     SubscriberHere,
     ToSubscriber,
 )
-from bankbook.core.ports import Changes, Genesis, Identity
+from bankbook.core.ports import Changes, Genesis, Identity, stores_over
 from bankbook.core.replica import Effects, Input, Replica, Settings
 from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin
@@ -205,8 +205,8 @@ class BankInOneThread:
             if both_run and stream not in self.streams:
                 self.streams.add(stream)
                 here, there = self.stores[stream.publisher], self.stores[stream.subscriber]
-                over = stores_over(here)
-                self.step(stream.publisher, SubscriberHere(there.identity.origin, stores_over(there)))
+                over = stores_over(here.lives())
+                self.step(stream.publisher, SubscriberHere(there.identity.origin, stores_over(there.lives())))
                 self.step(
                     stream.subscriber,
                     Connected(BranchId(stream.publisher), here.identity.origin, here.applied(), over),
@@ -305,11 +305,6 @@ class BankInOneThread:
             letter = Letter(branch, receiver, message)
             if letter.stream in self.streams:
                 self.under_way.append(letter)
-
-
-def stores_over(store: MemoryStore) -> tuple[Origin, ...]:
-    """Return which stores this one knows to be replaced."""
-    return tuple(origin for origin, is_over in store.lives().items() if is_over)
 
 
 def _that_match(

@@ -8,7 +8,7 @@ from bankbook.core.commands import LATEST, LOCAL, Batch, Capture, Deposit, Reser
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money, ReservationId
-from bankbook.history.record import Fault, FaultKind, Stated, StatedLine
+from bankbook.history.record import Fault, FaultKind, Stated, StatedLine, Told
 
 
 def test_a_history_without_reads_proves_nothing() -> None:
@@ -138,6 +138,17 @@ def test_a_refusal_that_went_with_its_disk_binds_nobody() -> None:
     assert story.check().kind is not Kind.FAIL
 
 
+def test_what_went_with_a_disk_and_happened_once_more_is_known_by_both_its_names() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, key="rent", entry="1#1")
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("bert", 3, deposit(1), 1, key="rent", entry="3#1")
+    stated = Stated((StatedLine(1, 1, "3#1"),), 0, 1)
+    story.end(*[{"x": 1}] * 3, x=[stated] * 3)
+    assert story.check().kind is not Kind.FAIL
+
+
 @pytest.mark.parametrize("lost", [1, 2, None])
 def test_a_key_that_went_with_its_disk_may_be_told_anew(lost: int | None) -> None:
     story = Story()
@@ -147,6 +158,34 @@ def test_a_key_that_went_with_its_disk_may_be_told_anew(lost: int | None) -> Non
         story.now_us += 2
     story.ask("bert", 3, deposit(1), 1, key="rent", entry="3#1")
     assert (story.verdict("exactly once").kind is Kind.FAIL) is (lost != 1)
+
+
+def test_a_key_that_was_told_while_its_disk_was_lost_may_be_told_anew() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 1, key="rent", entry="1#1")
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us - 5))
+    story.ask("bert", 3, deposit(1), 1, key="rent", entry="3#1")
+    assert story.verdict("exactly once").kind is not Kind.FAIL
+
+
+def test_a_key_that_was_asked_twice_at_once_may_be_told_anew_after_a_disk_was_lost() -> None:
+    story = Story()
+    story.ask("anna", 3, deposit(1), 1, at=(10, 60), key="rent", entry="3#1")
+    story.ask("bert", 1, deposit(1), 1, at=(10, 20), key="rent", entry="1#1")
+    story.fault(Fault(FaultKind.DISK_LOST, 1, 30))
+    assert story.verdict("exactly once").kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_what_was_shown_before_its_disk_was_lost_may_be_refused_after_that(is_lost: bool) -> None:
+    story = Story(opening=1)
+    story.ask("anna", 1, withdraw(1), key="rent", outcome=Outcome.OUTCOME_UNKNOWN)
+    story.ask("bert", 1, read(), 0)
+    if is_lost:
+        story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("anna", 2, withdraw(1), key="rent", outcome=Outcome.INSUFFICIENT_FUNDS)
+    assert (story.verdict("conservation").kind is Kind.FAIL) is not is_lost
 
 
 @pytest.mark.parametrize(("branch", "durable"), [(2, 0), (1, 1)])
@@ -329,3 +368,47 @@ def test_what_a_session_asked_once_it_was_told_is_not_in_what_it_was_told() -> N
     story.ask("anna", 2, withdraw(10), at=(30, 40))
     story.ask("anna", 2, deposit(10), at=(40, 50))
     assert story.verdict("read your writes").kind is Kind.PASS
+
+
+def test_a_part_that_was_asked_for_twice_under_one_key_is_taken_once() -> None:
+    story = Story(opening=1000)
+    name = ReservationId("1.00000001-1-0")
+    story.ask("anna", 1, Reserve(AccountId("x"), Money(100)), 1000, reservation=name)
+    part = Capture(name, Money(30), is_final=False)
+    story.ask("anna", 1, part, 970, key="part")
+    story.ask("anna", 1, part, 970, key="part", is_replayed=True)
+    story.ask("anna", 1, Capture(name), 900)
+    story.ask("anna", 1, read(), 900)
+    assert story.verdict("conservation").kind is not Kind.FAIL
+
+
+def test_lines_of_an_account_of_which_not_all_is_known_tell_nothing() -> None:
+    story = Story(opening=1000)
+    story.ask("anna", 1, Capture(ReservationId("1.00000001-1-0")), 900)
+    story.ask("anna", 1, statement(), 900, statement=Stated((StatedLine(-100, 900),), 1000, 900))
+    assert story.verdict("exactly once").kind is not Kind.FAIL
+
+
+def test_what_went_with_a_disk_unanswered_and_was_shown_there_had_a_name_that_nobody_was_told() -> None:
+    story = Story(opening=1)
+    paid = deposit(1)
+    story.ask("anna", 1, paid, key="rent", outcome=Outcome.OUTCOME_UNKNOWN)
+    story.ask("bert", 1, statement(), 2, statement=Stated((StatedLine(1, 2, "1#1"),), 1, 2))
+    story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    story.ask("anna", 2, paid, 2, key="rent", entry="2#1")
+    assert story.check().kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_batch_that_went_with_a_disk_may_have_been_decided_otherwise_there(is_lost: bool) -> None:
+    story = Story(opening=1)
+    batch = Batch((withdraw(3), deposit(9)))
+    story.ask("anna", 1, batch, key="rent", outcome=Outcome.OUTCOME_UNKNOWN)
+    story.ask("bert", 1, read(), 10)  # 3 were more than there was
+    if is_lost:
+        story.fault(Fault(FaultKind.DISK_LOST, 1, story.now_us + 1))
+    story.now_us += 2
+    results = (Told(Outcome.OK, Money(1)), Told(Outcome.OK, Money(10)))
+    story.ask("anna", 2, batch, key="rent", entry="2#2", results=results)
+    assert (story.verdict("conservation").kind is Kind.FAIL) is not is_lost

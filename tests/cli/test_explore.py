@@ -24,7 +24,7 @@ def break_every_receipt(patch: pytest.MonkeyPatch) -> None:
     """Let every answer to a customer be a violation."""
 
     def break_it(_: Judge, operation: Operation, _past: object) -> None:
-        if operation.session != "auditor":
+        if operation.session.startswith("customer"):
             raise ViolationError(Promise.BALANCES, "made up")
 
     patch.setattr(Judge, "on_receipt", break_it)

@@ -21,7 +21,7 @@ FILE = """[
     {"interface": "query", "branch": 3, "freshness": "LATEST", "pause": "1s"}
   ]},
   {"id": "ben", "type": "customer", "events": [
-    {"interface": "learn", "customer": "ada", "pause": "2s"},
+    {"interface": "learn", "customer": "ada", "pause": "5s"},
     {"interface": "begin"},
     {"interface": "query", "branch": 2, "freshness": "BOUNDED", "bound": "0s"}
   ]},
@@ -29,8 +29,8 @@ FILE = """[
     {"kind": "crash", "at": "100ms", "for": "300ms", "branches": [1]},
     {"kind": "pause", "at": "200ms", "for": "300ms", "branches": [2]},
     {"kind": "slow-branch", "at": "600ms", "for": "500ms", "branches": [3]},
-    {"kind": "crash-point", "at": "900ms", "for": "100ms", "branches": [3], "point": "before the write"},
-    {"kind": "lost-disk", "at": "1500ms", "for": "100ms", "branches": [1]},
+    {"kind": "crash-point", "at": "900ms", "for": "2s", "branches": [3], "point": "before the write"},
+    {"kind": "lost-disk", "at": "4s", "for": "100ms", "branches": [1]},
     {"kind": "duplication", "percent": 10}
   ]}
 ]

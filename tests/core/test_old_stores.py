@@ -133,7 +133,7 @@ def test_a_question_that_was_under_way_when_its_stream_ended_ends_nobody() -> No
     bank.crash(1)
     bank.create_store(1)
     bank.restart(1)
-    (question,) = [each for each in bank.letters(1, 2) if getattr(each.message, "is_joining", False)]
+    (question,) = [each for each in bank.letters(1, 2) if getattr(each.message, "joining", None)]
     bank.crash(1)
     bank.step(2, Received(BranchId(1), question.message))
     assert not bank.stores[2].lives()[old]

@@ -3,6 +3,7 @@
 import pytest
 
 from bankbook.core.commands import LATEST, bounded
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId
 from bankbook.scenario.model import Account, Event, Interface, Leg, Manner, Scenario
 from bankbook.scenario.parse import ScenarioError, parse_scenario
@@ -48,11 +49,29 @@ def test_what_the_original_system_cannot_ask() -> None:
     assert (reserve.to, reserve.lifetime_us) == ("bob", 700_000)
 
 
+def test_what_was_set_aside_can_end_bit_by_bit() -> None:
+    capture = last(f'{RESERVE},{{"interface":"capture","event":1,"branch":2,"money":1,"final":false}}')
+    assert (capture.money, capture.is_final) == (1, False)
+    whole = last(f'{RESERVE},{{"interface":"release","event":1,"branch":2}}')
+    assert (whole.money, whole.is_final) == (None, True)
+
+
+def test_a_session_can_begin_with_some_of_the_guarantees() -> None:
+    begin = last('{"interface":"begin","guarantees":["MONOTONIC_READS","READ_YOUR_WRITES"]}')
+    assert begin.guarantees == Guarantee.MONOTONIC_READS | Guarantee.READ_YOUR_WRITES
+    assert last('{"interface":"begin","guarantees":[]}').guarantees == Guarantee.NONE
+    assert last('{"interface":"begin"}').guarantees == Guarantee.ALL
+
+
 def test_what_goes_back_to_something_earlier() -> None:
     for interface in ("capture", "release"):
         assert last(f'{RESERVE},{{"interface":"{interface}","event":1,"branch":2}}').event == 1
     again = last(f'{RESERVE},{{"interface":"again","event":1,"branch":2}}')
     assert (again.interface, again.event, again.branch) == (Interface.AGAIN, 1, 2)
+    page = last('{"interface":"statement","branch":1,"account":"bob","lines":3}')
+    assert (page.account, page.lines_max, page.event) == ("bob", 3, None)
+    more = '{"interface":"statement","branch":1},{"interface":"statement","branch":2,"event":1,"within":true}'
+    assert (last(more).event, last(more).is_within) == (1, True)
     learn = last('{"interface":"learn","customer":"ada"},{"interface":"begin","pause":"1s"}')
     assert (learn.interface, learn.branch, learn.manner.pause_us) == (Interface.BEGIN, None, 1_000_000)
 
@@ -127,6 +146,16 @@ ERRORS = [
     (
         '{"interface":"query","branch":1},{"interface":"again","branch":1,"event":1}',
         "is a query; only what moves money",
+    ),
+    ('{"interface":"statement","branch":1,"lines":0}', "how many lines are read at once, from 1 to"),
+    ('{"interface":"statement","branch":1,"within":true}', "`within` says something of the `event`"),
+    (
+        '{"interface":"query","branch":1},{"interface":"statement","branch":1,"event":1}',
+        "is a query, which reads no statement",
+    ),
+    (
+        '{"interface":"statement","branch":1},{"interface":"statement","branch":1,"event":1,"account":"b"}',
+        "is of the same account",
     ),
     ('{"interface":"learn"}', "`customer` is missing"),
     ('{"interface":"learn","customer":"bob"}', "there is no customer bob to learn from"),

@@ -5,13 +5,36 @@ from dataclasses import dataclass, field
 
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError, error_for
-from bankbook.core.commands import LATEST, Capture, Deposit, Reserve
+from bankbook.core.clock import HybridTime
+from bankbook.core.commands import LATEST, Capture, Deposit, ReadStatement, Reserve
+from bankbook.core.entry import RecordKind
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
-from bankbook.core.types import Key, ReservationId
+from bankbook.core.ports import Position
+from bankbook.core.types import (
+    AccountId,
+    BranchId,
+    EntryId,
+    Incarnation,
+    Key,
+    Money,
+    Origin,
+    ReservationId,
+    Seq,
+)
 from bankbook.scenario.parse import parse_scenario
 from bankbook.scenario.perform import Answer, CustomerRun, Stage, Wish
 from bankbook.server.config import AccountMode
+from bankbook.wire.replies import ReplyInfo, StatementLine, StatementPage
 from bankbook.wire.status import Failure
+
+ORIGIN = Origin(BranchId(1), Incarnation(1))
+AFTER = Position(HybridTime(9), ORIGIN, Seq(2), 0)
+
+
+def line_at(time_ms: int) -> StatementLine:
+    entry = EntryId(ORIGIN, Seq(1))
+    return StatementLine(time_ms, RecordKind.DEPOSIT, Money(1), Money(1), "ada", "", (), entry, 0)
 
 
 def refused(outcome: Outcome, key: str | None = None) -> BankbookError:
@@ -26,6 +49,7 @@ class Pad:
     asked: list[tuple[str, Wish, Manner]]
     answers: dict[str, BankbookError] = field(default_factory=dict)
     reserves: bool = False
+    page: StatementPage | None = None
     is_deaf: bool = False
     knows: list[str] = field(default_factory=list)
 
@@ -35,14 +59,15 @@ class Pad:
             await asyncio.Event().wait()
         if self.reserves:
             wish.reservations = [ReservationId("1.1-1-0")]
-        answer = self.answers.get(wish.name, refused(Outcome.HOLD_TIMEOUT))
+        answer: Answer = self.page or self.answers.get(wish.name, refused(Outcome.HOLD_TIMEOUT))
         wish.take_note(answer)
         return answer
 
     def learn_from(self, other: "Pad") -> None:
         self.knows.append(other.name)
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        del guarantees
         self.knows = ["nothing"]
 
 
@@ -133,3 +158,27 @@ async def test_whose_writes_are_lost_begins_anew() -> None:
     _, pad, _ = await perform('{"interface":"deposit","money":1,"branch":1,"key":"k"}', answers=lost)
     assert pad.knows == ["nothing"]
     assert not pad.asked[0][1].is_settled
+
+
+async def test_a_statement_that_nobody_was_told_is_not_gone_on_with() -> None:
+    run, pad, _ = await perform(
+        '{"interface":"statement","branch":1,"lines":2},{"interface":"statement","event":1,"branch":2},'
+        '{"interface":"statement","event":1,"within":true,"branch":2}'
+    )
+    assert [wish.command for _, wish, _ in pad.asked] == [ReadStatement(AccountId("ada"), lines_max=2)]
+    assert reasons(run) == ["HOLD_TIMEOUT", "NOT_ASKED", "NOT_ASKED"]
+    assert run.done[1].detail == "event 1 of customer ada was told no statement"
+
+
+async def test_a_statement_goes_on_where_another_ended_or_is_of_its_time() -> None:
+    lines = tuple(line_at(time_ms) for time_ms in (5, 7))
+    page = StatementPage(Money(0), lines, Money(2), AFTER, ReplyInfo(b"", 1))
+    _, pad, _ = await perform(
+        '{"interface":"statement","branch":1,"lines":2},{"interface":"statement","event":1,"branch":2},'
+        '{"interface":"statement","event":1,"within":true,"branch":2}',
+        page=page,
+    )
+    assert [wish.command for _, wish, _ in pad.asked[1:]] == [
+        ReadStatement(AccountId("ada"), after=AFTER, lines_max=2),
+        ReadStatement(AccountId("ada"), 5, 7, lines_max=2),
+    ]

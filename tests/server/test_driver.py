@@ -18,6 +18,7 @@ from bankbook.core.messages import (
     Message,
     Received,
     Subscribe,
+    SubscriberHere,
 )
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Changes, Genesis, Identity
@@ -287,6 +288,7 @@ async def test_who_hung_up_during_a_commit_that_failed_is_forgotten() -> None:
 async def test_a_branch_whose_disk_failed_has_forgotten_its_streams_and_takes_them_up_again() -> None:
     async with open_desk((1, 2)) as desk:
         connect(desk, subscribed=True)
+        await desk.driver.status()
         desk.store.is_slow = True
         deposit = desk.ask(Deposit(ANNA, FIVE))
         await desk.store.begun()
@@ -560,6 +562,7 @@ async def test_no_two_requests_have_the_same_number() -> None:
 
 def connect(desk: Desk, *, subscribed: bool) -> None:
     """Let branch 2 come up, and have it fetch this branch's log if asked."""
+    desk.driver.feed(SubscriberHere(THERE))
     desk.driver.feed(Connected(BranchId(2), THERE))
     if subscribed:
         desk.driver.feed(Received(BranchId(2), Subscribe(HERE, Seq(0))))

@@ -36,6 +36,7 @@ from bankbook.wire.v1.replication_pb2 import PublisherMessages, SubscriberMessag
 THERE = Origin(BranchId(2), Incarnation(0xB0B))
 HOUR = Delay(3_600_000_000, 3_600_000_000)
 TENTH = Delay(100_000, 100_000)
+SECOND = Delay(1_000_000, 1_000_000)
 
 
 def greeting_of(bank: BankInOneLoop, origin: Origin = THERE) -> Greeting:
@@ -320,7 +321,7 @@ async def test_what_one_branch_cannot_fetch_from_its_origin_comes_through_anothe
 
 async def test_entries_take_the_time_that_was_configured_for_their_link() -> None:
     def slow_to_2(config: BranchConfig) -> BranchConfig:
-        return replace(config, delays={BranchId(1): TENTH} if config.branch == 2 else {})
+        return replace(config, delays={BranchId(1): SECOND} if config.branch == 2 else {})
 
     async with open_bank(3, configure=slow_to_2) as bank:
         session = bank.client().session("anna")

@@ -6,6 +6,7 @@ import pytest
 
 from bankbook.checkers import check
 from bankbook.core import requests as requests_module
+from bankbook.core.commands import LINES_MAX, ReadStatement
 from bankbook.core.vector import NOTHING
 from bankbook.history.file import item_line
 from bankbook.history.record import Fault, FaultKind, Final, History, Operation
@@ -54,11 +55,30 @@ def test_the_same_seed_has_the_same_history(histories: list[History]) -> None:
     assert one == other
 
 
-def test_lost_disks_are_in_it(histories: list[History]) -> None:
-    faults = frozenset({SimulatedFault.LOST_DISK})
-    simulate(1002, SimulationSettings(branches=3, faults=faults))
-    (history,) = histories
-    assert FaultKind.DISK_LOST in {each.kind for each in history.items if isinstance(each, Fault)}
+def test_what_went_wrong_is_in_it(histories: list[History]) -> None:
+    kinds = frozenset({SimulatedFault.LOST_DISK, SimulatedFault.CRASH, SimulatedFault.PARTITION})
+    for kind in kinds:
+        simulate(1002, SimulationSettings(branches=3, faults=frozenset({kind})))
+    faults = [each for history in histories for each in history.items if isinstance(each, Fault)]
+    assert {each.kind for each in faults} == set(FaultKind)
+    assert all((each.other is not None) is (each.kind is FaultKind.PARTITION) for each in faults)
+
+
+def test_statements_are_read_whole_by_pages_and_by_time(histories: list[History]) -> None:
+    for seed in range(1003, 1011):
+        simulate(seed)
+    asked = [
+        each.command
+        for history in histories
+        for each in history.items
+        if isinstance(each, Operation)
+        and isinstance(each.command, ReadStatement)
+        and each.customer != "auditor"
+    ]
+    assert any(each == ReadStatement(each.account) for each in asked)
+    assert any(each.lines_max < LINES_MAX for each in asked)
+    assert any(each.after is not None for each in asked)
+    assert any(each.from_ms for each in asked)
 
 
 def test_amounts_leave_nothing_open(histories: list[History]) -> None:

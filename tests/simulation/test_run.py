@@ -12,6 +12,10 @@ from bankbook.simulation.run import SimulationReport, SimulationSettings, perfor
 
 SEEDS = range(1000, 1036)
 
+# In blocks, for several processors.
+BLOCK = 20
+BLOCKS = range(2000, 2300, BLOCK)
+
 PROMISES = {
     "books",
     "floors",
@@ -20,9 +24,14 @@ PROMISES = {
     "exactly once",
     "read your writes",
     "monotonic reads",
+    "monotonic writes",
+    "writes follow reads",
+    "all or nothing",
+    "reservations",
     "LATEST",
     "BOUNDED",
     "durable",
+    "statements",
     "refusals",
     "refused means never",
     "keys settled",
@@ -39,6 +48,12 @@ def reports() -> list[SimulationReport]:
 
 def test_a_few_dozen_seeds_keep_every_promise(reports: list[SimulationReport]) -> None:
     assert [(each.seed, each.violation) for each in reports if each.violation is not None] == []
+
+
+@pytest.mark.parametrize("first", BLOCKS)
+def test_hundreds_of_seeds_keep_every_promise(first: int) -> None:
+    violations = {seed: simulate(seed).violation for seed in range(first, first + BLOCK)}
+    assert {seed: violation for seed, violation in violations.items() if violation is not None} == {}
 
 
 def test_every_promise_was_put_to_the_test(reports: list[SimulationReport]) -> None:
@@ -63,7 +78,7 @@ def test_an_account_with_more_movements_than_a_page_holds_is_judged_by_its_balan
     deposit = '{"interface":"deposit","money":1,"branch":1}'
     text = (
         '[{"id":1,"type":"branch","balance":0},{"id":"ada","type":"customer","events":['
-        f'{",".join([deposit] * (LINES_MAX + 1))}]}}]'
+        f"{','.join([deposit] * (LINES_MAX + 1))}]}}]"
     )
     done = perform(parse_scenario(text, source="long"), 1)
     assert done.report.violation is None

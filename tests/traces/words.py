@@ -327,7 +327,7 @@ def _question_words(message: AskHead | AskKey | Forward) -> str:
             return f"what became of key {key}? If nothing, it is mine"
         case Forward():
             return f"carry out for {message.customer} the {command_words(message.command)}, key {message.key}"
-        case AskHead(is_joining=True):
+        case AskHead(joining=Origin()):
             return "my store is new: what do you have?"
         case AskHead(account=None):
             return "which is your last entry?"
@@ -340,7 +340,7 @@ def _question_words(message: AskHead | AskKey | Forward) -> str:
 
 def _head_words(head: Head, asked: AskHead | Key | None) -> str:
     over = listed(f"store {origin_name(life)} was replaced" for life in head.over)
-    if isinstance(asked, AskHead) and asked.is_joining:
+    if isinstance(asked, AskHead) and asked.joining is not None:
         return "; ".join(part for part in (f"I have {vector_words(head.applied)}", over) if part)
     if over:
         return over

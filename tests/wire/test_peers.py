@@ -76,7 +76,7 @@ from_subscribers: st.SearchStrategy[Message | Greeting] = st.one_of(
         st.none() | accounts,
         amounts,
         st.integers(0, HYBRID_TIME_MAX).map(HybridTime),
-        st.booleans(),
+        st.none() | origins,
     ),
     st.builds(AskKey, questions, keys),
     st.builds(

@@ -76,6 +76,8 @@ class Write:
     """
     bits: tuple[tuple[int, int], ...] = ()
     """Accounts (by their index), and the write's place in each."""
+    entries: frozenset[str] = frozenset()
+    """What the bank called it: more than one name where it went with a disk and happened once more."""
 
     @property
     def number(self) -> int:
@@ -150,11 +152,11 @@ class Reservations:
 
     def _left(self, operation: Operation, made: Reserve) -> int | None:
         """Return what is left of a reservation; None where something else may have happened to it."""
-        left = int(made.amount)
+        left, counted = int(made.amount), set[str]()
         for other in self._ended[self._name(operation)]:
             if other is operation or standing_of(other) is Standing.REFUSED:
                 continue
-            if operation.key is not None and other.key == operation.key:
+            if other.key is not None and (other.key == operation.key or other.key in counted):
                 continue
             assert isinstance(other.command, Capture | Release)
             if other.command.amount is None:
@@ -163,6 +165,7 @@ class Reservations:
             if not is_before or standing_of(other) is not Standing.ACKNOWLEDGED:
                 return None
             left -= other.command.amount
+            counted.update(() if other.key is None else (other.key,))
         return left
 
     def was_taken_by_another(self, operation: Operation) -> bool:
@@ -226,7 +229,12 @@ def _units(
     ack_us = min((each for each in returns if each is not None), default=NEVER)
     until_us = _until_us(operation, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
-    for amounts, happened in _parts(operation, standing, reservations):
+    entries = frozenset(each.entry for each in same if each.entry is not None)
+    if standing is Standing.ACKNOWLEDGED and isinstance(operation.command, Batch) and until_us <= ack_us:
+        # It may have happened in a store that was lost, too, where other parts of it were refused.
+        standing, entries = Standing.POSSIBLE, frozenset()
+    parts = _parts(operation, standing, reservations)
+    for amounts, happened in parts:
         yield Write(
             operation,
             places[0],
@@ -237,6 +245,7 @@ def _units(
             ack_us,
             len(sessions) == 1,
             until_us,
+            entries=entries,
         )
 
 
@@ -264,18 +273,29 @@ def _standing(same: list[Operation], faults: Sequence[Fault]) -> Standing:
     refusals = [] if standing is Standing.ACKNOWLEDGED else [each for each in same if settles_key(each)]
     if not refusals:
         return standing
-    # A refusal that went with a disk binds nobody: the same request may have come once more after that.
-    return Standing.REFUSED if any(outlives(each, faults) for each in refusals) else Standing.POSSIBLE
+    # A refusal that went with a disk binds nobody: the same request may have come once more after that. And
+    # one that came after a disk was lost says nothing of what the request had done there before.
+    first_us = min(each.call_us for each in same)
+    is_settled = any(
+        outlives(each, faults) and not _lost_between(first_us, each.call_us, faults) for each in refusals
+    )
+    return Standing.REFUSED if is_settled else Standing.POSSIBLE
+
+
+def _lost_between(start_us: int, end_us: int, faults: Sequence[Fault]) -> bool:
+    return any(each.kind is FaultKind.DISK_LOST and start_us <= each.at_us <= end_us for each in faults)
 
 
 def outlives(operation: Operation, faults: Sequence[Fault]) -> bool:
-    """Whether what was answered is still known to the bank, whatever disks were lost after that."""
-    assert operation.return_us is not None, "it was answered"
-    return not any(_may_have_gone_with(fault, operation, operation.return_us) for fault in faults)
+    """Whether what was answered is still known to the bank, whatever disks were lost since it was asked for.
+
+    Not only those that were lost after the answer: it may have been under way.
+    """
+    return not any(_may_have_gone_with(fault, operation) for fault in faults)
 
 
-def _may_have_gone_with(fault: Fault, operation: Operation, told_us: int) -> bool:
-    if fault.kind is not FaultKind.DISK_LOST or operation.durable or told_us > fault.at_us:
+def _may_have_gone_with(fault: Fault, operation: Operation) -> bool:
+    if fault.kind is not FaultKind.DISK_LOST or operation.durable or operation.call_us > fault.at_us:
         return False
     # Another branch than the one that was asked may have decided these.
     is_elsewhere = isinstance(operation.command, OpenAccount | Capture | Release)

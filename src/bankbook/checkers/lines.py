@@ -3,15 +3,15 @@
 Decides which write a line is of. Must not know whether the statement is right (statements.py).
 Proof: tests/checkers/test_unknown.py, test_anomalies.py.
 
-A line is of the write whose answer named the same entry; else of the only one with the same memo; else of
-the only one with the same amount. A line that fits several leaves open which of them is shown.
+A line is of the write of which an answer named the same entry; else of the only one with the same memo; else
+of the only one with the same amount. A line that fits several leaves open which of them is shown.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from bankbook.checkers.decoding import Shown
-from bankbook.checkers.effects import Write, moved_by
+from bankbook.checkers.effects import NEVER, Write, moved_by
 from bankbook.core.commands import Batch, SingleWrite
 from bankbook.history.record import Stated, StatedLine
 
@@ -21,17 +21,19 @@ class Names:
 
     def __init__(self, account: str, writes: Sequence[Write], amounts: Sequence[int]) -> None:
         self._entries: dict[str, int] = {}
+        self._named: set[int] = set()
+        """Those that have no other name: what went with a disk may have happened once more, unheard."""
         self._memos: dict[str, set[int]] = defaultdict(set)
         self._amounts: dict[int, list[int]] = defaultdict(list)
         for bit, (write, amount) in enumerate(zip(writes, amounts, strict=True)):
-            if write.operation.entry is not None:
-                self._entries[write.operation.entry] = bit
+            self._entries.update(dict.fromkeys(write.entries, bit))
+            if write.entries and write.until_us == NEVER:
+                self._named.add(bit)
             for moved, memo in _lines_of(write, account, amount):
                 if memo:
                     self._memos[memo].add(bit)
                 if bit not in self._amounts[moved]:
                     self._amounts[moved].append(bit)
-        self._named = set(self._entries.values())
 
     def find(self, line: StatedLine) -> tuple[int, ...]:
         """Return the writes that a line can be of."""

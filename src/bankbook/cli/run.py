@@ -28,7 +28,7 @@ from bankbook.history.file import read_history
 from bankbook.history.record import FaultKind, Header, History, Latest, Terms
 from bankbook.history.writer import HistoryFile
 from bankbook.history.writer import Kept as HistoryInMemory
-from bankbook.scenario.branches import CLUSTER, BankOptions, Kept, branch_configs, supervise
+from bankbook.scenario.branches import CLUSTER, BankOptions, KeptDown, branch_configs, supervise
 from bankbook.scenario.checker import Kind, Verdict, judge
 from bankbook.scenario.execute import (
     TIMEOUT_EXTRA_S,
@@ -230,7 +230,7 @@ def what_is_there(output_path: Path) -> str:
 
 
 async def _supervised(launcher: Launcher, plan: Plan, output_path: Path, data: Path) -> CarriedOut:
-    kept = Kept()
+    kept = KeptDown()
     ordeal = Ordeal(launcher, kept, data) if plan.scenario.faults else None
     try:
         return await first_of(

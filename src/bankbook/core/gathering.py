@@ -331,7 +331,7 @@ class Gatherings:
             # What an earlier life of this store wrote is in no other branch's answer. The first entry of this
             # life depends on all of it.
             last_write = max(last_write, min(head, _FIRST))
-        over = context.state.over() if ask.is_joining else ()
+        over = context.state.over() if ask.joining is not None else ()
         context.send(sender, Head(ask.question, context.origin, head, last_write, context.applied, over))
 
     def forget_subscriber(self, branch: BranchId) -> None:

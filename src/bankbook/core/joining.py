@@ -57,7 +57,8 @@ class Joining:
             self._ask({branch})
 
     def _ask(self, branches: set[BranchId]) -> None:
-        self._context.ask(branches, lambda number, _: AskHead(number, is_joining=True), self._on_answer)
+        own = self._context.origin
+        self._context.ask(branches, lambda number, _: AskHead(number, joining=own), self._on_answer)
 
     def is_waiting(self, _: None) -> bool:
         """Whether this branch is still on its way."""

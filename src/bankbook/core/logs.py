@@ -76,13 +76,39 @@ class Logs:
         """Wake `waiter` once the gap is closed."""
         self.watchers.watch(gap, waiter)
 
-    def offer(self, message: Entries) -> None:
-        """Take in entries of another log, and apply what has become applicable."""
-        end = self._context.state.ended(message.origin)
+    def offer(self, sender: BranchId, message: Entries) -> None:
+        """Take in entries of another log from `sender`, and apply what has become applicable."""
+        last = self._last_to_take(sender, message.origin)
         for entry in message.entries:
-            if end is None or entry.seq <= end:
+            if last is None or entry.seq <= last:
                 self._inbox.offer(entry, self._context.applied)
         self.advance(message.origin)
+
+    def _last_to_take(self, sender: BranchId, origin: Origin) -> Seq | None:
+        """Return up to where a log is taken from `sender`; None where as far as it goes.
+
+        Of a store that was replaced, only what the new one has itself, or says to be all that was saved: what
+        comes to light elsewhere after the new one has asked would be spent twice (docs/model.md).
+        """
+        context = self._context
+        end = context.state.ended(origin) or self._said_to_end(origin)
+        if end is not None:
+            return end
+        is_needed = not context.has_joined if origin.branch == context.branch else sender == origin.branch
+        return context.applied[origin] if context.state.is_over(origin) and not is_needed else None
+
+    def _said_to_end(self, origin: Origin) -> Seq | None:
+        """Return where a log ends by the first entry of a later one, which has arrived and waits."""
+        for later in self._inbox.origins():
+            if later.branch != origin.branch or later == origin:
+                continue
+            first = self._inbox.next(later, self._context.applied)
+            if first is not None:
+                ended = (end for record in first.records for end in record.ended)
+                found = next((end.seq for end in ended if end.origin == origin), None)
+                if found is not None:
+                    return found
+        return None
 
     def forget_lives_before(self, present: Origin) -> None:
         """Take nothing any more that an earlier life of a branch had under way, as long as nobody has it.

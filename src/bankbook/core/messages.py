@@ -53,8 +53,8 @@ class AskHead:
     """The rights to take out of `account` that I would like to have from you."""
     since: HybridTime = HybridTime(0)
     """Since when I lack them: where we both do, the one who asked first comes first."""
-    is_joining: bool = False
-    """Whether I ask because my store is new: answered also by a branch whose own is new."""
+    joining: Origin | None = None
+    """Who I am, where I ask because my store is new: answered also by a branch whose own is new."""
 
 
 @dataclass(frozen=True, slots=True)

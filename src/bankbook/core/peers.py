@@ -32,14 +32,9 @@ class Peer:
     head_asked_us: int | None = None
     """None until it has answered once."""
 
-    def begin_life(self, origin: Origin) -> None:
-        """Take note of a new life of its store: what the old one had and said is nothing to this one."""
+    def begin_life(self, origin: Origin | None) -> None:
+        """Take note of a new life of its store, or of none: what the old one had and said counts no more."""
         self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
-
-    def end_life(self, origin: Origin) -> None:
-        """Note that a life of its store is over: what it had and said is nothing to whoever comes next."""
-        if self.origin == origin:
-            self.origin, self.applied, self.head, self.head_asked_us = None, NOTHING, Seq(0), None
 
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
         """Whether its stream is up and not suspiciously silent."""
@@ -79,8 +74,10 @@ class Peers:
 
     def end_life(self, origin: Origin) -> None:
         """Note that a life of a branch's store is over."""
-        self._peers[origin.branch].end_life(origin)
-        self._everywhere = None
+        peer = self._peers[origin.branch]
+        if peer.origin == origin:
+            peer.begin_life(None)
+            self._everywhere = None
 
     def learn(self, branch: BranchId, applied: VersionVector) -> bool:
         """Note what a branch has on its disk; return whether that is news."""

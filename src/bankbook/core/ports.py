@@ -162,6 +162,11 @@ class Changes:
         return bool(self.entries or self.lives or self.has_joined) or self.forget_keys_before is not None
 
 
+def stores_over(lives: Mapping[Origin, bool]) -> tuple[Origin, ...]:
+    """Return those of the stores that are over, in order."""
+    return tuple(sorted(origin for origin, is_over in lives.items() if is_over))
+
+
 class Reader(Protocol):
     """What the replica reads of its last committed state. Every call answers at once."""
 

@@ -153,7 +153,7 @@ class Replica:
             AskHead: self._on_ask_head,
             AskKey: self._on_ask_key,
             Forward: self._on_forward,
-            Entries: lambda _, message: self._logs.offer(message),
+            Entries: self._on_entries,
             Head: self._on_head,
             Answer: self._on_answer,
         }
@@ -247,23 +247,34 @@ class Replica:
             return
         self._handlers[type(message)](received.sender, message)
 
+    def _on_entries(self, sender: BranchId, message: Entries) -> None:
+        if self._joining.unanswered:
+            self._subscriptions.lost(sender)  # to be asked for again, once it may be taken
+        else:
+            self._logs.offer(sender, message)
+
     def _on_ask_head(self, sender: BranchId, message: AskHead) -> None:
-        if message.is_joining:
-            self._end_lives_before(sender)
-        if self._context.has_joined or message.is_joining:
+        if message.joining is not None:
+            if message.joining != self._context.peers[sender].subscriber:
+                return  # another store has greeted since; if this one is there, it asks again
+            self._end_lives_before(message.joining)
+            self._plan_subscriptions()
+        if self._context.has_joined or message.joining is not None:
             self._gatherings.answer_ask(sender, message)
         elif message.account is not None:
             self._postpone(sender, message)
 
-    def _end_lives_before(self, sender: BranchId) -> None:
+    def _end_lives_before(self, present: Origin) -> None:
         """Note, before this branch answers, that the store which asks has taken the place of all before it.
 
         It greeted on the stream that it asks on, so it is there. A greeting alone proves nothing: it may come
         late, from a store that was lost before it joined.
         """
-        present = self._context.peers[sender].subscriber
-        known = {*self._context.state.lives(), *(life.origin for life in self._logs.lives_of(sender))}
-        self._end_lives(origin for origin in known if origin.branch == sender and origin != present)
+        branch = present.branch
+        known = {*self._context.state.lives(), *(life.origin for life in self._logs.lives_of(branch))}
+        self._end_lives(origin for origin in known if origin.branch == branch and origin != present)
+        self._greet(present)
+        self._logs.forget_lives_before(present)
 
     def _end_lives(self, over: Iterable[Origin]) -> None:
         """Note which stores were replaced by newer ones: should they come back, nobody listens to them."""
@@ -323,6 +334,8 @@ class Replica:
         else:
             # Only at heartbeats: it looks at everybody held for this log, and LATEST asks often.
             self._requests.on_head(head)
+        if not context.has_joined:
+            self._plan_subscriptions()
 
     def _on_answer(self, sender: BranchId, answer: Answer) -> None:
         question = self._context.questions.answer(sender, answer)
@@ -363,9 +376,12 @@ class Replica:
 
     def _on_subscriber_here(self, here: SubscriberHere) -> None:
         self._end_lives(here.over)
-        if not self._context.state.is_over(here.origin):
-            self._greet(here.origin)
-            self._context.peers[here.origin.branch].subscriber = here.origin
+        if self._context.state.is_over(here.origin):
+            return
+        peer = self._context.peers[here.origin.branch]
+        peer.subscriber = here.origin
+        if peer.link is None:
+            self._greet(here.origin)  # else the stream from there says who is there: a greeting may come late
 
     def _greet(self, origin: Origin) -> None:
         """Note which life of its store a branch is in; with a new one, what the old one said is void."""
@@ -414,9 +430,9 @@ class Replica:
     def _plan_subscriptions(self) -> None:
         context = self._context
         reachable = context.reachable()
-        if reachable:
-            blocked = self._logs.blocked
-            plan = self._subscriptions.plan(reachable, context.applied, blocked, context.now_us)
+        if reachable and not self._joining.unanswered:
+            blocked, over = self._logs.blocked, context.state.over()
+            plan = self._subscriptions.plan(reachable, context.applied, blocked, over, context.now_us)
             for branch, message in plan:
                 context.send(branch, message)
 

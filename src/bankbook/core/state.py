@@ -28,6 +28,7 @@ from bankbook.core.ports import (
     Reader,
     ReservationRecord,
     ReservationState,
+    stores_over,
 )
 from bankbook.core.types import (
     AccountId,
@@ -209,7 +210,7 @@ class State(Layer):
 
     def is_over(self, origin: Origin) -> bool:
         """Return whether a store is known to be replaced by a newer one."""
-        return self.lives().get(origin, False)
+        return self._changes.lives.get(origin, False) or self._reader.lives().get(origin, False)
 
     def lives(self) -> Mapping[Origin, bool]:
         """Return the lives of branches' stores that were noted, and whether each is over."""
@@ -217,7 +218,7 @@ class State(Layer):
 
     def over(self) -> tuple[Origin, ...]:
         """Return the stores that are known to be replaced by newer ones."""
-        return tuple(sorted(origin for origin, is_over in self.lives().items() if is_over))
+        return stores_over(self.lives())
 
     def note_life(self, origin: Origin) -> None:
         """Note that a store has been there."""

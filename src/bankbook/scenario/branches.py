@@ -73,7 +73,7 @@ def original_addresses(
     return {branch: f"{host}:{port_base + branch}" for branch in scenario.branches}
 
 
-class Kept:
+class KeptDown:
     """Branches that are kept down on purpose: a supervisor does not start these."""
 
     def __init__(self) -> None:
@@ -94,13 +94,15 @@ class Kept:
         self.changed.set()
 
 
-async def supervise(launcher: Launcher, tell: Callable[[str], None], kept: Kept | None = None) -> NoReturn:
+async def supervise(
+    launcher: Launcher, tell: Callable[[str], None], kept: KeptDown | None = None
+) -> NoReturn:
     """Start every branch that dies again, from its store, until cancelled; not one that is told to stop.
 
     One that is `kept` down is started once it no longer is. Raises LaunchError where that does not help.
     """
     restarts: Counter[BranchId] = Counter()
-    kept = kept or Kept()
+    kept = kept or KeptDown()
     while True:
         await _one_ended(launcher, kept)
         died = {branch: how for branch, how in launcher.died().items() if branch not in kept.down}
@@ -113,7 +115,7 @@ async def supervise(launcher: Launcher, tell: Callable[[str], None], kept: Kept 
         await asyncio.to_thread(launcher.restart, *died)
 
 
-async def _one_ended(launcher: Launcher, kept: Kept) -> None:
+async def _one_ended(launcher: Launcher, kept: KeptDown) -> None:
     """Return once a branch that is not kept down has ended, or others are kept down."""
     kept.changed.clear()
     loop = asyncio.get_running_loop()

@@ -20,13 +20,13 @@ from bankbook.client import (
 )
 from bankbook.client.calls import Manner
 from bankbook.client.recorder import stated
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import AccountId, BranchId, CustomerId, Money
 from bankbook.history.record import Stated
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.perform import Answer, CustomerRun, Done, Stage, Wish
 from bankbook.scenario.requests import accounts_touched as accounts_touched_by
 from bankbook.server.config import AccountMode, account_of
-from bankbook.wire.replies import BatchReceipt, Receipt
 
 # Beyond the branch's own limit on holds, so that its answer, which says why, comes first.
 TIMEOUT_EXTRA_S = 5.0
@@ -73,8 +73,10 @@ class SessionLine:
     """A session with a bank of real branches; see scenario.perform.Line."""
 
     def __init__(self, bank: Bank, customer: CustomerId, account: AccountId) -> None:
-        self._begin: Callable[[], Session] = lambda: bank.session(customer, account=account)
-        self._session = self._begin()
+        self._begin: Callable[[Guarantee], Session] = lambda guarantees: bank.session(
+            customer, account=account, guarantees=guarantees
+        )
+        self._session = self._begin(Guarantee.ALL)
 
     async def ask(self, wish: Wish, manner: Manner) -> Answer:
         """Send a request, and return what came of it."""
@@ -85,7 +87,6 @@ class SessionLine:
         except BankbookError as error:
             answer = error
         else:
-            assert isinstance(told, Receipt | BatchReceipt), "nobody asked for a statement"
             answer = told
         wish.take_note(answer)
         return answer
@@ -94,9 +95,9 @@ class SessionLine:
         """Know what another session knows, too."""
         self._session.merge(other._session.token)  # noqa: SLF001  (of its own kind)
 
-    def begin_anew(self) -> None:
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
         """Forget everything."""
-        self._session = self._begin()
+        self._session = self._begin(guarantees)
 
 
 async def ask_everywhere(scenario: Scenario, bank: Bank, accounts: AccountMode, timeout: float) -> Agreement:

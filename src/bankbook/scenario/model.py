@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from bankbook.core.commands import SESSION, Freshness
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.scenario.faults import Fault
 
@@ -38,6 +39,8 @@ class Interface(StrEnum):
     CAPTURE = "capture"
     RELEASE = "release"
     BATCH = "batch"
+    STATEMENT = "statement"
+    """Read what moved on an account: all of it, a page, or what goes on behind an earlier statement."""
     AGAIN = "again"
     """Ask once more what an earlier event asked, under the same key."""
     LEARN = "learn"
@@ -61,6 +64,10 @@ SETTLING = frozenset({Interface.CAPTURE, Interface.RELEASE})
 
 BY_THEMSELVES = frozenset({Interface.LEARN, Interface.BEGIN})
 """What no branch is asked for."""
+
+
+GUARANTEES: dict[str, Guarantee] = {str(each.name): each for each in Guarantee.ALL}
+"""By their names."""
 
 
 class Leg(NamedTuple):
@@ -96,7 +103,7 @@ class Event:
     """As the file has it. It may name no branch of the scenario: then this event alone fails. None: whichever
     can be reached, or none is asked."""
     money: Money | None
-    """None for a query, and for what has amounts of its own or none."""
+    """None for a query, for what has amounts of its own or none, and for settling all that is left."""
     to: CustomerId | None
     """Who receives a transfer, or what is set aside; None for everything else."""
     number: int
@@ -109,12 +116,21 @@ class Event:
     """Of a batch."""
     is_atomic: bool = False
     """Of a batch."""
+    is_final: bool = True
+    """Of a capture: whether what it leaves is free again."""
+    guarantees: Guarantee = Guarantee.ALL
+    """What a session that begins asks for."""
     lifetime_us: int | None = None
     """Of a reservation."""
     event: int | None = None
-    """The number of an earlier event: the one that is asked again, or that set aside what is settled."""
+    """The number of an earlier event: the one that is asked again, that set aside what is settled, or that
+    read the statement which this one goes back to."""
     customer: CustomerId | None = None
     """Whose event that is; or whose token is learnt. None: the customer's own."""
+    lines_max: int | None = None
+    """Of a statement: how many lines are read at once. None: as many as a branch tells."""
+    is_within: bool = False
+    """Of a statement: it is of the time of the earlier one's lines, and not what goes on behind them."""
     manner: Manner = Manner()
 
     @property

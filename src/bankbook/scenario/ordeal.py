@@ -1,8 +1,7 @@
 """What of a scenario's faults can be done to real processes, done to those that the launcher started.
 
 Decides which faults these are, and what each does: SIGKILL and a later start, SIGSTOP and SIGCONT, a store
-that is removed. Must not know what customers do meanwhile. Proof: tests/scenario/test_ordeal.py,
-tests/cli/test_run_faults.py.
+that is removed. Must not know what customers do meanwhile. Proof: tests/cli/test_run_faults.py.
 """
 
 import asyncio
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from bankbook.core.types import BranchId
-from bankbook.scenario.branches import Kept
+from bankbook.scenario.branches import KeptDown
 from bankbook.scenario.faults import Fault, FaultKind
 from bankbook.server.launcher import Launcher
 
@@ -62,7 +61,7 @@ def what_is_left_out(faults: Iterable[Fault]) -> list[str]:
 class Ordeal:
     """Does a scenario's faults to a launcher's branches. Nothing is stopped or down any more after `mend`."""
 
-    def __init__(self, launcher: Launcher, kept: Kept, data: Path) -> None:
+    def __init__(self, launcher: Launcher, kept: KeptDown, data: Path) -> None:
         """`data` has the branches' stores, each in a folder of its own."""
         self._launcher = launcher
         self._kept = kept

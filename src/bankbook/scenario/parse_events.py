@@ -14,13 +14,15 @@ from bankbook.core.bounds import (
     complaint_about,
     complaint_about_key,
 )
-from bankbook.core.commands import SESSION, Freshness, Level
+from bankbook.core.commands import LINES_MAX, SESSION, Freshness, Level
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BRANCHES_MAX, MONEY_MAX, BranchId, CustomerId, Key, Money, ReservationId
 from bankbook.scenario.durations import parse_duration_us
 from bankbook.scenario.json_text import Fields, Node
 from bankbook.scenario.model import (
     ANYWHERE,
     BY_THEMSELVES,
+    GUARANTEES,
     SETTLING,
     SINGLE_WRITES,
     WRITES,
@@ -35,6 +37,7 @@ MONEY = f"an integer from 0 to {MONEY_MAX}"
 
 _LEG_MONEY = f"an integer from -{MONEY_MAX} to {MONEY_MAX}"
 _DURATION = 'a duration such as "2s" or "500ms"'
+_LINES = f"how many lines are read at once, from 1 to {LINES_MAX}"
 _NUMBER = "the number of an event: 1 is the customer's first one"
 
 # The fields of every request, and what each interface has besides.
@@ -49,12 +52,13 @@ _OWN: dict[Interface, tuple[str, ...]] = {
     Interface.TRANSFER: ("money", "account", "to"),
     Interface.SUBMIT: ("postings",),
     Interface.RESERVE: ("money", "account", "to", "lifetime"),
-    Interface.CAPTURE: ("event", "customer"),
-    Interface.RELEASE: ("event", "customer"),
+    Interface.CAPTURE: ("event", "customer", "money", "final"),
+    Interface.RELEASE: ("event", "customer", "money"),
     Interface.BATCH: ("commands", "atomic"),
+    Interface.STATEMENT: ("account", "lines", "event", "customer", "within"),
     Interface.AGAIN: ("event",),
     Interface.LEARN: ("customer",),
-    Interface.BEGIN: (),
+    Interface.BEGIN: ("guarantees",),
 }
 _WITH_RECEIVER = (Interface.TRANSFER, Interface.RESERVE)
 
@@ -115,11 +119,17 @@ def _read(
         legs=_legs(fields) if interface is Interface.SUBMIT else (),
         commands=_commands(fields, customer) if interface is Interface.BATCH else (),
         is_atomic=(atomic := fields.get("atomic")) is not None and atomic.boolean(),
+        is_final=(final := fields.get("final")) is None or final.boolean(),
+        guarantees=_guarantees(fields),
         lifetime_us=_lifetime_us(fields),
         event=None if event is None else event.integer(_NUMBER, 1),
         customer=_customer(fields, "customer"),
+        lines_max=None if (lines := fields.get("lines")) is None else lines.integer(_LINES, 1, LINES_MAX),
+        is_within=(within := fields.get("within")) is not None and within.boolean(),
         manner=manner,
     )
+    if interface is Interface.STATEMENT:
+        _demand_one_account(fields)
     if interface is Interface.LEARN:
         fields.need("customer")
     _demand_carried_out(fields.node, made, customer)
@@ -149,10 +159,32 @@ def _demand_carried_out(node: Node, event: Event, customer: CustomerId) -> None:
         node.fail(f"{complaint}.")
 
 
+def _demand_one_account(fields: Fields) -> None:
+    event, account = fields.get("event"), fields.get("account")
+    if event is not None and account is not None:
+        account.fail("a statement that goes back to another one is of the same account. Remove `account`.")
+    for name in ("customer", "within"):
+        node = fields.get(name)
+        if node is not None and event is None:
+            node.fail(f"`{name}` says something of the `event` that this goes back to. Name that, too.")
+
+
 def _event_money(fields: Fields, interface: Interface) -> Money | None:
     if interface is Interface.QUERY or "money" not in _OWN[interface]:
         return None
+    if interface in SETTLING and fields.get("money") is None:
+        return None
     return money_of(fields.need("money"))
+
+
+def _guarantees(fields: Fields) -> Guarantee:
+    node = fields.get("guarantees")
+    if node is None:
+        return Guarantee.ALL
+    asked = Guarantee.NONE
+    for each in node.items("guarantee", "an array of guarantees"):
+        asked |= GUARANTEES[each.one_of(list(GUARANTEES))]
+    return asked
 
 
 def _event_branch(fields: Fields, customer: CustomerId) -> BranchId | None:
@@ -348,6 +380,8 @@ def _check_reference(fields: Fields, customer: CustomerId, event: Event, whole: 
     name = f"event {event.event} of customer {whose} is a {meant.interface}"
     if event.interface is Interface.AGAIN and meant.interface not in WRITES:
         node.fail(f"{name}; only what moves money or sets it aside can be asked again.")
+    if event.interface is Interface.STATEMENT and meant.interface is not Interface.STATEMENT:
+        node.fail(f"{name}, which reads no statement. Name one that does.")
     if event.interface in SETTLING and not makes_reservation(meant):
         node.fail(f"{name}, which makes no reservation. Name one that does.")
 

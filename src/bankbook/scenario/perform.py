@@ -7,13 +7,14 @@ Proof: tests/scenario/test_perform.py, tests/scenario/test_execute.py.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, Self, TypeAlias, TypeVar
 
 from bankbook.client import BankbookError
 from bankbook.client.calls import Manner
 from bankbook.client.errors import OutcomeUnknownError
-from bankbook.core.commands import Command, ReadBalance
+from bankbook.core.commands import Command, ReadBalance, ReadStatement
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import AccountId, CustomerId, ReservationId
 from bankbook.core.vector import Gap
@@ -30,9 +31,9 @@ from bankbook.scenario.model import (
 from bankbook.scenario.output import CustomerResults, EventResult
 from bankbook.scenario.requests import command_of
 from bankbook.server.config import AccountMode, account_of
-from bankbook.wire.replies import BatchReceipt, Receipt, ReplyInfo
+from bankbook.wire.replies import BatchReceipt, Receipt, ReplyInfo, StatementPage
 
-Answer: TypeAlias = Receipt | BatchReceipt | BankbookError
+Answer: TypeAlias = Receipt | BatchReceipt | StatementPage | BankbookError
 
 
 @dataclass(slots=True, eq=False)
@@ -52,11 +53,16 @@ class Wish:
     """Whether its customer was told for certain."""
     reservations: list[ReservationId] = field(default_factory=list)
     """What it was told to have set aside."""
+    page: StatementPage | None = None
+    """What it was told of a statement."""
 
     def take_note(self, answer: Answer) -> None:
         """Know what an answer says of it."""
         if not isinstance(answer, BankbookError):
             self.is_settled = True
+            if isinstance(answer, StatementPage):
+                self.page = answer
+                return
             told = answer.results if isinstance(answer, BatchReceipt) else (answer,)
             self.reservations = [each.reservation for each in told if each.reservation is not None]
             return
@@ -77,8 +83,8 @@ class Line(Protocol):
         """Know what another session knows, too."""
         ...
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL, /) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
         ...
 
 
@@ -130,6 +136,11 @@ class Stage(Generic[AnyLine]):
     """When customers go home, whatever they have not begun; None: when they have done everything."""
     on_done: Callable[[Done], None] = lambda _: None
     actors: dict[CustomerId, "Actor[AnyLine]"] = field(default_factory=dict)
+    is_plain: bool = field(init=False)
+    """Whether the original system could carry it out; looked up once, and not at each of many events."""
+
+    def __post_init__(self) -> None:
+        self.is_plain = self.scenario.is_plain
 
     def enter(self, customer: Customer, line: AnyLine, second_line: AnyLine) -> None:
         """Let a customer take part, who has two sessions."""
@@ -184,7 +195,7 @@ class Actor(Generic[AnyLine]):
 
     async def _do(self, event: Event) -> Done:
         if event.interface is Interface.BEGIN:
-            self.line.begin_anew()
+            self.line.begin_anew(event.guarantees)
             return Done(EventResult(event, None, None))
         if event.interface is Interface.LEARN:
             self.line.learn_from(self._other(event).line)
@@ -214,9 +225,31 @@ class Actor(Generic[AnyLine]):
                 return f"event {event.event} of customer {self._other(event).customer.id} set nothing aside"
             reservation = reserving.reservations[0]
         stage, customer = self._stage, self.customer.id
-        memo = "" if stage.scenario.is_plain else f"{customer}.{event.number}"
+        if event.interface is Interface.STATEMENT and event.event is not None:
+            statement = self._statement(event, event.event)
+            if isinstance(statement, str):
+                return statement
+            return stage.make_wish("", statement, None, customer, 0)
+        memo = "" if stage.is_plain else f"{customer}.{event.number}"
         command = command_of(event, customer, reservation, stage.accounts, memo)
         return stage.make_wish(memo, command, event.manner.key, customer, event.manner.durable)
+
+    def _statement(self, event: Event, number: int) -> ReadStatement | str:
+        """Return what goes on behind a statement, or the statement of its time; or why there is none."""
+        name = f"event {number} of customer {self._other(event).customer.id}"
+        read = self._other(event).wishes.get(number)
+        if read is None or read.page is None:
+            return f"{name} was told no statement"
+        assert isinstance(read.command, ReadStatement), "the parser looked at what event is named"
+        lines_max = event.lines_max or read.command.lines_max
+        if not event.is_within:
+            if read.page.next_page is None:
+                return f"{name} was told the end of the statement"
+            return replace(read.command, after=read.page.next_page, lines_max=lines_max)
+        times_ms = [line.time_ms for line in read.page.lines]
+        if not times_ms:
+            return f"{name} was told a statement without lines"
+        return ReadStatement(read.command.account, times_ms[0], times_ms[-1], lines_max=lines_max)
 
     def _earlier_wish(self, event: Event) -> Wish | str:
         assert event.event is not None, "the parser gives every one an event"
@@ -238,7 +271,7 @@ class Actor(Generic[AnyLine]):
             balance = answer.balance if isinstance(answer, Receipt) else None
             is_read = isinstance(wish.command, ReadBalance)
             return _done(EventResult(event, balance if is_read else None, None), answer.info)
-        if answer.outcome is Outcome.WRITES_LOST and not self._stage.scenario.is_plain:
+        if answer.outcome is Outcome.WRITES_LOST and not self._stage.is_plain:
             self.line.begin_anew()
         result = EventResult(event, None, answer.outcome.name)
         return _done(result, answer.failure.info, answer.failure.detail)

@@ -9,12 +9,14 @@ import json
 from collections.abc import Iterable, Iterator
 
 from bankbook.core.commands import SESSION, Level
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import CustomerId
 from bankbook.scenario.durations import duration_in_words
 from bankbook.scenario.faults import Fault, FaultKind
 from bankbook.scenario.model import (
     ANYWHERE,
     BY_THEMSELVES,
+    GUARANTEES,
     Account,
     Customer,
     Event,
@@ -74,13 +76,20 @@ def _what(event: Event) -> Members:
     if event.money is not None:
         said["money"] = event.money
     said |= _unless_none(account=event.account, to=event.to, event=event.event, customer=event.customer)
+    said |= _unless_none(lines=event.lines_max) | ({"within": True} if event.is_within else {})
     if event.lifetime_us is not None:
         said["lifetime"] = duration_in_words(event.lifetime_us)
     if event.interface is Interface.SUBMIT:
         said["postings"] = [{"account": account, "money": money} for account, money in event.legs]
     if event.interface is Interface.BATCH:
         said["commands"] = [_what(each) for each in event.commands]
-    return said | ({"atomic": True} if event.is_atomic else {})
+    if event.is_atomic:
+        said["atomic"] = True
+    if not event.is_final:
+        said["final"] = False
+    if event.guarantees != Guarantee.ALL:
+        said["guarantees"] = [name for name, each in GUARANTEES.items() if event.guarantees & each]
+    return said
 
 
 def _manner(manner: Manner) -> Members:

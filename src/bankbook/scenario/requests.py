@@ -5,11 +5,13 @@ asked. Proof: tests/scenario/test_execute.py, tests/scenario/test_perform.py.
 """
 
 from bankbook.core.commands import (
+    LINES_MAX,
     Batch,
     Capture,
     Command,
     Deposit,
     ReadBalance,
+    ReadStatement,
     Release,
     Reserve,
     SingleWrite,
@@ -35,10 +37,13 @@ def command_of(
     match event.interface:
         case Interface.QUERY:
             return ReadBalance(account_of(mode, event.account or customer))
+        case Interface.STATEMENT:
+            account = account_of(mode, event.account or customer)
+            return ReadStatement(account, lines_max=event.lines_max or LINES_MAX)
         case Interface.CAPTURE:
-            return Capture(reservation, memo=memo)
+            return Capture(reservation, event.money, event.is_final, memo)
         case Interface.RELEASE:
-            return Release(reservation)
+            return Release(reservation, event.money)
         case Interface.BATCH:
             commands = (
                 _single(each, customer, mode, f"{memo}.{each.number}" if memo else "")
@@ -74,6 +79,7 @@ def accounts_touched(
     event: Event, customer: CustomerId, mode: AccountMode = AccountMode.OWN
 ) -> tuple[AccountId, ...]:
     """Return the accounts that an event names, each once; what settles or goes back to another names none."""
-    if event.interface in SETTLING | BY_THEMSELVES or event.interface is Interface.AGAIN:
+    goes_back = event.event is not None
+    if event.interface in SETTLING | BY_THEMSELVES or event.interface is Interface.AGAIN or goes_back:
         return ()
     return accounts_of(command_of(event, customer, ReservationId(""), mode))

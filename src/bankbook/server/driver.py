@@ -16,7 +16,7 @@ import structlog
 from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
-from bankbook.core.ports import Account, Reader
+from bankbook.core.ports import Account, Reader, stores_over
 from bankbook.core.replica import Effects, Input, Replica, Settings, Status
 from bankbook.core.state import Layer
 from bankbook.core.types import AccountId, BranchId, Money, Origin
@@ -74,7 +74,7 @@ class Driver:
     @property
     def over(self) -> tuple[Origin, ...]:
         """Which stores this branch has noted, on its disk, to be replaced by newer ones."""
-        return tuple(sorted(origin for origin, is_over in self._store.lives().items() if is_over))
+        return stores_over(self._store.lives())
 
     def feed(self, each: Input) -> None:
         """Hand an input to the next step."""

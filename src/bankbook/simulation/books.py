@@ -8,8 +8,9 @@ The invariants of money stand in bankbook.core.state.
 
 from collections import Counter
 
-from bankbook.core.entry import Entry, Record, RecordKind
-from bankbook.core.types import AccountId, EntryId, Key, ReservationId, reservation_id
+from bankbook.core.clock import HybridTime
+from bankbook.core.entry import Entry, Record, RecordKind, Reservation
+from bankbook.core.types import AccountId, EntryId, Key, ReservationId, reservation_id, reserving_branch
 from bankbook.core.vector import VersionVector
 from bankbook.simulation.operations import State
 from bankbook.simulation.promises import Promise, demand
@@ -24,8 +25,10 @@ class Books:
         self._opening_balance = opening_balance
         self.balances: dict[AccountId, int] = {}
         self.floors: dict[AccountId, int | None] = {}
-        self.left: dict[ReservationId, tuple[AccountId, int]] = {}
-        """Of each reservation: whose, and what is set aside still."""
+        self.left: dict[ReservationId, tuple[Reservation, int]] = {}
+        """Of each reservation: its terms, and what is set aside still."""
+        self.latest = HybridTime(0)
+        """The latest clock reading of all that is applied."""
         self.applied = VersionVector()
         self.lately: list[tuple[VersionVector, dict[AccountId, int]]] = []
         """Of each entry of the last commit: what was applied before it, and the balances that it changed."""
@@ -40,6 +43,7 @@ class Books:
             demand(self.applied[origin] >= seq, Promise.CAUSAL_ORDER, early)
         self.lately.append((self.applied, {each: self.balance(each) for each in entry.accounts}))
         self.applied = self.applied.raised(entry.origin, entry.seq)
+        self.latest = max(self.latest, entry.clock)
         if entry.keyed is not None and entry.records[0].fence is None:
             key, known = entry.keyed.key, self._decided.get(entry.keyed.key)
             demand(known is None, Promise.EXACTLY_ONCE, f"key {key} took effect in {known} and in {entry.id}")
@@ -60,18 +64,28 @@ class Books:
             demand(not moved, Promise.CONSERVATION, f"{entry.id} makes {moved} from nothing")
         if record.reservation is not None:
             name = reservation_id(entry.id, index)
-            self.left[name] = (record.reservation.account, record.reservation.amount)
+            self.left[name] = (record.reservation, record.reservation.amount)
         if record.settlement is not None:
             self._settle(entry, record)
 
     def _settle(self, entry: Entry, record: Record) -> None:
         settled = record.settlement
         assert settled is not None, "the caller looked"
-        account, left = self.left.get(settled.reservation, (settled.account, 0))
+        known = self.left.get(settled.reservation)
+        demand(known is not None, Promise.CONSERVATION, f"{entry.id} settles what nobody has set aside")
+        assert known is not None, "demanded"
+        terms, left = known
         left -= settled.amount
         words = f"{entry.id} settles {settled.amount} too much or too little"
         demand(left == settled.left >= 0, Promise.CONSERVATION, words)
-        self.left[settled.reservation] = (account, left)
+        self.left[settled.reservation] = (terms, left)
+        moved = sum(amount for _, amount in record.postings)
+        is_paid = terms.destination is None or not moved
+        demand(
+            is_paid,
+            Promise.CONSERVATION,
+            f"{entry.id} pays {moved} to nobody, instead of {terms.destination}",
+        )
 
     def balance(self, account: AccountId) -> int:
         """Return what the postings add up to."""
@@ -86,7 +100,22 @@ class Books:
 
     def reserved(self, account: AccountId) -> int:
         """Return what is set aside."""
-        return sum(left for owner, left in self.left.values() if owner == account)
+        return sum(left for terms, left in self.left.values() if terms.account == account)
+
+    def ends_ms(self, reservation: ReservationId) -> int | None:
+        """Return when a reservation ends by itself, by its branch's wall clock; None: never."""
+        return self.left[reservation][0].expires_ms
+
+    def overdue(self, branch: int, now_ms: int) -> list[ReservationId]:
+        """Return what should have ended by itself before then, of what a branch has set aside."""
+        return [
+            name
+            for name, (terms, left) in self.left.items()
+            if left
+            and reserving_branch(name) == branch
+            and terms.expires_ms is not None
+            and terms.expires_ms < now_ms
+        ]
 
 
 def has(applied: VersionVector, entry: EntryId) -> bool:

@@ -40,6 +40,8 @@ class SimulatedMachine:
         on_released: Callable[[], None],
     ) -> None:
         self._clocks = clocks
+        self._now = clocks.read()
+        """What they said last: as a commit begins, when it was decided."""
         self._draw = draw
         self._trace = trace
         self._commit_us = commit_us
@@ -49,7 +51,8 @@ class SimulatedMachine:
 
     def read_clocks(self) -> Instant:
         """Return the machine's clocks, now."""
-        return self._clocks.read()
+        self._now = self._clocks.read()
+        return self._now
 
     def first_question(self) -> int:
         """Return where the numbers of a new replica's questions start."""
@@ -66,6 +69,7 @@ class SimulatedMachine:
             raise
 
     async def _commit(self, store: SimulatedDisk, changes: Changes) -> None:
+        store.decided_us = self._now.wall_us
         half_s = self._commit_us() / 2e6
         await self._pass(CrashPoint.BEFORE_WRITE)
         store.write(changes)
@@ -126,6 +130,8 @@ class SimulatedBranch:
         self.find = find
         self.on_bug = on_bug
         self.on_commit = on_commit
+        self.on_crash: Callable[[BranchId], None] = lambda _: None
+        """Told each time its process dies."""
         self.create_disk()
 
     def on_released(self) -> None:
@@ -165,6 +171,7 @@ class SimulatedBranch:
         if self.life is not None:
             life, self.life = self.life, None
             self.network.trace.note("crash", str(self.number))
+            self.on_crash(self.number)
             life.die()
             self.disk.crash(keeps_unsynced=self.draw.random() < 0.5)  # noqa: PLR2004  (a coin)
 

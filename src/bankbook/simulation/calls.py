@@ -45,6 +45,8 @@ class SimulatedChannels:
         self._on_attempt = on_attempt
         self._on_answer = on_answer
         self._up: dict[int, Life] = {}
+        self._latest = 0
+        """The attempt that is under way; an earlier one may still be served where nobody waits any more."""
 
     async def close(self) -> None:
         """Close every channel."""
@@ -63,7 +65,7 @@ class SimulatedChannels:
             detail = f"branch {branch} could not be reached"
             return Missed(Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch), was_sent=False)
         name, message = encode_request(command, envelope)
-        number = self._on_attempt()
+        number = self._latest = self._on_attempt()
         self._network.trace.note("call", f"{number} {self._place} to branch {branch}: {name}")
         told = await self._exchange(life, branch, method_for(command), message, deadline, number)
         outcome = told.outcome.name if isinstance(told, Failure) else type(told).__name__
@@ -157,7 +159,8 @@ class SimulatedChannels:
         sent = method.message.FromString(message.SerializeToString())
         call = Call(method.name, max(remaining_s, 0.0), f"call-{number}")
         answer = await life.handler.handle(method.decode(sent), decode_envelope(sent), call)
-        self._on_answer(number, branch)
+        if number == self._latest:  # not what a customer who has gone on elsewhere will never hear
+            self._on_answer(number, branch)
         if isinstance(answer, Failure):
             told = decode_failure(encode_failure(answer))
             assert told is not None, "what a branch tells can be read"

@@ -14,27 +14,35 @@ from dataclasses import dataclass, field
 
 from bankbook.client.errors import BankbookError
 from bankbook.core.commands import (
+    Batch,
+    Capture,
+    Command,
     Freshness,
     Level,
     ReadBalance,
     ReadStatement,
+    Release,
     Reserve,
     Submit,
     Transfer,
     Withdraw,
+    access_of,
+    accounts_of,
 )
 from bankbook.core.entry import Entry, RecordKind
+from bankbook.core.guarantees import RULES, Access, Guarantee, Side
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.ports import Account, Changes
-from bankbook.core.types import AccountId, EntryId, Key, Origin
+from bankbook.core.types import AccountId, EntryId, Key, Origin, ReservationId
 from bankbook.core.vector import VersionVector
 from bankbook.simulation.books import Books, funds_moved, has
 from bankbook.simulation.clock import VirtualLoop
+from bankbook.simulation.decisions import Decisions
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.operations import Intent, Operation, State
 from bankbook.simulation.promises import Promise, ViolationError, demand
 from bankbook.simulation.statements import Sheets, page_told
-from bankbook.wire.replies import Receipt, StatementPage
+from bankbook.wire.replies import BatchReceipt, Receipt, StatementPage
 
 # What no bank that is right ever answers to what the simulated customers ask.
 _NEVER = frozenset(
@@ -50,13 +58,58 @@ _NEVER = frozenset(
 )
 _ONLY_WITH_LOST_DISKS = frozenset({Outcome.WRITES_LOST, Outcome.CATCHING_UP, Outcome.UNKNOWN_RESERVATION})
 
+# What a branch that knows how a key ended tells all the same: it waits for other disks, or serves nobody.
+_SAID_BY_WHO_KNOWS = frozenset({Outcome.DURABILITY_TIMEOUT, Outcome.CATCHING_UP, Outcome.SHUTTING_DOWN})
+
+# A branch may be busy with a commit while the time of a request runs out, but no longer.
+_NOT_DONE_US = 2_000_000
+
+_PROMISES = {
+    Guarantee.READ_YOUR_WRITES: Promise.READ_YOUR_WRITES,
+    Guarantee.MONOTONIC_READS: Promise.MONOTONIC_READS,
+    Guarantee.MONOTONIC_WRITES: Promise.MONOTONIC_WRITES,
+    Guarantee.WRITES_FOLLOW_READS: Promise.WRITES_FOLLOW_READS,
+}
+
+
+class Entries(set[EntryId]):
+    """A set of entries that only grows, or is cleared; it knows the newest of each log.
+
+    Sessions come to thousands of entries, each of which every answer has to show, and nearly always does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest: dict[Origin, int] = {}
+
+    def add(self, entry: EntryId) -> None:
+        """Add one."""
+        super().add(entry)
+        self._newest[entry.origin] = max(self._newest.get(entry.origin, 0), entry.seq)
+
+    def update(self, *entries: Iterable[EntryId]) -> None:
+        """Add many."""
+        for each in entries:
+            for entry in set(each) - self:
+                self.add(entry)
+
+    def clear(self) -> None:
+        """Remove all."""
+        super().clear()
+        self._newest.clear()
+
+    def are_in(self, applied: VersionVector) -> bool:
+        """Whether all are among what is applied."""
+        return all(applied[origin] >= seq for origin, seq in self._newest.items())
+
 
 @dataclass(slots=True)
 class SessionPast:
     """What one session has written and seen: entries, not balances."""
 
-    wrote: set[EntryId] = field(default_factory=set)
-    saw: set[EntryId] = field(default_factory=set)
+    guarantees: Guarantee = Guarantee.ALL
+    wrote: Entries = field(default_factory=Entries)
+    saw: Entries = field(default_factory=Entries)
 
 
 class Judge:
@@ -71,6 +124,9 @@ class Judge:
         """Every entry that its own branch committed, and when."""
         self.gone: set[EntryId] = set()
         """What may have been on no disk but one that was lost."""
+        self._decisions = Decisions(self.gone)
+        self._knew: dict[tuple[Origin, Key], int] = {}
+        """Since when a disk has had the end of a key."""
         self.present: dict[int, Origin] = {}
         """Which disk each branch has."""
         self._sheets = Sheets(opening_balance or 0)
@@ -112,12 +168,16 @@ class Judge:
         books = self.books[origin]
         books.lately.clear()
         for entry in changes.entries:
-            books.apply(entry)
-            self._had[entry.id].add(origin)
             if entry.origin == origin:
+                self._decisions.on_own(entry, books, disk.decided_us)
                 self._judge_own(entry)
             else:
                 self._judge_foreign(entry, origin)
+                self._decisions.on_foreign(entry, books)
+            books.apply(entry)
+            self._had[entry.id].add(origin)
+            if entry.keyed is not None and entry.records[0].fence is None:
+                self._knew.setdefault((origin, entry.keyed.key), self._loop.now_us)
         for account in sorted({account for entry in changes.entries for account in entry.accounts}):
             self._judge_account(disk, books, account)
 
@@ -125,6 +185,7 @@ class Judge:
         promise = Promise.RELEASED_ONCE_DURABLE
         demand(entry.id in self.written, promise, f"{entry.id} reached {origin} before its own disk had it")
         demand(self.written[entry.id][0] == entry, promise, f"{entry.id} is another entry at {origin}")
+        self.gone.discard(entry.id)
 
     def _judge_own(self, entry: Entry) -> None:
         self.written[entry.id] = (entry, self._loop.now_us)
@@ -134,6 +195,7 @@ class Judge:
         if entry.keyed is not None and entry.records[0].fence is None:
             self._judge_once(self._decided, entry.keyed.key, entry)
         for record in entry.records:
+            self.judged[Promise.RESERVATIONS] += record.settlement is not None
             if record.kind is RecordKind.EXPIRY:
                 self.expiries.update(record.accounts)
             if record.memo and record.kind is not RecordKind.REFUSAL and record.verdict is not None:
@@ -210,11 +272,15 @@ class Judge:
             self._judge_read(operation, past)
             return
         assert not isinstance(receipt, StatementPage), "nobody asked for one"
-        if not receipt.is_replayed and operation.freshness.level is not Level.LOCAL:
-            self._judge_own_writes(operation, past)
+        if not receipt.is_replayed:
+            self._judge_session(operation, past)
         if receipt.entry is None:
             return
         self._judge_entry(intent, receipt.entry)
+        if isinstance(receipt, BatchReceipt):
+            self._judge_batch(intent, receipt)
+        elif not receipt.is_replayed:
+            self._judge_told(operation, receipt)
         intent.entry = receipt.entry
         past.wrote.add(receipt.entry)
 
@@ -232,15 +298,12 @@ class Judge:
             Promise.RELEASED_ONCE_DURABLE,
             f"{intent.name} is told {entry}, which nobody wrote",
         )
-        if not self.written[entry][0].moves_money:
-            return  # a batch of which all was refused: that nothing moved is so on every disk
-        disks = len(self._had[entry])
-        demand(
-            disks > intent.durable,
-            Promise.DURABLE,
-            f"{entry} is on {disks} disks, {intent.durable} others were asked for",
-        )
-        self.judged[Promise.DURABLE] += bool(intent.durable)
+        # Of a batch of which all was refused nothing has to be anywhere.
+        if intent.durable and self.written[entry][0].moves_money:
+            disks = len(self._had[entry])
+            words = f"{entry} is on {disks} disks, {intent.durable} others were asked for"
+            demand(disks > intent.durable, Promise.DURABLE, words)
+            self.judged[Promise.DURABLE] += 1
 
     def on_error(self, operation: Operation, past: SessionPast, error: BankbookError) -> None:
         """Judge an answer to a request that was not carried out, or may have been. Raises ViolationError."""
@@ -253,22 +316,94 @@ class Judge:
             past.wrote.clear()
             past.saw.clear()
         if outcome.certainty in (Certainty.REFUSED, Certainty.RETRYABLE) and intent.sent == 1:
-            entry = self._effects.get(intent.name)
-            promise = Promise.REFUSED_MEANS_NEVER
-            self.judged[promise] += 1
-            demand(entry is None or entry in self.gone, promise, f"{told}; and it took effect in {entry}")
-            self._never.add(intent.name)
+            for memo in intent.memos:
+                self._judge_never(memo, told)
+        if outcome.certainty in (Certainty.RETRYABLE, Certainty.UNKNOWN):
+            self._judge_ignorance(operation, error, told)
+        if outcome is Outcome.HOLD_TIMEOUT and not error.awaited:
+            words = f"{told}; and was held for {error.held_us} us for nothing that was missing in the end"
+            demand(error.held_us < _NOT_DONE_US, Promise.REST, words)
         if outcome is Outcome.INSUFFICIENT_FUNDS:
             self._judge_refusal(operation)
+            past.saw.update(self._seen(operation, error.balance))
+
+    def _judge_never(self, memo: str, told: str) -> None:
+        """Judge that what was refused has not taken effect, and never will."""
+        entry, promise = self._effects.get(memo), Promise.REFUSED_MEANS_NEVER
+        self.judged[promise] += 1
+        demand(entry is None or entry in self.gone, promise, f"{told}; and it took effect in {entry}")
+        self._never.add(memo)
+
+    def _judge_ignorance(self, operation: Operation, error: BankbookError, told: str) -> None:
+        """Judge that a branch which knew how a key ended said so, whatever else it lacked."""
+        info, key = error.failure.info, operation.intent.key
+        if info is None or key is None or error.outcome in _SAID_BY_WHO_KNOWS:
+            return
+        since_us = self._knew.get((self.present[info.branch], Key(key)))
+        is_excused = since_us is None or since_us >= operation.called_us
+        words = f"{told}; and branch {info.branch} knew since {since_us} how that key had ended"
+        demand(is_excused, Promise.KEYS_SETTLED, words)
+
+    def _judge_batch(self, intent: Intent, receipt: BatchReceipt) -> None:
+        assert isinstance(intent.command, Batch), "only a batch has one"
+        refused = [place for place, _ in receipt.refused]
+        if intent.command.is_atomic:
+            self.judged[Promise.ALL_OR_NOTHING] += 1
+            words = f"{intent.name} was done, all but its commands {refused}"
+            demand(not refused, Promise.ALL_OR_NOTHING, words)
+        for place in refused:
+            memo = intent.memos[place]
+            self._judge_never(memo, f"{memo} was refused in its batch")
+
+    def _judge_told(self, operation: Operation, receipt: Receipt) -> None:
+        """Judge the balance that a write is answered with, and what a final capture leaves."""
+        entry, command = receipt.entry, operation.command
+        assert entry is not None, "the caller looked"
+        settled = self.written[entry][0].records[0].settlement
+        if isinstance(command, Capture) and command.is_final:
+            words = f"{operation} was final, and left {settled}"
+            demand(settled is not None and not settled.left, Promise.RESERVATIONS, words)
+        if isinstance(command, Release) and command.amount is not None:
+            is_so_much = settled is not None and settled.amount == command.amount
+            demand(is_so_much, Promise.RESERVATIONS, f"{operation} freed another amount: {settled}")
+        is_from_here = entry.origin == self.present[operation.branch]
+        if is_from_here and not operation.intent.durable:
+            told = [each.balance for each in operation.possible if has(each.applied, entry)]
+            words = f"{operation} is told {receipt.balance} after {entry}, and that branch had {told}"
+            demand(receipt.balance in told, Promise.BALANCES, words)
+
+    def _seen(self, operation: Operation, balance: int | None) -> set[EntryId]:
+        """Return what a balance surely shows: what makes it up, and nothing that leaves it as it is.
+
+        Nothing where it may be one of long ago: an answer that waits for other disks was decided before.
+        """
+        if operation.intent.durable:
+            return set()
+        told = [state.applied for state in operation.possible if state.balance == balance]
+        account = next(iter(accounts_of(operation.command)), None)
+        if not told or account is None:
+            return set()
+        return {
+            each
+            for each in self._by_account[account]
+            if has(told[-1], each) and account in dict(self.written[each][0].postings)
+        }
 
     def forgive(self, intent: Intent) -> None:
         """Note that a request which nothing had come of is sent again."""
-        self._never.discard(intent.name)
+        self._never.difference_update(intent.memos)
 
-    def _judge_own_writes(self, operation: Operation, past: SessionPast) -> None:
-        promise = Promise.READ_YOUR_WRITES
-        self.judged[promise] += bool(past.wrote)
-        self._demand_shown(operation, past.wrote, promise, "which this session had written")
+    def _judge_session(self, operation: Operation, past: SessionPast) -> None:
+        """Judge the guarantees that the session asked for; every write is answered as a read is, too."""
+        is_local = operation.freshness.level is Level.LOCAL
+        access = access_of(operation.command) & (Access.WRITE if is_local else ~Access(0))
+        for rule in RULES:
+            if rule.guarantee not in past.guarantees or rule.access not in access:
+                continue
+            owed = past.saw if rule.awaits is Side.READ_VECTOR else past.wrote
+            promise = _PROMISES[rule.guarantee]
+            self.judged[promise] += bool(owed)
+            self._demand_shown(operation, owed, promise, f"and {rule.in_words}")
 
     def _judge_read(self, operation: Operation, past: SessionPast) -> None:
         command, level = operation.command, operation.freshness.level
@@ -278,13 +413,10 @@ class Judge:
         # the oldest.
         operation.shown, least = told[0], told[-1]
         visible = {each for each in self._by_account[account] if has(least, each)}
-        if level is not Level.LOCAL:
-            self._judge_own_writes(operation, past)
-            self.judged[Promise.MONOTONIC_READS] += bool(past.saw)
-            self._demand_shown(operation, past.saw, Promise.MONOTONIC_READS, "which this session had seen")
+        self._judge_session(operation, past)
         if level in (Level.LATEST, Level.BOUNDED):
             self._judge_fresh(operation, account, operation.freshness)
-        past.saw |= visible
+        past.saw.update(visible)
 
     def _states_told(self, operation: Operation) -> list[VersionVector]:
         """Return which of the states that the branch may have told of give this answer, newest first."""
@@ -314,7 +446,8 @@ class Judge:
     def _demand_shown(
         self, operation: Operation, owed: Iterable[EntryId], promise: Promise, why: str
     ) -> None:
-        # What is owed grows with the session, and is nearly always there: no words and no order before.
+        if isinstance(owed, Entries) and owed.are_in(operation.shown):
+            return
         missing = [each for each in owed if not has(operation.shown, each) and each not in self.gone]
         if missing:
             raise ViolationError(promise, f"{operation} does not show {min(missing)}, {why}")
@@ -349,9 +482,20 @@ class Judge:
                 funds += moved
         return funds
 
-    def states(self, branch: int, account: AccountId) -> list[State]:
-        """Return what a branch's disk has, and the states that its last commit went through, newest first."""
-        return self.books[self.present[branch]].states(account)
+    def states(self, branch: int, command: Command) -> list[State]:
+        """Return what a branch's disk has of whatever account is told of, newest first.
+
+        That is what it has now, and what it had between the entries of its last commit.
+        """
+        books = self.books[self.present[branch]]
+        if isinstance(command, Capture | Release):
+            known = books.left.get(command.reservation)
+            return [] if known is None else books.states(known[0].account)
+        return books.states(accounts_of(command)[0])
+
+    def overdue(self, branch: int, now_us: int) -> list[ReservationId]:
+        """Return what a branch has set aside, and should have freed by itself before then."""
+        return self.books[self.present[branch]].overdue(branch, now_us // 1000)
 
     def _is_on(self, origin: Origin, entry: EntryId) -> bool:
         return has(self.books[origin].applied, entry)

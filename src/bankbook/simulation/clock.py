@@ -19,8 +19,8 @@ Result = TypeVar("Result")
 EPOCH_US = 1_700_000_000_000_000
 
 
-# Within one second a bank under torment takes some 2,500 turns at the most; who goes round in circles takes them
-# all, and no time passes.
+# Within one second a bank under torment takes some 2,500 turns at the most; who goes round in circles takes
+# them all, and no time passes.
 _TURNS_PER_S_MAX = 50_000
 
 

@@ -19,6 +19,8 @@ class SimulatedDisk(MemoryStore):
     fault: CommitFault | None = None
     """How the next commit fails."""
     is_full: bool = False
+    decided_us: int = 0
+    """What its branch's wall clock said when the last commit was decided."""
 
     def write(self, changes: Changes) -> None:
         """Hand over a commit, not yet durable. Raises CommitRefusedError where it certainly never will be."""

@@ -57,6 +57,8 @@ class Network:
     """Directions with a delay of their own."""
     streams: list["Stream"] = field(default_factory=list)
     """Those that are up, or coming up."""
+    on_cut: Callable[[Place, Place], None] = lambda _source, _target: None
+    """Told of each direction in which nothing passes any more."""
     _mended: list[asyncio.Future[None]] = field(default_factory=list)
 
     def delay_us(self, source: Place, target: Place) -> int:
@@ -70,6 +72,7 @@ class Network:
     def cut(self, source: Place, target: Place) -> None:
         """Let nothing pass in one direction, until mended as often as cut."""
         self.cuts[source, target] = self.cuts.get((source, target), 0) + 1
+        self.on_cut(source, target)
         for stream in self.streams:
             if {stream.subscriber, stream.publisher} == {source, target}:
                 self.loop.call_later(self.draw.uniform(*_KEEPALIVE_S), stream.keep_alive)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bankbook.client.errors import BankbookError
-from bankbook.core.commands import Command, Freshness
+from bankbook.core.commands import Batch, Command, Freshness
 from bankbook.core.types import EntryId
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.scenario.perform import Wish
@@ -30,6 +30,13 @@ class Intent(Wish):
     entry: EntryId | None = None
     """What was told to be written."""
 
+    @property
+    def memos(self) -> tuple[str, ...]:
+        """What tells its effects apart: a batch has one for each of its commands."""
+        if isinstance(self.command, Batch):
+            return tuple(each.memo for each in self.command.commands)
+        return (self.name,)
+
 
 @dataclass(slots=True, eq=False)
 class Operation:
@@ -47,7 +54,7 @@ class Operation:
     shown: VersionVector = NOTHING
     """What the disk of the branch that answered had when it did."""
     possible: list[State] = field(default_factory=list)
-    """Of a read: what that branch may have told, newest first."""
+    """What that branch may have told of the first account that is named, newest first."""
 
     @property
     def command(self) -> Command:

@@ -12,6 +12,7 @@ from heapq import heapify, heapreplace
 from random import Random
 
 from bankbook.core.commands import LATEST, LOCAL, SESSION, Freshness, bounded
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.scenario.faults import (
     MOMENTARY,
@@ -36,6 +37,8 @@ _RECENT = 5
 
 _MINUTE_MS = 60_000
 
+_READS = frozenset({Interface.QUERY, Interface.STATEMENT})
+
 
 class Amounts:
     """Powers of three, each but once for each account: a sum tells its set, and what is counted twice."""
@@ -44,14 +47,15 @@ class Amounts:
         self._draw = draw
         self._used: dict[CustomerId, set[int]] = defaultdict(set)
 
-    def take(self, *accounts: CustomerId) -> Money | None:
+    def take(self, *accounts: CustomerId, below: Money | None = None, is_large: bool = False) -> Money | None:
         """Return an amount that is new to all these accounts; None where there is none left."""
         used = set().union(*(self._used[account] for account in accounts))
-        left = [each for each in _EXPONENTS if each not in used]
+        left = [each for each in _EXPONENTS if each not in used and (below is None or 3**each < below)]
         if not left:
             return None
         # Mostly what is small against what is there; sometimes more than anybody has.
-        exponent = left[min(self._draw.randrange(len(left)), self._draw.randrange(len(left)))]
+        places = self._draw.randrange(len(left)), self._draw.randrange(len(left))
+        exponent = left[max(places) if is_large else min(places)]
         for account in accounts:
             self._used[account].add(exponent)
         return Money(3**exponent)
@@ -68,8 +72,8 @@ class Plan:
         self._opening_balance = draw.choice([None, 0, 1 << 16, 1 << 40])
         self.accounts = [CustomerId(f"a{number}") for number in range(1, accounts + 1)]
         self.amounts = Amounts(self._chance("amounts"))
-        self.reserving: list[tuple[CustomerId, int]] = []
-        """The events so far that set money aside: whose, and their numbers."""
+        self.reserving: list[tuple[CustomerId, int, Event]] = []
+        """The events so far that set money aside: whose, their numbers, and what they set aside first."""
 
     def scenario(self, customers: int, duration_s: float, kinds: Iterable[FaultKind]) -> Scenario:
         """Return what is drawn for so many customers, in so much time."""
@@ -117,6 +121,7 @@ class PlannedCustomer:
         self._reading = draw.choice([0.1, 0.3, 0.8])
         """The share of reads in what they ask."""
         self._writes: list[Event] = []
+        self._statements: list[int] = []
         self._pause_ms = 0
 
     def pause_s(self) -> float:
@@ -137,12 +142,41 @@ class PlannedCustomer:
         elif kind < 0.31:  # noqa: PLR2004
             event = self._new(is_at_once=True)
         elif kind < 0.33:  # noqa: PLR2004
-            event = Event(Interface.BEGIN, None, None, None, self._number)
+            event = self._begin()
+        elif kind < 0.41 and len(self._plan.branches) > 1:  # noqa: PLR2004
+            self._look_elsewhere()
+            return
         else:
             event = self._new()
-        self.events.append(
-            replace(event, manner=replace(event.manner, pause_us=self._pause_ms * 1000)),
-        )
+        self._add(event, self._pause_ms)
+
+    def _add(self, event: Event, pause_ms: int) -> None:
+        self.events.append(replace(event, manner=replace(event.manner, pause_us=pause_ms * 1000)))
+
+    def _begin(self) -> Event:
+        """Draw a new session; each guarantee has to hold by itself, too."""
+        guarantees = self._draw.choice([Guarantee.ALL] * 3 + list(Guarantee.ALL))
+        return Event(Interface.BEGIN, None, None, None, self._number, guarantees=guarantees)
+
+    def _look_elsewhere(self) -> None:
+        """Pay in at one branch, and look for it at another one, as somebody who was told nothing."""
+        draw, account, take = self._draw, self._account(), self._plan.amounts.take
+        here, there = draw.sample(self._plan.branches, 2)
+        amount = take(account, is_large=True)
+        less = None if amount is None else take(account, below=amount, is_large=True)
+        if amount is None or less is None:
+            self._add(self._new(), self._pause_ms)
+            return
+        self._add(Event(Interface.DEPOSIT, here, amount, None, self._number, account), self._pause_ms)
+        self._add(Event(Interface.BEGIN, None, None, None, self._number), 0)
+        bound_ms = draw.choice([0, 0, 0, 200, 500, 1_500])
+        if bound_ms or draw.random() < 0.5:  # noqa: PLR2004
+            freshness = bounded(bound_ms / 1000) if bound_ms else LATEST
+            look = replace(self._query(account), manner=Manner(freshness=freshness))
+        else:
+            look = Event(Interface.WITHDRAW, None, less, None, self._number, account)
+        manner = replace(look.manner, timeout_us=8_000_000)
+        self._add(replace(look, branch=there, manner=manner), bound_ms)
 
     @property
     def _number(self) -> int:
@@ -150,11 +184,12 @@ class PlannedCustomer:
 
     def _new(self, *, is_at_once: bool = False) -> Event:
         event = self._what()
-        if event.interface is Interface.QUERY:
+        if event.interface in _READS:
             return self._asked(event)
         self._writes.append(event)
-        if any(each.interface is Interface.RESERVE for each in (event, *event.commands)):
-            self._plan.reserving.append((self.name, event.number))
+        reserves = [each for each in (event, *event.commands) if each.interface is Interface.RESERVE]
+        if reserves:
+            self._plan.reserving.append((self.name, event.number, reserves[0]))
         event = self._asked(event)
         draw, branches = self._draw, self._plan.branches
         durable = min(draw.choice([0, 0, 0, 0, 1, len(branches) - 1]), len(branches) - 1)
@@ -176,19 +211,17 @@ class PlannedCustomer:
         return replace(event, branch=draw.choice([None, *self._plan.branches]), manner=manner)
 
     def _freshness(self, interface: Interface) -> Freshness:
-        if interface is Interface.QUERY:
+        if interface in _READS:
             levels = [LOCAL, SESSION, SESSION, LATEST, LATEST, *map(bounded, (0, 0, 0.3, 3))]
             return self._draw.choice(levels)
-        return LATEST if self._draw.random() < 0.1 else SESSION  # noqa: PLR2004
+        return self._draw.choice([LATEST, LOCAL, *[SESSION] * 8])
 
     def _what(self) -> Event:
         if self._draw.random() < self._reading:
-            return self._query(self._account())
+            return self._query(self._account()) if self._draw.random() < 0.7 else self._statement()  # noqa: PLR2004
         kind = self._draw.randrange(14)
-        if kind == 0 and self._plan.reserving:
-            customer, number = self._draw.choice(self._plan.reserving)
-            interface = Interface.RELEASE if self._draw.random() < 0.4 else Interface.CAPTURE  # noqa: PLR2004
-            return Event(interface, None, None, None, self._number, event=number, customer=customer)
+        if kind in (0, 2) and self._plan.reserving:
+            return self._settling()
         if kind == 1:
             some = [self._single(place) for place in range(1, self._draw.randint(1, 4) + 1)]
             writes = [each for each in some if each.interface is not Interface.QUERY]
@@ -199,6 +232,29 @@ class PlannedCustomer:
                     Interface.BATCH, None, None, None, self._number, commands=commands, is_atomic=is_atomic
                 )
         return self._single(self._number)
+
+    def _settling(self) -> Event:
+        """Draw how something ends that was set aside lately: all that is left, or bit by bit, by amounts.
+
+        What is captured is never the unknown rest of something else: a balance would not tell it any more.
+        """
+        draw = self._draw
+        customer, number, reserve = draw.choice(self._plan.reserving[-_RECENT:])
+        amount, is_bit_by_bit = reserve.money or Money(1), number % 2 == 0
+        part, is_final = None, True
+        if draw.random() < 0.4:  # noqa: PLR2004
+            interface = Interface.RELEASE
+            if is_bit_by_bit:
+                part = draw.choice([None, Money(max(amount // 4, 1))])
+        else:
+            interface = Interface.CAPTURE
+            if is_bit_by_bit:
+                whose = [each for each in (reserve.account, reserve.to) if each]
+                part = draw.choice([amount, self._plan.amounts.take(*whose, below=amount) or amount])
+                is_final = draw.random() < 0.5  # noqa: PLR2004
+        return Event(
+            interface, None, part, None, self._number, event=number, customer=customer, is_final=is_final
+        )
 
     def _single(self, number: int) -> Event:
         draw, take = self._draw, self._plan.amounts.take
@@ -220,6 +276,18 @@ class PlannedCustomer:
         more = take(*touched) or Money(0)
         legs = [Leg(one, Money(-amount - more)), Leg(other, amount), Leg(third, more)]
         return Event(Interface.SUBMIT, None, None, None, number, legs=tuple(leg for leg in legs if leg.money))
+
+    def _statement(self) -> Event:
+        """Read all of an account, a page of it, what goes on behind a page, or the time of it."""
+        event = Event(Interface.STATEMENT, None, None, None, self._number, self._account())
+        kind = self._draw.randrange(4)
+        if kind > 1 and self._statements:
+            earlier = self._draw.choice(self._statements[-_RECENT:])
+            event = replace(event, account=None, event=earlier, is_within=kind == 2)  # noqa: PLR2004
+        elif kind:
+            event = replace(event, lines_max=self._draw.randint(1, 2))
+        self._statements.append(event.number)
+        return event
 
     def _query(self, account: CustomerId) -> Event:
         return Event(Interface.QUERY, None, None, None, self._number, account)
@@ -244,13 +312,24 @@ def planned_faults(
     events = [kind for kind in some if kind not in WEATHER]
     if len(branches) == 1:
         events = [kind for kind in events if kind not in SIDES | {FaultKind.BROKEN_STREAM}]
+    # A disk is lost but once, and most of what can go wrong then takes more than that.
+    events += [kind for kind in events if kind is FaultKind.LOST_DISK] * 2
     mean_pause_s = draw.choice([0.5, 1.5, 4.0])
     at_ms = 0
     while events:
         at_ms += max(1, int(1000 * draw.expovariate(1 / mean_pause_s)))
         if at_ms > duration_ms:
             return
-        yield _strike(draw, draw.choice(events), at_ms, branches, customers)
+        fault = _strike(draw, draw.choice(events), at_ms, branches, customers)
+        yield fault
+        if fault.kind is FaultKind.LOST_DISK and {fault.kind, FaultKind.SLOW_LINK} <= set(events):
+            yield _slowly_told(fault, branches)
+
+
+def _slowly_told(lost: Fault, branches: tuple[BranchId, ...]) -> Fault:
+    """Return what makes the new store wait for what the others know."""
+    others = tuple(branch for branch in branches if branch not in lost.branches)
+    return replace(lost, kind=FaultKind.SLOW_LINK, branches=others, for_us=(lost.for_us or 0) + 8_000_000)
 
 
 def _weather(draw: Random, kind: FaultKind) -> Fault:

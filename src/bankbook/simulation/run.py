@@ -263,10 +263,17 @@ class Simulation:
         await self._open_accounts()
 
     async def _open_accounts(self) -> None:
-        for intent in openings(self.scenario, self.books):
-            operation = await self._auditor.ask(intent, Manner(None, _SETTLE_TIMEOUT_S, key=intent.key))
-            ended = f"{intent.name} ended with {operation.error}"
-            demand(operation.receipt is not None, Promise.REST, ended)
+        # Two open each account at the same time, at whichever branches; one of them does.
+        rival, branches = Desk(self.world, "rival", self.books), list(self.world.branches)
+        for intents in openings(self.scenario, self.books):
+            both = (
+                desk.ask(intent, Manner(self.draw.choice(branches), _SETTLE_TIMEOUT_S, key=intent.key))
+                for desk, intent in zip((self._auditor, rival), intents, strict=True)
+            )
+            ended = await asyncio.gather(*both)
+            is_once = sum(each.receipt is not None for each in ended) == 1
+            words = f"{intents[0].name} ended with {[each.error for each in ended]}"
+            demand(is_once, Promise.EXACTLY_ONCE, words)
 
     async def _torment(self, places: list[Place], duration_s: float | None) -> None:
         self.began_s = self._loop.time()
@@ -348,6 +355,9 @@ class Simulation:
                 return f"branch {branch.number} cannot apply {status.inbox} entries"
             if status.held or branch.life.serving:
                 return f"branch {branch.number} holds {len(status.held)} requests"
+            overdue = self.world.judge.overdue(branch.number, branch.clocks.read().wall_us)
+            if overdue:
+                return f"branch {branch.number} sets aside still what was to end by itself: {overdue}"
         return None
 
     def _accounts(self) -> list[AccountId]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bankbook.core.commands import SESSION
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId, CustomerId, Money
 from bankbook.scenario.faults import SIDES, Fault, FaultKind
 from bankbook.scenario.model import (
@@ -238,6 +239,10 @@ def with_plainer_event(scenario: Scenario, spot: Spot) -> Iterator[Scenario]:
 
 def _plainer_events(event: Event, branches: tuple[BranchId, ...]) -> Iterator[Event]:
     yield from _plainer_commands(event)
+    usual = replace(event, money=None, is_final=True) if event.interface in SETTLING else event
+    usual = replace(usual, guarantees=Guarantee.ALL)
+    if usual != event:
+        yield usual
     yield from (replace(event, manner=manner) for manner in _plainer_manners(event))
     if event.branch is not None and event.branch in branches:
         yield from (replace(event, branch=each) for each in branches if each < event.branch)
@@ -256,6 +261,8 @@ def _plainer_commands(event: Event) -> Iterator[Event]:
         yield replace(event, to=None)
     if event.lifetime_us is not None:
         yield replace(event, lifetime_us=None)
+    if event.lines_max is not None:
+        yield replace(event, lines_max=None)
     if event.interface is Interface.SUBMIT:
         leg = event.legs[0]
         kind = Interface.WITHDRAW if leg.money < 0 else Interface.DEPOSIT

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError
-from bankbook.core.commands import Command, OpenAccount, ReadBalance, ReadStatement
+from bankbook.core.commands import Command, OpenAccount
 from bankbook.core.entry import Opening
+from bankbook.core.guarantees import Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId
 from bankbook.scenario.model import Scenario
@@ -54,16 +55,16 @@ class Desk:
         self._attempts: dict[int, Operation] = {}
         """For what each call is: one that its customer gave up may be answered during the next."""
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
-        self.session = self._bank.session(self.customer)
-        self.past = SessionPast()
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
+        self.session = self._bank.session(self.customer, guarantees=guarantees)
+        self.past = SessionPast(guarantees)
 
     def learn_from(self, other: "Desk") -> None:
         """Know what another session knows, too."""
         self.session.merge(other.session.token)
-        self.past.wrote |= other.past.wrote
-        self.past.saw |= other.past.saw
+        self.past.wrote.update(other.past.wrote)
+        self.past.saw.update(other.past.saw)
 
     async def ask(self, intent: Intent, manner: Manner) -> Operation:
         """Send a request, and have what comes of it judged. Raises ViolationError."""
@@ -86,8 +87,7 @@ class Desk:
         else:
             operation.branch = answer.info.branch
             world.judge.on_receipt(operation, self.past)
-            if not isinstance(answer, StatementPage):
-                intent.take_note(answer)
+            intent.take_note(answer)
         operation.returned_us = world.loop.now_us
         outcome = "OK" if operation.error is None else operation.error.outcome.name
         world.trace.note("answer", f"{self.name} {intent.name} {outcome} {_told(operation)}")
@@ -110,10 +110,9 @@ class Desk:
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
         operation.branch = branch
         operation.shown = there.disk.applied()
-        if isinstance(operation.command, ReadBalance | ReadStatement):
-            has_just_written = there.released_us == self._world.loop.now_us
-            states = self._world.judge.states(branch, operation.command.account)
-            operation.possible = states if has_just_written else states[:1]
+        has_just_written = there.released_us == self._world.loop.now_us
+        states = self._world.judge.states(branch, operation.command)
+        operation.possible = states if has_just_written else states[:1]
 
 
 class DeskLine:
@@ -128,16 +127,15 @@ class DeskLine:
         operation = await self.desk.ask(wish, manner)
         answer = operation.receipt or operation.error
         assert answer is not None, "it has ended"
-        assert not isinstance(answer, StatementPage), "no event asks for a statement"
         return answer
 
     def learn_from(self, other: "DeskLine") -> None:
         """Know what another session knows, too."""
         self.desk.learn_from(other.desk)
 
-    def begin_anew(self) -> None:
-        """Forget everything, as who starts a new session."""
-        self.desk.begin_anew()
+    def begin_anew(self, guarantees: Guarantee = Guarantee.ALL) -> None:
+        """Forget everything, as who starts a new session, with these guarantees."""
+        self.desk.begin_anew(guarantees)
 
 
 def _told(operation: Operation) -> str:
@@ -149,10 +147,14 @@ def _told(operation: Operation) -> str:
     return "" if receipt is None else f"{receipt.entry} {[each.outcome.name for each in receipt.results]}"
 
 
-def openings(scenario: Scenario, books: Books) -> Iterator[Intent]:
-    """Yield the requests that open the accounts of a bank which begins without any."""
+def openings(scenario: Scenario, books: Books) -> Iterator[list[Intent]]:
+    """Yield the requests that open the accounts of a bank which begins without any, each asked for twice."""
     for account in scenario.accounts:
-        opening = Opening(AccountId(account.id), account.floor, "")
-        intent = Intent(f"open-{account.id}", OpenAccount(opening), f"key-open-{account.id}")
-        books.intents.append(intent)
-        yield intent
+        command = OpenAccount(Opening(AccountId(account.id), account.floor, ""))
+        name = f"open-{account.id}"
+        intents = [
+            Intent(name, command, f"key-{name}"),
+            Intent(f"{name}-too", command, f"key-{name}-too", "rival"),
+        ]
+        books.intents.extend(intents)
+        yield intents

@@ -59,7 +59,10 @@ class World:
         loop.on_circles = self.fail
         self.calls = 0
         self.branches = {number: self._make_branch(number) for number in genesis.branches}
+        places = {branch.place: number for number, branch in self.branches.items()}
+        self.network.on_cut = lambda source, target: self._on_cut(places.get(source), places.get(target))
         for branch in self.branches.values():
+            branch.on_crash = self._on_crash
             self.judge.on_disk(branch.disk)
             branch.start()
 
@@ -141,6 +144,15 @@ class World:
             self.fail,
             self._on_commit,
         )
+
+    def _on_crash(self, branch: BranchId) -> None:
+        if self.recorder is not None:
+            self.recorder.fault(FaultKind.CRASH, branch)
+
+    def _on_cut(self, source: BranchId | None, target: BranchId | None) -> None:
+        """Write down that nothing passes from one branch to another; customers are no branches."""
+        if self.recorder is not None and source is not None and target is not None:
+            self.recorder.fault(FaultKind.PARTITION, source, other=target)
 
     def _on_commit(self, disk: SimulatedDisk, changes: Changes) -> None:
         entries = " ".join(str(entry.id) for entry in changes.entries)

@@ -84,7 +84,11 @@ def encode_for_publisher(message: Message | Greeting) -> replication_pb2.Subscri
             return replication_pb2.SubscriberMessage(acknowledge=acknowledge)
         case AskHead(question, account, wanted, since, joining):
             ask_head = replication_pb2.AskHead(
-                question=question, account=account, wanted=wanted, since=since, is_joining=joining
+                question=question,
+                account=account,
+                wanted=wanted,
+                since=since,
+                joining=None if joining is None else encode_origin(joining),
             )
             return replication_pb2.SubscriberMessage(ask_head=ask_head)
         case AskKey(question, key):
@@ -211,9 +215,8 @@ def _decode_ask_head(message: replication_pb2.AskHead) -> AskHead:
         account = AccountId(message.account)
         if not is_id(account):
             raise MessageDamagedError(f"{account[:80]!r} is not an account's id")
-    return AskHead(
-        message.question, account, Money(message.wanted), HybridTime(message.since), message.is_joining
-    )
+    joining = decode_origin(message.joining) if message.HasField("joining") else None
+    return AskHead(message.question, account, Money(message.wanted), HybridTime(message.since), joining)
 
 
 def _decode_key(key: str) -> Key:

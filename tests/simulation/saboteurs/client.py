@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.client.retries import Plan
 from bankbook.client.session import Session
@@ -10,7 +11,6 @@ from bankbook.client.token import SessionToken
 from bankbook.core.outcome import Outcome
 from bankbook.simulation import calls as calls_module
 from bankbook.wire.status import Failure
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("client's retries")
 

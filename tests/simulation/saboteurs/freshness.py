@@ -4,19 +4,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.core import freshness as freshness_module
 from bankbook.core import requests as requests_module
 from bankbook.core.clock import Instant
 from bankbook.core.commands import Freshness, Level
+from bankbook.core.logs import Logs
 from bankbook.core.messages import Head
-from bankbook.core.questions import Questions
 from bankbook.core.replica import Replica
 from bankbook.core.requests import Requests
-from bankbook.core.types import BranchId
+from bankbook.core.types import BranchId, Seq
 from bankbook.core.vector import NOTHING
 from bankbook.simulation.clock import Clocks
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("freshness and holds")
 
@@ -106,20 +106,11 @@ def latest_waits_for_answers_only(patch: pytest.MonkeyPatch) -> None:
 
     def on_answer(self: Any, request: Any, sender: Any, answer: Any) -> None:
         if isinstance(answer, Head):
-            answer = replace(answer, last_write=0)
+            answer = replace(answer, last_write=Seq(0))
         real(self, request, sender, answer)
 
     real = Requests._on_answer
     patch.setattr(Requests, "_on_answer", on_answer)
-
-
-@gang
-def latest_knows_the_answers_it_waits_for(patch: pytest.MonkeyPatch) -> None:
-    """A question from before a restart has the same number as one after it."""
-    patch.setattr(Questions, "__init__", lambda self, _first: questions_init(self, 1))
-
-
-questions_init = Questions.__init__
 
 
 @gang
@@ -153,18 +144,12 @@ def wall_clock_is_used_for_timeouts(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def hold_is_forgotten_when_its_log_is_slow(patch: pytest.MonkeyPatch) -> None:
-    """Who waits for an entry is woken by the entry itself only, and not by a later one of its log."""
-
-    def reached(self: Any, origin: Any, seq: Any) -> Any:
-        for waiter in list(real(self, origin, seq)):
-            yield waiter
-
-    real = requests_module.Logs.watch
+def hold_for_several_entries_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Who lacks more than one entry of a log is not woken by the last of them."""
 
     def watch(self: Any, gap: Any, waiter: Any) -> None:
-        if isinstance(waiter, int) and gap.needs - gap.has > 1:
-            return
-        real(self, gap, waiter)
+        if not isinstance(waiter, int) or gap.needs - gap.has == 1:
+            real(self, gap, waiter)
 
-    patch.setattr(requests_module.Logs, "watch", watch)
+    real = Logs.watch
+    patch.setattr(Logs, "watch", watch)

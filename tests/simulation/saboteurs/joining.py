@@ -3,17 +3,12 @@
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.core.joining import Joining
-from bankbook.core.keys import answer_key
-from bankbook.core.logs import Logs
-from bankbook.core.messages import AskHead
-from bankbook.core.replica import Replica
 from bankbook.core.requests import Requests
-from bankbook.core.types import Seq
 from bankbook.core.vector import NOTHING
 from bankbook.simulation.branch import SimulatedBranch
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("joining")
 
@@ -60,74 +55,3 @@ def joins_before_it_has_fetched_anything(patch: pytest.MonkeyPatch) -> None:
 def serves_before_it_has_joined(patch: pytest.MonkeyPatch) -> None:
     """Customers' requests do not wait for what the others know."""
     patch.setattr(Requests, "_waits_for_joining", lambda _self, _held: False)
-
-
-@gang
-def heads_are_told_before_it_has_joined(patch: pytest.MonkeyPatch) -> None:
-    """A new store says for all to hear that it has written nothing, while its former log is not here yet."""
-
-    def on_ask_head(self: Any, sender: Any, message: AskHead) -> None:
-        self._gatherings.answer_ask(sender, message)
-
-    patch.setattr(Replica, "_on_ask_head", on_ask_head)
-
-
-@gang
-def keys_are_given_away_before_it_has_joined(patch: pytest.MonkeyPatch) -> None:
-    """A new store knows no key, and gives away those that its former life has decided."""
-
-    def on_ask_key(self: Any, sender: Any, message: Any) -> None:
-        answer_key(self._context, self._logs, sender, message)
-
-    patch.setattr(Replica, "_on_ask_key", on_ask_key)
-
-
-@gang
-def end_of_a_former_life_is_not_told(patch: pytest.MonkeyPatch) -> None:
-    """Nobody learns that what a token names is lost."""
-
-    def write(self: Any, records: Any, customer: Any = None, keyed: Any = None) -> Any:
-        if any(record.ended for record in records):
-            return None
-        return real(self, records, customer, keyed)
-
-    real = Logs.write
-    patch.setattr(Logs, "write", write)
-
-
-@gang
-def inbox_is_kept_over_a_rejoin(patch: pytest.MonkeyPatch) -> None:
-    """What a former life had under way is applied after the new one has asked what there is of it."""
-    patch.setattr(Logs, "forget_lives_before", lambda _self, _present: None)
-
-
-@gang
-def former_life_is_heard_after_its_end(patch: pytest.MonkeyPatch) -> None:
-    """Entries and answers of a store that was lost are taken in, whenever they come."""
-
-    def offer(self: Any, message: Any) -> None:
-        for entry in message.entries:
-            self._inbox.offer(entry, self._context.applied)
-        self.advance(message.origin)
-
-    def on_received(self: Any, received: Any) -> None:
-        peer = self._context.peers[received.sender]
-        peer.heard_us, peer.link = self._context.now_us, peer.origin
-        real(self, received)
-
-    real = Replica._on_received
-    patch.setattr(Logs, "offer", offer)
-    patch.setattr(Logs, "forget_lives_before", lambda _self, _present: None)
-    patch.setattr(Replica, "_on_received", on_received)
-
-
-@gang
-def former_life_is_not_in_the_answers(patch: pytest.MonkeyPatch) -> None:
-    """A head is that of the new log alone, and what the lost disk's log had may be missing still."""
-    patch.setattr("bankbook.core.gathering._FIRST", Seq(0))
-
-
-@gang
-def others_are_not_asked_again_about_a_life_heard_of_late(patch: pytest.MonkeyPatch) -> None:
-    """Two disks are lost, and who joins counts on what the other one had before."""
-    patch.setattr(Joining, "on_new_life", lambda _self, _branch: None)

@@ -4,16 +4,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.core import replica as replica_module
-from bankbook.core import requests as requests_module
 from bankbook.core.context import Settings
+from bankbook.core.keys import answer_key as honest_answer
+from bankbook.core.ledger import decider_of
 from bankbook.core.messages import Answer
 from bankbook.core.outcome import Outcome
 from bankbook.core.requests import Requests
 from bankbook.core.state import State
 from bankbook.core.types import birth_branch
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("keys")
 
@@ -65,7 +66,7 @@ def key_that_was_given_away_is_decided_here(patch: pytest.MonkeyPatch) -> None:
     def waits(self: Any, held: Any) -> bool:
         key = held.request.key
         if key is not None and birth_branch(key, self._context.branches) == self._context.branch:
-            decider = requests_module.decider_of(held.request.command, self._context.branches)
+            decider = decider_of(held.request.command, self._context.branches)
             if decider in (None, self._context.branch):
                 held.had_key, held.owner = True, None
                 return False
@@ -126,7 +127,7 @@ def fence_is_not_logged(patch: pytest.MonkeyPatch) -> None:
         self._ask_owner(held, owner, key)
         return True
 
-    real, told, waits_for_key = replica_module.answer_key, Requests._on_answer, Requests._waits_for_key
+    real, told, waits_for_key = honest_answer, Requests._on_answer, Requests._waits_for_key
     patch.setattr(replica_module, "answer_key", answer_key)
     patch.setattr(Requests, "_on_answer", on_answer)
     patch.setattr(Requests, "_waits_for_key", waits)
@@ -189,18 +190,6 @@ def forwarded_request_goes_without_its_key(patch: pytest.MonkeyPatch) -> None:
         if self._forwards.get(source) is None:
             self._forwards.pop(source, None)
         real(self, sender, replace(forward, key=None))
-
-    real = Requests.on_forward
-    patch.setattr(Requests, "on_forward", on_forward)
-
-
-@gang
-def decider_forgets_its_answers(patch: pytest.MonkeyPatch) -> None:
-    """What another branch sent on is decided anew when it comes again, though it was told that nothing happened."""
-
-    def on_forward(self: Any, sender: Any, forward: Any) -> None:
-        self._forwards.pop((sender, forward.question), None)
-        real(self, sender, forward)
 
     real = Requests.on_forward
     patch.setattr(Requests, "on_forward", on_forward)

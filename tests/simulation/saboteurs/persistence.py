@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.core import context as context_module
 from bankbook.core.clock import HybridClock, HybridTime
@@ -15,7 +16,6 @@ from bankbook.server.driver import Driver
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.store.base import CommitUnknownError
 from bankbook.store.memory import MemoryStore
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("persistence")
 
@@ -113,12 +113,6 @@ def doubtful_entry_is_written_once_more(patch: pytest.MonkeyPatch) -> None:
 
     real = Driver._start_over
     patch.setattr(Driver, "_start_over", start_over)
-
-
-@gang
-def greeting_tells_what_is_not_durable(patch: pytest.MonkeyPatch) -> None:
-    """A branch that connects tells what it has in memory for what it has on its disk."""
-    patch.setattr(Driver, "committed", property(lambda self: self._replica._context.applied))
 
 
 @gang

@@ -4,18 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
-from bankbook.core import expiry as expiry_module
 from bankbook.core import requests as requests_module
 from bankbook.core.commands import Capture, OpenAccount, Release
 from bankbook.core.context import Context
-from bankbook.core.entry import Settlement
 from bankbook.core.expiry import Expiry
-from bankbook.core.ledger import Teller
+from bankbook.core.ledger import Teller, decider_of
 from bankbook.core.ports import ReservationState
-from bankbook.core.types import Money
 from bankbook.store.memory import MemoryStore
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("reservations and expiry")
 
@@ -48,31 +45,14 @@ def more_is_captured_than_is_left(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def release_gives_back_all_there_was(patch: pytest.MonkeyPatch) -> None:
-    """A release frees what was set aside at first, also where some of it was captured."""
+def release_of_a_part_gives_back_everything(patch: pytest.MonkeyPatch) -> None:
+    """How much is to be released is not looked at."""
 
     def decide(self: Any, command: Any) -> Any:
-        decision = real(self, command)
-        record = self.layer.reservation(command.reservation)
-        if command.amount is not None or not decision.records or record is None:
-            return decision
-        kept = decision.records[0]
-        settlement = Settlement(command.reservation, record.terms.account, record.terms.amount, Money(0))
-        return decision._replace(records=(replace(kept, settlement=settlement),))
-
-    def settle(self: Any, writer: Any, settlement: Any, at_end: Any) -> None:
-        record = self.reservation(settlement.reservation)
-        state = self._existing(settlement.account)
-        reserved = Money(state.reserved - settlement.amount)
-        self._changes.accounts[settlement.account] = state._replace(reserved=reserved)
-        self._move_rights(settlement.account, writer, settlement.amount)
-        self._changes.reservations[settlement.reservation] = record._replace(
-            left=settlement.left, state=record.state if settlement.left else at_end
-        )
+        return real(self, replace(command, amount=None))
 
     real = Teller._decide_release
     patch.setattr(Teller, "_decide_release", decide)
-    patch.setattr("bankbook.core.state.Layer._settle", settle)
 
 
 @gang
@@ -103,11 +83,10 @@ def capture_pays_nobody(patch: pytest.MonkeyPatch) -> None:
 def any_branch_captures(patch: pytest.MonkeyPatch) -> None:
     """A reservation is settled at whichever branch is asked."""
 
-    def decider_of(command: Any, branches: Any) -> Any:
-        return None if isinstance(command, Capture | Release) else real(command, branches)
+    def here(command: Any, branches: Any) -> Any:
+        return None if isinstance(command, Capture | Release) else decider_of(command, branches)
 
-    real = requests_module.decider_of
-    patch.setattr(requests_module, "decider_of", decider_of)
+    patch.setattr(requests_module, "decider_of", here)
 
 
 @gang
@@ -145,30 +124,10 @@ def expires_by_the_hybrid_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
-def never_expires_after_a_restart(patch: pytest.MonkeyPatch) -> None:
-    """When the next reservation ends is kept in memory, and not found out after a crash."""
-
-    def init(self: Any, context: Any, logs: Any) -> None:
-        real(self, context, logs)
-        self._next_ms = None
-
-    real = Expiry.__init__
-    patch.setattr(Expiry, "__init__", init)
-
-
-@gang
-def captured_after_its_end(patch: pytest.MonkeyPatch) -> None:
-    """A reservation that is overdue can be captured as long as nobody has ended it."""
-    patch.setattr(Teller, "_is_due", lambda _self, _record: False)
-    patch.setattr(expiry_module, "_EXPIRED_MAX", 1000)
-
-
-@gang
 def account_is_opened_where_it_is_asked_for(patch: pytest.MonkeyPatch) -> None:
     """Two branches may open the same account."""
 
-    def decider_of(command: Any, branches: Any) -> Any:
-        return None if isinstance(command, OpenAccount) else real(command, branches)
+    def here(command: Any, branches: Any) -> Any:
+        return None if isinstance(command, OpenAccount) else decider_of(command, branches)
 
-    real = requests_module.decider_of
-    patch.setattr(requests_module, "decider_of", decider_of)
+    patch.setattr(requests_module, "decider_of", here)

@@ -4,18 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from simulation.saboteurs.kit import Gang
 
 from bankbook.client.token import SessionToken
-from bankbook.core import carrying_out as carrying_out_module
 from bankbook.core import requests as requests_module
-from bankbook.core.commands import Level
-from bankbook.core.peers import Peer, Peers
+from bankbook.core.peers import Peers
 from bankbook.core.requests import Requests
 from bankbook.core.token import Token
-from bankbook.core.types import Seq
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.handler import Handler
-from simulation.saboteurs.kit import Gang
 
 gang = Gang("sessions and tokens")
 
@@ -101,50 +98,3 @@ def token_is_pruned_of_what_another_has(patch: pytest.MonkeyPatch) -> None:
         return own.floor(others) if list(self) else own
 
     patch.setattr(Peers, "stable", stable)
-
-
-@gang
-def new_disk_is_credited_with_the_old_ones(patch: pytest.MonkeyPatch) -> None:
-    """What a branch had on a disk that was lost, it is still believed to have."""
-
-    def begin_life(self: Any, origin: Any) -> None:
-        self.origin, self.head, self.head_asked_us = origin, Seq(0), None
-
-    patch.setattr(Peer, "begin_life", begin_life)
-
-
-@gang
-def local_write_waits_for_nothing(patch: pytest.MonkeyPatch) -> None:
-    """A write at LOCAL is let through as a read at LOCAL is, before what its session had seen."""
-
-    def waits(self: Any, held: Any) -> bool:
-        if held.request.freshness.level is Level.LOCAL:
-            return False
-        return real(self, held)
-
-    real = Requests._waits_for_freshness
-    patch.setattr(Requests, "_waits_for_freshness", waits)
-
-
-@gang
-def token_covers_the_first_account_only(patch: pytest.MonkeyPatch) -> None:
-    """A batch tells the balances of many accounts, and the token remembers one of them."""
-
-    def first(command: Any) -> Any:
-        return accounts_of(command)[:1]
-
-    accounts_of = carrying_out_module.accounts_of
-    patch.setattr(carrying_out_module, "accounts_of", first)
-
-
-@gang
-def refusal_is_no_read(patch: pytest.MonkeyPatch) -> None:
-    """A refusal for want of funds tells a balance, and leaves nothing of it in the token."""
-
-    def token_after(context: Any, request: Any, entry: Any) -> Token:
-        if entry is None or not entry.moves_money:
-            return request.token if request.key is not None else real(context, request, entry)
-        return real(context, request, entry)
-
-    real = carrying_out_module._token_after
-    patch.setattr(carrying_out_module, "_token_after", token_after)

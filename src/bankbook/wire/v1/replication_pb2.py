@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bankbook.wire.v1 import bank_pb2 as bankbook_dot_wire_dot_v1_dot_bank__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"bankbook/wire/v1/replication.proto\x12\x0b\x62\x61nkbook.v1\x1a\x1b\x62\x61nkbook/wire/v1/bank.proto\"=\n\tComponent\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0b\n\x03seq\x18\x02 \x01(\x04\";\n\rVersionVector\x12*\n\ncomponents\x18\x01 \x03(\x0b\x32\x16.bankbook.v1.Component\"\xb2\x01\n\x08Greeting\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0f\n\x07genesis\x18\x03 \x01(\t\x12#\n\x06origin\x18\x04 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12+\n\x07\x61pplied\x18\x05 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12!\n\x04over\x18\x06 \x03(\x0b\x32\x13.bankbook.v1.Origin\"?\n\tSubscribe\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\"2\n\x0bUnsubscribe\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\"_\n\x0b\x41\x63knowledge\x12+\n\x07\x61pplied\x18\x01 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12#\n\x06origin\x18\x02 \x01(\x0b\x32\x13.bankbook.v1.Origin\"p\n\x07\x41skHead\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x14\n\x07\x61\x63\x63ount\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06wanted\x18\x03 \x01(\x03\x12\r\n\x05since\x18\x04 \x01(\x03\x12\x12\n\nis_joining\x18\x05 \x01(\x08\x42\n\n\x08_account\"\'\n\x06\x41skKey\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x0b\n\x03key\x18\x02 \x01(\t\"\xf1\x04\n\x07\x46orward\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12(\n\x04read\x18\x04 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12+\n\x07written\x18\x05 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12\x0f\n\x07wait_us\x18\x06 \x01(\x04\x12\x37\n\x0copen_account\x18\x07 \x01(\x0b\x32\x1f.bankbook.v1.OpenAccountRequestH\x00\x12.\n\x07\x64\x65posit\x18\x08 \x01(\x0b\x32\x1b.bankbook.v1.DepositRequestH\x00\x12\x30\n\x08withdraw\x18\t \x01(\x0b\x32\x1c.bankbook.v1.WithdrawRequestH\x00\x12\x30\n\x08transfer\x18\n \x01(\x0b\x32\x1c.bankbook.v1.TransferRequestH\x00\x12,\n\x06submit\x18\x0b \x01(\x0b\x32\x1a.bankbook.v1.SubmitRequestH\x00\x12.\n\x07reserve\x18\x0c \x01(\x0b\x32\x1b.bankbook.v1.ReserveRequestH\x00\x12.\n\x07\x63\x61pture\x18\r \x01(\x0b\x32\x1b.bankbook.v1.CaptureRequestH\x00\x12.\n\x07release\x18\x0e \x01(\x0b\x32\x1b.bankbook.v1.ReleaseRequestH\x00\x12\x37\n\x0csubmit_batch\x18\x0f \x01(\x0b\x32\x1f.bankbook.v1.SubmitBatchRequestH\x00\x42\t\n\x07\x63ommand\"F\n\x12SubscriberMessages\x12\x30\n\x08messages\x18\x01 \x03(\x0b\x32\x1e.bankbook.v1.SubscriberMessage\"\xd0\x02\n\x11SubscriberMessage\x12)\n\x08greeting\x18\x01 \x01(\x0b\x32\x15.bankbook.v1.GreetingH\x00\x12+\n\tsubscribe\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.SubscribeH\x00\x12/\n\x0bunsubscribe\x18\x03 \x01(\x0b\x32\x18.bankbook.v1.UnsubscribeH\x00\x12/\n\x0b\x61\x63knowledge\x18\x04 \x01(\x0b\x32\x18.bankbook.v1.AcknowledgeH\x00\x12(\n\x08\x61sk_head\x18\x05 \x01(\x0b\x32\x14.bankbook.v1.AskHeadH\x00\x12&\n\x07\x61sk_key\x18\x06 \x01(\x0b\x32\x13.bankbook.v1.AskKeyH\x00\x12\'\n\x07\x66orward\x18\x07 \x01(\x0b\x32\x14.bankbook.v1.ForwardH\x00\x42\x06\n\x04kind\"?\n\x07\x45ntries\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\"\xaf\x01\n\x04Head\x12\x10\n\x08question\x18\x01 \x01(\x04\x12#\n\x06origin\x18\x02 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x12\n\nlast_write\x18\x04 \x01(\x04\x12+\n\x07\x61pplied\x18\x05 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12!\n\x04over\x18\x06 \x03(\x0b\x32\x13.bankbook.v1.Origin\"\x80\x01\n\x06\x41nswer\x12\x10\n\x08question\x18\x01 \x01(\x04\x12#\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x14.bankbook.v1.EntryId\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x13\n\x06\x62ranch\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\t\n\x07_branch\"D\n\x11PublisherMessages\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.bankbook.v1.PublisherMessage\"\xb8\x01\n\x10PublisherMessage\x12)\n\x08greeting\x18\x01 \x01(\x0b\x32\x15.bankbook.v1.GreetingH\x00\x12\'\n\x07\x65ntries\x18\x02 \x01(\x0b\x32\x14.bankbook.v1.EntriesH\x00\x12!\n\x04head\x18\x03 \x01(\x0b\x32\x11.bankbook.v1.HeadH\x00\x12%\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x13.bankbook.v1.AnswerH\x00\x42\x06\n\x04kind2_\n\x0bReplication\x12P\n\tReplicate\x12\x1f.bankbook.v1.SubscriberMessages\x1a\x1e.bankbook.v1.PublisherMessages(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"bankbook/wire/v1/replication.proto\x12\x0b\x62\x61nkbook.v1\x1a\x1b\x62\x61nkbook/wire/v1/bank.proto\"=\n\tComponent\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0b\n\x03seq\x18\x02 \x01(\x04\";\n\rVersionVector\x12*\n\ncomponents\x18\x01 \x03(\x0b\x32\x16.bankbook.v1.Component\"\xb2\x01\n\x08Greeting\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\x12\x0f\n\x07genesis\x18\x03 \x01(\t\x12#\n\x06origin\x18\x04 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12+\n\x07\x61pplied\x18\x05 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12!\n\x04over\x18\x06 \x03(\x0b\x32\x13.bankbook.v1.Origin\"?\n\tSubscribe\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\"2\n\x0bUnsubscribe\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\"_\n\x0b\x41\x63knowledge\x12+\n\x07\x61pplied\x18\x01 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12#\n\x06origin\x18\x02 \x01(\x0b\x32\x13.bankbook.v1.Origin\"\x82\x01\n\x07\x41skHead\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x14\n\x07\x61\x63\x63ount\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06wanted\x18\x03 \x01(\x03\x12\r\n\x05since\x18\x04 \x01(\x03\x12$\n\x07joining\x18\x05 \x01(\x0b\x32\x13.bankbook.v1.OriginB\n\n\x08_account\"\'\n\x06\x41skKey\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x0b\n\x03key\x18\x02 \x01(\t\"\xf1\x04\n\x07\x46orward\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x10\n\x08\x63ustomer\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12(\n\x04read\x18\x04 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12+\n\x07written\x18\x05 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12\x0f\n\x07wait_us\x18\x06 \x01(\x04\x12\x37\n\x0copen_account\x18\x07 \x01(\x0b\x32\x1f.bankbook.v1.OpenAccountRequestH\x00\x12.\n\x07\x64\x65posit\x18\x08 \x01(\x0b\x32\x1b.bankbook.v1.DepositRequestH\x00\x12\x30\n\x08withdraw\x18\t \x01(\x0b\x32\x1c.bankbook.v1.WithdrawRequestH\x00\x12\x30\n\x08transfer\x18\n \x01(\x0b\x32\x1c.bankbook.v1.TransferRequestH\x00\x12,\n\x06submit\x18\x0b \x01(\x0b\x32\x1a.bankbook.v1.SubmitRequestH\x00\x12.\n\x07reserve\x18\x0c \x01(\x0b\x32\x1b.bankbook.v1.ReserveRequestH\x00\x12.\n\x07\x63\x61pture\x18\r \x01(\x0b\x32\x1b.bankbook.v1.CaptureRequestH\x00\x12.\n\x07release\x18\x0e \x01(\x0b\x32\x1b.bankbook.v1.ReleaseRequestH\x00\x12\x37\n\x0csubmit_batch\x18\x0f \x01(\x0b\x32\x1f.bankbook.v1.SubmitBatchRequestH\x00\x42\t\n\x07\x63ommand\"F\n\x12SubscriberMessages\x12\x30\n\x08messages\x18\x01 \x03(\x0b\x32\x1e.bankbook.v1.SubscriberMessage\"\xd0\x02\n\x11SubscriberMessage\x12)\n\x08greeting\x18\x01 \x01(\x0b\x32\x15.bankbook.v1.GreetingH\x00\x12+\n\tsubscribe\x18\x02 \x01(\x0b\x32\x16.bankbook.v1.SubscribeH\x00\x12/\n\x0bunsubscribe\x18\x03 \x01(\x0b\x32\x18.bankbook.v1.UnsubscribeH\x00\x12/\n\x0b\x61\x63knowledge\x18\x04 \x01(\x0b\x32\x18.bankbook.v1.AcknowledgeH\x00\x12(\n\x08\x61sk_head\x18\x05 \x01(\x0b\x32\x14.bankbook.v1.AskHeadH\x00\x12&\n\x07\x61sk_key\x18\x06 \x01(\x0b\x32\x13.bankbook.v1.AskKeyH\x00\x12\'\n\x07\x66orward\x18\x07 \x01(\x0b\x32\x14.bankbook.v1.ForwardH\x00\x42\x06\n\x04kind\"?\n\x07\x45ntries\x12#\n\x06origin\x18\x01 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\"\xaf\x01\n\x04Head\x12\x10\n\x08question\x18\x01 \x01(\x04\x12#\n\x06origin\x18\x02 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12\x0c\n\x04head\x18\x03 \x01(\x04\x12\x12\n\nlast_write\x18\x04 \x01(\x04\x12+\n\x07\x61pplied\x18\x05 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12!\n\x04over\x18\x06 \x03(\x0b\x32\x13.bankbook.v1.Origin\"\x80\x01\n\x06\x41nswer\x12\x10\n\x08question\x18\x01 \x01(\x04\x12#\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x14.bankbook.v1.EntryId\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x13\n\x06\x62ranch\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\t\n\x07_branch\"D\n\x11PublisherMessages\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.bankbook.v1.PublisherMessage\"\xb8\x01\n\x10PublisherMessage\x12)\n\x08greeting\x18\x01 \x01(\x0b\x32\x15.bankbook.v1.GreetingH\x00\x12\'\n\x07\x65ntries\x18\x02 \x01(\x0b\x32\x14.bankbook.v1.EntriesH\x00\x12!\n\x04head\x18\x03 \x01(\x0b\x32\x11.bankbook.v1.HeadH\x00\x12%\n\x06\x61nswer\x18\x04 \x01(\x0b\x32\x13.bankbook.v1.AnswerH\x00\x42\x06\n\x04kind2_\n\x0bReplication\x12P\n\tReplicate\x12\x1f.bankbook.v1.SubscriberMessages\x1a\x1e.bankbook.v1.PublisherMessages(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,26 +44,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNSUBSCRIBE']._serialized_end=500
   _globals['_ACKNOWLEDGE']._serialized_start=502
   _globals['_ACKNOWLEDGE']._serialized_end=597
-  _globals['_ASKHEAD']._serialized_start=599
-  _globals['_ASKHEAD']._serialized_end=711
-  _globals['_ASKKEY']._serialized_start=713
-  _globals['_ASKKEY']._serialized_end=752
-  _globals['_FORWARD']._serialized_start=755
-  _globals['_FORWARD']._serialized_end=1380
-  _globals['_SUBSCRIBERMESSAGES']._serialized_start=1382
-  _globals['_SUBSCRIBERMESSAGES']._serialized_end=1452
-  _globals['_SUBSCRIBERMESSAGE']._serialized_start=1455
-  _globals['_SUBSCRIBERMESSAGE']._serialized_end=1791
-  _globals['_ENTRIES']._serialized_start=1793
-  _globals['_ENTRIES']._serialized_end=1856
-  _globals['_HEAD']._serialized_start=1859
-  _globals['_HEAD']._serialized_end=2034
-  _globals['_ANSWER']._serialized_start=2037
-  _globals['_ANSWER']._serialized_end=2165
-  _globals['_PUBLISHERMESSAGES']._serialized_start=2167
-  _globals['_PUBLISHERMESSAGES']._serialized_end=2235
-  _globals['_PUBLISHERMESSAGE']._serialized_start=2238
-  _globals['_PUBLISHERMESSAGE']._serialized_end=2422
-  _globals['_REPLICATION']._serialized_start=2424
-  _globals['_REPLICATION']._serialized_end=2519
+  _globals['_ASKHEAD']._serialized_start=600
+  _globals['_ASKHEAD']._serialized_end=730
+  _globals['_ASKKEY']._serialized_start=732
+  _globals['_ASKKEY']._serialized_end=771
+  _globals['_FORWARD']._serialized_start=774
+  _globals['_FORWARD']._serialized_end=1399
+  _globals['_SUBSCRIBERMESSAGES']._serialized_start=1401
+  _globals['_SUBSCRIBERMESSAGES']._serialized_end=1471
+  _globals['_SUBSCRIBERMESSAGE']._serialized_start=1474
+  _globals['_SUBSCRIBERMESSAGE']._serialized_end=1810
+  _globals['_ENTRIES']._serialized_start=1812
+  _globals['_ENTRIES']._serialized_end=1875
+  _globals['_HEAD']._serialized_start=1878
+  _globals['_HEAD']._serialized_end=2053
+  _globals['_ANSWER']._serialized_start=2056
+  _globals['_ANSWER']._serialized_end=2184
+  _globals['_PUBLISHERMESSAGES']._serialized_start=2186
+  _globals['_PUBLISHERMESSAGES']._serialized_end=2254
+  _globals['_PUBLISHERMESSAGE']._serialized_start=2257
+  _globals['_PUBLISHERMESSAGE']._serialized_end=2441
+  _globals['_REPLICATION']._serialized_start=2443
+  _globals['_REPLICATION']._serialized_end=2538
 # @@protoc_insertion_point(module_scope)

@@ -192,7 +192,7 @@ class AskHead(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     WANTED_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
-    IS_JOINING_FIELD_NUMBER: _builtins.int
+    JOINING_FIELD_NUMBER: _builtins.int
     question: _builtins.int
     account: _builtins.str
     """Absent: only the log's."""
@@ -200,8 +200,10 @@ class AskHead(_message.Message):
     """The rights to take out of the account that I would like to have from you, in minor units."""
     since: _builtins.int
     """Since when I lack them, by the hybrid clock."""
-    is_joining: _builtins.bool
-    """Whether I ask because my store is new: answered also by a branch whose own is new."""
+    @_builtins.property
+    def joining(self) -> _bank_pb2.Origin:
+        """Who I am, where I ask because my store is new: answered also by a branch whose own is new."""
+
     def __init__(
         self,
         *,
@@ -209,11 +211,11 @@ class AskHead(_message.Message):
         account: _builtins.str | None = ...,
         wanted: _builtins.int = ...,
         since: _builtins.int = ...,
-        is_joining: _builtins.bool = ...,
+        joining: _bank_pb2.Origin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_account", b"_account", "account", b"account"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_account", b"_account", "account", b"account", "joining", b"joining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account", b"_account", "account", b"account", "is_joining", b"is_joining", "question", b"question", "since", b"since", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account", b"_account", "account", b"account", "joining", b"joining", "question", b"question", "since", b"since", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__account: _TypeAlias = _typing.Literal["account"]  # noqa: Y015
     _WhichOneofArgType__account: _TypeAlias = _typing.Literal["_account", b"_account"]  # noqa: Y015
