@@ -5,7 +5,8 @@ from bank_in_one_thread import ANNA, SECOND, BankInOneThread, Letter
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Capture, Deposit, Freshness, Level, ReadBalance, Reserve, Withdraw
-from bankbook.core.entry import Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Record, RecordKind
 from bankbook.core.messages import AskHead, Entries, Forward, Received
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Settings

@@ -13,7 +13,8 @@ from bank_in_one_thread import ANNA, SECOND, BankInOneThread
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Deposit, ReadBalance
-from bankbook.core.entry import Entry, Posting, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry, Posting, Record, RecordKind
 from bankbook.core.messages import Acknowledge, Entries, Head, Received, Subscribe, Unsubscribe
 from bankbook.core.peers import Peer
 from bankbook.core.replica import Settings

@@ -25,7 +25,8 @@ from bankbook.core.commands import (
     Transfer,
     Withdraw,
 )
-from bankbook.core.entry import EXPIRES_MS_MAX, Entry, Opening, Posting, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import EXPIRES_MS_MAX, Entry, Opening, Posting, Record, RecordKind
 from bankbook.core.ports import Position
 from bankbook.core.types import (
     BRANCHES_MAX,

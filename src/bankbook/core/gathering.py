@@ -22,9 +22,9 @@ from itertools import islice
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import RequestId
 from bankbook.core.context import Context
+from bankbook.core.decision import Decision, Short
 from bankbook.core.entry import Entry, Grant, Record, RecordKind
 from bankbook.core.holds import Held, Holds
-from bankbook.core.ledger import Decision, Short
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.outcome import Outcome
@@ -147,7 +147,10 @@ class Gatherings:
 
     def on_applied(self, entry: Entry) -> None:
         """Take note of an entry: of what was used, and of rights that came here."""
-        for record in entry.records:
+        if entry.moves is not None:
+            for account, flow in entry.moves.flows.items():
+                self._note_use(account, entry.origin.branch, flow.out, flow.times)
+        for record in entry.others:
             if record.kind is RecordKind.CAPTURE:
                 continue  # it was used when it was reserved
             for account, amount in record.postings:
@@ -157,10 +160,10 @@ class Gatherings:
         if self._gatherings:
             self._enriched.update(self._gatherings.keys() & set(entry.accounts))
 
-    def _note_use(self, account: AccountId, branch: BranchId, amount: Money) -> None:
+    def _note_use(self, account: AccountId, branch: BranchId, amount: Money, times: int = 1) -> None:
         state = self._context.state.account(account)
         if amount > 0 and state is not None and state.available is not None:
-            self._usage.note(account, branch, amount, state.available)
+            self._usage.note(account, branch, amount, state.available, times)
             self._used[account] = None
 
     def _retry(self, gathering: Gathering) -> None:

@@ -301,8 +301,7 @@ class Replica:
         self._context.peers.end_life(origin)
 
     def _on_applied(self, entry: Entry) -> None:
-        for record in entry.records:
-            self._end_lives(origin for origin, _ in record.ended)
+        self._end_lives(origin for origin, _ in entry.ended)
 
     def _on_ask_key(self, sender: BranchId, message: AskKey) -> None:
         if self._context.has_joined:
