@@ -25,7 +25,6 @@ from bankbook.core.bounds import (
 from bankbook.core.commands import (
     LINES_MAX,
     SESSION,
-    Batch,
     Capture,
     Command,
     Deposit,
@@ -39,6 +38,7 @@ from bankbook.core.commands import (
     Submit,
     Transfer,
     Withdraw,
+    batch_of,
 )
 from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting
 from bankbook.core.guarantees import Guarantee
@@ -242,7 +242,7 @@ class Session:
 
         If it `is_atomic`, all are refused where one is: raised is why, and `command` says which.
         """
-        command = Batch(tuple(commands), is_atomic)
+        command = batch_of(commands, is_atomic=is_atomic)
         answer = await self._carry_out(command, Manner(branch, timeout, freshness, key, durable))
         assert isinstance(answer, BatchReceipt), "the method answers with it"
         return answer

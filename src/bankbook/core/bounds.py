@@ -103,9 +103,8 @@ def _complaint_about_batch(batch: Batch) -> str | None:
         return f"a batch has 1 to {BATCH_COMMANDS_MAX} commands; this one has {len(batch.commands)}"
     if isinstance(batch.commands, Moves):
         columns = batch.commands.columns
-        complaint = columns.complaint()
-        if complaint is not None or columns.are_plain():
-            return complaint or _complaint_about_size(_moves_in_log(columns))
+        if columns.are_plain():
+            return _complaint_about_size(_moves_in_log(columns))
     for number, command in enumerate(batch.commands, start=1):
         if type(command) not in _IN_BATCHES:
             return f"command {number} of the batch is a {type(command).__name__}, which must go by itself"

@@ -100,11 +100,11 @@ class Columns(NamedTuple):
 
     def complaint(self) -> str | None:
         """Return what no columns can be, in words; None where each movement can be made of these."""
-        count, numbers = self.size, {0, *self.sources, *self.destinations}
+        count, places = self.size, (*self.sources, *self.destinations)
         lengths = {len(self.sources), len(self.destinations), len(self.memos) or count}
         if lengths != {count}:
             return "the columns of movements are not of one length"
-        if numbers != set(range(len(self.accounts) + 1)) or not set(map(type, numbers)) <= {int}:
+        if not set(map(type, places)) <= {int} or {0, *places} != set(range(len(self.accounts) + 1)):
             return "movements name accounts by their places, from 1 on, and each account is named by one"
         if len(set(self.accounts)) != len(self.accounts):
             return "an account stands twice among those that movements name"

@@ -8,6 +8,7 @@ everywhere in one step, and its idempotency key finds all its outcomes in one pl
 plain movements are columns, and are made only for who looks at one by itself (MoveRecords).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -152,6 +153,14 @@ class Record:
         return tuple(dict.fromkeys(found))
 
 
+_KINDS = {
+    (True, True): RecordKind.TRANSFER,
+    (False, True): RecordKind.DEPOSIT,
+    (True, False): RecordKind.WITHDRAWAL,
+}
+"""What a plain movement is, by whether it has a source and a destination."""
+
+
 @dataclass(frozen=True)
 class MoveRecords(Sequence[Record]):
     """The records of a batch of plain movements, in columns."""
@@ -179,8 +188,7 @@ class MoveRecords(Sequence[Record]):
         if number in self.refused:
             return Record(RecordKind.REFUSAL, verdict=self.refused[number])
         source, destination, _, memo = self.columns.movement(number)
-        kind = RecordKind.DEPOSIT if source is None else RecordKind.TRANSFER
-        kind = RecordKind.WITHDRAWAL if destination is None else kind
+        kind = _KINDS[source is not None, destination is not None]
         return Record(kind, tuple(self._postings_at(number)), memo, verdict=self.verdict(number))
 
     def verdict(self, place: int) -> Verdict:
@@ -199,6 +207,19 @@ class MoveRecords(Sequence[Record]):
     def flows(self) -> Mapping[AccountId, Flow]:
         """What they do to each account that they touch."""
         return self.columns.flows(without=self.refused)
+
+    @property
+    def kinds(self) -> Mapping[RecordKind, int]:
+        """How many there are of each kind."""
+        ends = Counter(
+            zip(map(bool, self.columns.sources), map(bool, self.columns.destinations), strict=True)
+        )
+        ends.subtract(
+            (bool(self.columns.sources[place]), bool(self.columns.destinations[place]))
+            for place in self.refused
+        )
+        told = {kind: ends[each] for each, kind in _KINDS.items()} | {RecordKind.REFUSAL: len(self.refused)}
+        return {kind: count for kind, count in told.items() if count}
 
     def postings(self) -> Iterator[Posting]:
         """Yield every leg of every movement that happened."""
@@ -252,6 +273,13 @@ class Entry:
     def others(self) -> Sequence[Record]:
         """Its records where they are more than plain movements: one by one."""
         return () if isinstance(self.records, MoveRecords) else self.records
+
+    @property
+    def kinds(self) -> Mapping[RecordKind, int]:
+        """How many records it has of each kind."""
+        if isinstance(self.records, MoveRecords):
+            return self.records.kinds
+        return Counter(record.kind for record in self.records)
 
     @property
     def postings(self) -> tuple[Posting, ...]:

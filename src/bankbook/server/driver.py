@@ -7,13 +7,13 @@ Proof: tests/server/test_driver.py.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
 
 from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
+from bankbook.core.entry import Entry
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Reader, stores_over
@@ -194,14 +194,7 @@ class Driver:
 
     def _release(self, effects: Effects) -> None:
         for entry in effects.changes.entries:
-            self._log.info(
-                "entry.applied",
-                entry=f"{entry.origin}#{entry.seq}",
-                records=dict(Counter(record.kind.value for record in entry.records)),
-                customer=entry.customer,
-                key=entry.keyed.key if entry.keyed is not None else None,
-                accounts=entry.accounts[:_ACCOUNTS_LOGGED_MAX],
-            )
+            self._log_entry(entry)
         for reply in effects.replies:
             self._resolve(reply)
         outgoing: dict[BranchId, list[Message]] = {}
@@ -209,6 +202,16 @@ class Driver:
             outgoing.setdefault(branch, []).append(message)
         for branch, messages in outgoing.items():
             self._send(branch, messages)
+
+    def _log_entry(self, entry: Entry) -> None:
+        self._log.info(
+            "entry.applied",
+            entry=f"{entry.origin}#{entry.seq}",
+            records={kind.value: count for kind, count in entry.kinds.items()},
+            customer=entry.customer,
+            key=entry.keyed.key if entry.keyed is not None else None,
+            accounts=entry.accounts[:_ACCOUNTS_LOGGED_MAX],
+        )
 
     def _resolve(self, reply: Reply) -> None:
         _, future = self._waiting.get(reply.request, (None, None))
