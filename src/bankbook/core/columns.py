@@ -21,14 +21,15 @@ class Movement(NamedTuple):
     memo: str = ""
 
 
-class Flow(NamedTuple):
-    """What movements do to one account together."""
+class Flows(NamedTuple):
+    """What movements do together to each account that they touch."""
 
-    net: Money
-    """What its balance changes by."""
-    out: Money
-    """What is taken out of it."""
-    times: int
+    accounts: Sequence[AccountId]
+    nets: Sequence[Money]
+    """What each one's balance changes by."""
+    outs: Sequence[Money]
+    """What is taken out of each."""
+    times: Sequence[int]
     """In how many movements something is."""
 
 
@@ -77,26 +78,25 @@ class Columns(NamedTuple):
     def _account(self, number: int) -> AccountId | None:
         return self.accounts[number - 1] if number else None
 
-    def flows(self, without: Collection[int] = ()) -> dict[AccountId, Flow]:
-        """Return what the movements do to each account they touch, but for those at the places `without`."""
-        count = len(self.accounts) + 1
-        net, out, times, is_touched = [0] * count, [0] * count, [0] * count, [False] * count
-        moved: Iterable[tuple[int, int, int]] = zip(
-            self.sources, self.destinations, self.amounts, strict=True
-        )
+    def flows(self, without: Collection[int] = ()) -> Flows:
+        """Return what the movements do to the accounts they touch, but for those at the places `without`."""
+        moved = list(zip(self.sources, self.destinations, self.amounts, strict=True))
         if without:
-            moved = (each for place, each in enumerate(moved) if place not in without)
+            moved = [each for place, each in enumerate(moved) if place not in without]
+        count = len(self.accounts) + 1
+        nets, outs, times, arrivals = [0] * count, [0] * count, [0] * count, [0] * count
         for source, destination, amount in moved:
-            net[source] -= amount
-            out[source] += amount
+            outs[source] += amount
             times[source] += 1
-            net[destination] += amount
-            is_touched[source] = is_touched[destination] = True
-        return {
-            account: Flow(Money(net[number]), Money(out[number]), times[number])
-            for number, account in enumerate(self.accounts, start=1)
-            if is_touched[number]
-        }
+            nets[destination] += amount
+            arrivals[destination] += 1
+        touched = [number for number in range(1, count) if times[number] or arrivals[number]]
+        return Flows(
+            [self.accounts[number - 1] for number in touched],
+            [Money(nets[number] - outs[number]) for number in touched],
+            [Money(outs[number]) for number in touched],
+            [times[number] for number in touched],
+        )
 
     def complaint(self) -> str | None:
         """Return what no columns can be, in words; None where each movement can be made of these."""

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import NamedTuple, overload
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
-from bankbook.core.columns import Columns, Flow
+from bankbook.core.columns import Columns, Flows
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import (
     BALANCE_MAX,
@@ -204,8 +204,8 @@ class MoveRecords(Sequence[Record]):
         return None if kept is None else min(Money(self.balances[place] - kept), BALANCE_MAX)
 
     @cached_property
-    def flows(self) -> Mapping[AccountId, Flow]:
-        """What they do to each account that they touch."""
+    def flows(self) -> Flows:
+        """What they do together to each account that they touch."""
         return self.columns.flows(without=self.refused)
 
     @property
@@ -298,7 +298,7 @@ class Entry:
         """Every account this entry touches."""
         moves = self.moves
         if moves is not None:
-            return tuple(moves.flows)
+            return tuple(moves.flows.accounts)
         return tuple(dict.fromkeys(chain.from_iterable(record.accounts for record in self.records)))
 
     @property

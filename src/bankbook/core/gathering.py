@@ -147,9 +147,12 @@ class Gatherings:
 
     def on_applied(self, entry: Entry) -> None:
         """Take note of an entry: of what was used, and of rights that came here."""
+        if len(self._context.branches) == 1:
+            return  # all rights are here
         if entry.moves is not None:
-            for account, flow in entry.moves.flows.items():
-                self._note_use(account, entry.origin.branch, flow.out, flow.times)
+            accounts, _, outs, times = entry.moves.flows
+            for account, out, often in zip(accounts, outs, times, strict=True):
+                self._note_use(account, entry.origin.branch, out, often)
         for record in entry.others:
             if record.kind is RecordKind.CAPTURE:
                 continue  # it was used when it was reserved

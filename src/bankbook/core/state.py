@@ -150,10 +150,13 @@ class Layer:
     def apply_moves(self, entry: EntryId, moves: MoveRecords) -> None:
         """Apply all records of an entry that are plain movements: what each comes to by itself, summed up."""
         writer, seq = entry
-        for account, (net, _, _) in moves.flows.items():
-            self.move(account, writer, net)
-            changed = self._changes.holdings[account]
-            changed[writer] = Holding(seq, changed[writer].rights)
+        accounts, holdings = self._changes.accounts, self._changes.holdings
+        for account, net in zip(moves.flows.accounts, moves.flows.nets, strict=True):
+            balance, floor, currency, reserved = self._existing(account)
+            accounts[account] = Account(Money(balance + net), floor, currency, reserved)
+            changed = holdings.setdefault(account, {})
+            held = changed.get(writer) or self._base.holdings(account).get(writer, _NO_HOLDING)
+            changed[writer] = Holding(seq, Money(held.rights + net))
 
     def move(self, account: AccountId, writer: Origin, amount: Money) -> None:
         """Add to an account, and to the rights of the branch that decided so."""
