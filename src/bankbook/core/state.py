@@ -105,9 +105,11 @@ class Layer:
 
     def rights_of(self, account: AccountId, branch: BranchId) -> Money:
         """Return what one branch may take out of the account without asking."""
-        held = self.holdings(account).items()
-        moved = sum(holding.rights for origin, holding in held if origin.branch == branch)
-        return Money(self._genesis_rights[branch] + moved)
+        rights = self._genesis_rights[branch]
+        for origin, held in self.holdings(account).items():
+            if origin.branch == branch:
+                rights = Money(rights + held.rights)
+        return rights
 
     def write_set(self, accounts: Iterable[AccountId]) -> VersionVector:
         """Return the last entry of each log that touched any of the accounts."""
@@ -152,9 +154,13 @@ class Layer:
         writer, seq = entry
         accounts, holdings = self._changes.accounts, self._changes.holdings
         for account, net in zip(moves.flows.accounts, moves.flows.nets, strict=True):
-            balance, floor, currency, reserved = self._existing(account)
+            state = self.account(account)
+            assert state is not None, f"an entry came before the account {account}, which it touches"
+            balance, floor, currency, reserved = state
             accounts[account] = Account(Money(balance + net), floor, currency, reserved)
-            changed = holdings.setdefault(account, {})
+            changed = holdings.get(account)
+            if changed is None:
+                changed = holdings[account] = {}
             held = changed.get(writer) or self._base.holdings(account).get(writer, _NO_HOLDING)
             changed[writer] = Holding(seq, Money(held.rights + net))
 

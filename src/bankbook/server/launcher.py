@@ -11,6 +11,7 @@ system closes it, and the branch ends.
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import os
 import shutil
@@ -252,6 +253,7 @@ def run_child(config: BranchConfig, pipe: Connection) -> None:
     # A terminal's Ctrl-C is for the launcher, which then says stop; a branch that had it too might be
     # taken for one that died.
     os.setpgid(0, 0)
+    collect_rarely()
     try:
         configure_logs(config.log_level, config.log_file, config.branch)
     except OSError as error:
@@ -264,6 +266,16 @@ def run_child(config: BranchConfig, pipe: Connection) -> None:
         raise SystemExit(1) from None
     except (BrokenPipeError, KeyboardInterrupt):
         raise SystemExit(1) from None
+
+
+def collect_rarely() -> None:
+    """Look for garbage in cycles once in fifty thousand objects, and never among what was imported.
+
+    Hardly anything here is in a cycle, and a batch of transfers makes thousands of objects: at the usual seven
+    hundred, a third of a branch's time went into looking through them.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
 
 
 async def _run_child(config: BranchConfig, pipe: Connection) -> None:
