@@ -11,7 +11,6 @@ system closes it, and the branch ends.
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
 import os
 import shutil
@@ -29,6 +28,7 @@ from bankbook.core.types import BranchId
 from bankbook.server.branch import Branch, PortTakenError, on_signals
 from bankbook.server.config import BranchConfig
 from bankbook.server.logs import configure_logs
+from bankbook.server.machine import collect_rarely
 from bankbook.server.tasks import first_of
 from bankbook.store.base import StoreError
 
@@ -266,16 +266,6 @@ def run_child(config: BranchConfig, pipe: Connection) -> None:
         raise SystemExit(1) from None
     except (BrokenPipeError, KeyboardInterrupt):
         raise SystemExit(1) from None
-
-
-def collect_rarely() -> None:
-    """Look for garbage in cycles once in fifty thousand objects, and never among what was imported.
-
-    Hardly anything here is in a cycle, and a batch of transfers makes thousands of objects: at the usual seven
-    hundred, a third of a branch's time went into looking through them.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 10, 10)
 
 
 async def _run_child(config: BranchConfig, pipe: Connection) -> None:
