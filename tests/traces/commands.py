@@ -1,7 +1,7 @@
 """The commands of the traces: what each does with a bank.
 
-Decides which commands there are, with those of machines.py. Each is described by its usage, by which lines are
-taken apart, and to which a test holds the page tests/testdata/README.md. Must not know files.
+Decides which commands there are, with those of machines.py. Each is described by its usage, by which lines
+are taken apart, and to which a test holds the page tests/testdata/README.md. Must not know files.
 Proof: tests/core/test_traces.py.
 """
 
