@@ -86,7 +86,10 @@ class Write:
 
     def bit_on(self, index: int) -> int | None:
         """Return its place in an account; None where it moves nothing there."""
-        return next((bit for account, bit in self.bits if account == index), None)
+        for account, bit in self.bits:
+            if account == index:
+                return bit
+        return None
 
     @property
     def sort_key(self) -> tuple[int, int]:
@@ -251,6 +254,8 @@ def _units(
 
 def _until_us(operation: Operation, call_us: int, ack_us: int, faults: Sequence[Fault]) -> int:
     """Return from when on a write may be gone with the disks that were lost since it was asked for."""
+    if not faults:
+        return NEVER
     lost = sorted(
         (fault.at_us, fault.branch)
         for fault in faults

@@ -97,8 +97,7 @@ class Read:
         guarantees: Guarantee = self.operation.guarantees
         if self.operation.freshness.level is Level.LOCAL:
             return False
-        # Nearly all ask for all; looking into a flag costs a microsecond.
-        return guarantees is _ALL or guarantee in guarantees
+        return guarantees is _ALL or guarantee in guarantees  # looking into a flag costs a microsecond
 
 
 @dataclass(eq=False, slots=True)
@@ -128,20 +127,16 @@ class Account:
 
     def show(self, balance: int | None, stated: Stated | None, count: int) -> Shown | None:
         """Say which of the first `count` writes a result shows; None where no set of them explains it."""
-        everything = (1 << count) - 1
-        shown = Shown(0, everything)
-        if not self.is_known:
+        if not self.is_known or balance is None:
+            shown: Shown | None = Shown(0, (1 << count) - 1)
+        else:
+            shown = self.decoder.decode(balance - self.terms.balance, count)
+        if shown is None or stated is None or not self.is_known:
             return shown
-        if balance is not None:
-            decoded = self.decoder.decode(balance - self.terms.balance, count)
-            if decoded is None:
-                return None
-            shown = decoded
-        if stated is not None:
-            self.names = self.names or Names(self.id, self.writes, self.amounts)
-            listed = read_lines(self.names, stated, everything)
-            shown = Shown(shown.must | listed.must, shown.may & listed.may)
-        return None if shown.must & ~shown.may else shown
+        self.names = self.names or Names(self.id, self.writes, self.amounts)
+        listed = read_lines(self.names, stated, (1 << count) - 1)
+        must, may = shown.must | listed.must, shown.may & listed.may
+        return None if must & ~may else Shown(must, may)
 
 
 class Snapshot(NamedTuple):
@@ -178,6 +173,12 @@ class Evidence:
     by_index: list[Account] = field(default_factory=list)
     by_return: list[int] = field(default_factory=list)
     """The places of what was answered, in the order of the answers."""
+
+    def forget(self) -> None:
+        """Let go of what refers to itself in a circle: accounts and what was read of them."""
+        for account in self.by_index:
+            account.reads.clear()
+            account.unexplained.clear()
 
     def account(self, name: str) -> Account:
         """Return an account, known or not yet."""

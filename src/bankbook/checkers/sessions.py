@@ -156,8 +156,8 @@ class OrderChecks:
         for write in self._evidence.asked[place]:
             if not write.is_of_one_session:
                 continue
+            guarantees = write.operation.guarantees
             for index, bit in write.bits:
-                guarantees = write.operation.guarantees
                 if Guarantee.MONOTONIC_WRITES in guarantees and (own := past.own.get(index)):
                     self._list(self._own, index)[bit] = own
                 if Guarantee.WRITES_FOLLOW_READS in guarantees and (seen := past.seen.get(index)):
