@@ -228,11 +228,10 @@ def _units(
     operation = operations[told_at]
     if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
         standing = Standing.REFUSED
-    returns = (operations[place].return_us for place in told)
-    ack_us = min((each for each in returns if each is not None), default=NEVER)
+    ack_us = min([operations[place].return_us or 0 for place in told], default=NEVER)
     until_us = _until_us(operation, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
-    entries = frozenset(each.entry for each in same if each.entry is not None)
+    entries = frozenset([each.entry for each in same if each.entry is not None])
     if standing is Standing.ACKNOWLEDGED and isinstance(operation.command, Batch) and until_us <= ack_us:
         # It may have happened in a store that was lost, too, where other parts of it were refused.
         standing, entries = Standing.POSSIBLE, frozenset()

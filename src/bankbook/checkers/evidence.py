@@ -48,6 +48,11 @@ from bankbook.history.record import Fault, Final, Header, History, Operation, St
 _ALL: Guarantee = Guarantee.ALL
 
 
+def is_asked_for(guarantee: Guarantee, guarantees: Guarantee) -> bool:
+    """Whether a guarantee is among these; nearly all ask for all, and looking into a flag takes longer."""
+    return guarantees is _ALL or guarantee in guarantees
+
+
 @dataclass(eq=False, slots=True)
 class Read:
     """One result, for one account."""
@@ -94,10 +99,8 @@ class Read:
 
     def is_bound_by(self, guarantee: Guarantee) -> bool:
         """Whether its session asked for this guarantee; LOCAL asks for whatever there is."""
-        guarantees: Guarantee = self.operation.guarantees
-        if self.operation.freshness.level is Level.LOCAL:
-            return False
-        return guarantees is _ALL or guarantee in guarantees  # looking into a flag costs a microsecond
+        is_local = self.operation.freshness.level is Level.LOCAL
+        return not is_local and is_asked_for(guarantee, self.operation.guarantees)
 
 
 @dataclass(eq=False, slots=True)
