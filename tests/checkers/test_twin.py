@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bankbook.checkers import Kind, Report, check
 from bankbook.core.commands import LATEST, Command, Deposit, Transfer, Withdraw
 from bankbook.core.outcome import Outcome
-from bankbook.history.file import item_line
+from bankbook.history.lines import item_line
 from bankbook.history.record import Header, History, Operation, Terms
 
 SESSION_CHECKERS = (
