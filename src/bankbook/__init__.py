@@ -3,6 +3,7 @@
 The packages, from the top down; each imports only from those below it:
 
     cli        the commands a person types
+    bench      the load generator: what it does to a bank, and what it measures
     scenario   JSON scenarios: parse, run, report, check
     client     the customer's side: Bank, Session, their synchronous twins
     server     one branch as a process, and the launcher of many

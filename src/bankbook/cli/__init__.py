@@ -10,6 +10,7 @@
 
     bank         a bank of one's own: its file, and its branches
     status       what each branch of it says of itself
+    bench        how fast a bank is, on this machine
     accounts     what a customer does with an account
     statement    what moved on an account
     teller       a customer's visit: who they are, which token they bring, and how a command ends

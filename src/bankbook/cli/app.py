@@ -19,6 +19,7 @@ from bankbook.cli.accounts import (
     withdraw,
 )
 from bankbook.cli.bank import branch, init, up
+from bankbook.cli.bench import bench
 from bankbook.cli.branches import branches
 from bankbook.cli.check import check
 from bankbook.cli.completion import completion
@@ -58,7 +59,7 @@ def app() -> None:
 
 
 SCENARIOS = (run, branches, customers, check, simulate)
-BANK = (init, up, branch, status, export)
+BANK = (init, up, branch, status, export, bench)
 CUSTOMER = (
     open_account,
     deposit,
