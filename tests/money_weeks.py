@@ -379,8 +379,8 @@ class MoneyBank(BankInOneThread):
                 self.greeted[branch][each.origin.branch] = each.origin
         super().step(branch, *inputs)
 
-    def crash(self, branch: int) -> None:
-        super().crash(branch)
+    def crash(self, branch: int, unnoticed_by: int | None = None) -> None:
+        super().crash(branch, unnoticed_by)
         self.greeted[branch].clear()
         self.events["crash"] += 1
 

@@ -32,13 +32,6 @@ def lose_disk(bank: BankInOneThread, branch: int) -> None:
     bank.deliver_all()
 
 
-def test_a_bank_of_one_branch_survives_a_withdrawal_beyond_funds_whose_time_was_over_when_it_came() -> None:
-    bank = settled_bank(1)
-    late = bank.do(1, Withdraw(ANNA, Money(500)), within_us=0)
-    assert late.outcome is Outcome.HOLD_TIMEOUT
-    assert bank.do(1, ReadBalance(ANNA)).balance == 100
-
-
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_a_refusal_is_not_told_as_something_that_happened_where_other_disks_do_not_answer(
     attempts: int,

@@ -290,11 +290,3 @@ def test_nothing_is_given_back_and_forth_while_nothing_is_used() -> None:
     before = {branch: store.applied() for branch, store in bank.stores.items()}
     bank.pass_time(60 * SECOND)
     assert {branch: store.applied() for branch, store in bank.stores.items()} == before
-
-
-def test_a_bank_of_one_branch_that_is_asked_too_late_for_too_much_says_so_and_goes_on() -> None:
-    bank = settled_bank(1)
-    late = bank.do(1, Withdraw(ANNA, Money(101)), within_us=0, key="late")
-    assert late.outcome is Outcome.HOLD_TIMEOUT
-    assert late.entry is None
-    assert bank.do(1, Withdraw(ANNA, HUNDRED), key="in-time").outcome is Outcome.OK

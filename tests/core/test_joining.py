@@ -9,7 +9,7 @@ from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
 
 from bankbook.core.commands import LATEST, Capture, Deposit, ReadBalance, Reserve, Withdraw
 from bankbook.core.entry import RecordKind
-from bankbook.core.messages import Entries
+from bankbook.core.messages import Entries, Received
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import Token
 from bankbook.core.types import BranchId, Incarnation, Money, Origin, Seq
@@ -362,3 +362,28 @@ def test_a_token_that_names_a_life_of_this_branch_that_nobody_knows_names_what_i
     bank = settled_bank()
     made_up = Token(read=VersionVector([(Origin(BranchId(1), Incarnation(99)), Seq(1))]))
     assert bank.do(1, ReadBalance(ANNA), made_up).outcome is Outcome.WRITES_LOST
+
+
+def lose_disk_amid_question(bank: BankInOneThread) -> Received:
+    """Have branch 1 lose its disk, ask, and die again; return what it asked branch 2, which is under way."""
+    lose_disk(bank, 1)
+    (question,) = [each for each in bank.letters(1, 2) if getattr(each.message, "joining", None)]
+    bank.crash(1)
+    return Received(BranchId(1), question.message)
+
+
+def test_a_question_that_was_under_way_when_its_stream_ended_ends_nobody() -> None:
+    bank = settled_bank(3)
+    old = bank.stores[1].identity.origin
+    bank.step(2, lose_disk_amid_question(bank))
+    assert not bank.stores[2].lives()[old]
+
+
+def test_a_question_that_comes_when_another_store_has_greeted_does_not_end_that_one() -> None:
+    bank = settled_bank(3)
+    late = lose_disk_amid_question(bank)
+    bank.create_store(1)
+    bank.restart(1)
+    bank.step(2, late)
+    bank.pass_time(2 * SECOND)
+    assert has_joined(bank, 1)
