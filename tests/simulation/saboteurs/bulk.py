@@ -7,6 +7,7 @@ import pytest
 from simulation.saboteurs.kit import Gang
 
 from bankbook.core import bulk as bulk_module
+from bankbook.core import commands as commands_module
 from bankbook.core import keys as keys_module
 from bankbook.core import ledger as ledger_module
 from bankbook.core.columns import Columns
@@ -105,7 +106,7 @@ def movements_are_told_again_as_if_none_was_refused(patch: pytest.MonkeyPatch) -
     def results_of(records: Any) -> Any:
         return real(MoveRecords(records.columns, records.balances, records.kept))
 
-    real = keys_module.results_of
+    real = commands_module.results_of
     patch.setattr(keys_module, "results_of", results_of)
 
 
