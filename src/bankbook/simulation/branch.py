@@ -190,11 +190,7 @@ class Life:
         self._network = branch.network
         draw, disk = branch.draw, branch.disk
         self.streams = SimulatedStreams(
-            self._network,
-            disk.identity.origin,
-            branch.delay,
-            draw,
-            self._accepting,
+            self._network, disk.identity, branch.delay, draw, self._accepting, branch.on_bug
         )
         machine = SimulatedMachine(
             branch.clocks,
