@@ -15,7 +15,7 @@ from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.scenario.faults import CrashPoint
 from bankbook.server.config import Delay
-from bankbook.server.driver import Driver
+from bankbook.server.driver import QUIET_US, Driver
 from bankbook.server.handler import Handler
 from bankbook.server.machine import QUESTION_BITS
 from bankbook.simulation.clock import Clocks
@@ -42,6 +42,7 @@ class SimulatedMachine:
         self._clocks = clocks
         self._now = clocks.read()
         """What they said last: as a commit begins, when it was decided."""
+        self._quiet_until_us: int | None = None
         self._draw = draw
         self._trace = trace
         self._commit_us = commit_us
@@ -66,10 +67,12 @@ class SimulatedMachine:
             self._on_released()
         except StoreError as error:
             self._trace.note("commit failed", str(error))
+            self._quiet_until_us = self._clocks.read().monotonic_us + QUIET_US
             raise
 
     async def _commit(self, store: SimulatedDisk, changes: Changes) -> None:
         store.decided_us = self._now.wall_us
+        store.is_quiet = self._quiet_until_us is not None and self._now.monotonic_us < self._quiet_until_us
         half_s = self._commit_us() / 2e6
         await self._pass(CrashPoint.BEFORE_WRITE)
         store.write(changes)
