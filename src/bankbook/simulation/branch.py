@@ -159,6 +159,20 @@ class SimulatedBranch:
             self.network.trace.note("start", str(self.disk.identity.origin))
             self.life = Life(self)
 
+    def crowd(self) -> None:
+        """Have no room for a request that has to wait, as where a hundred thousand others do."""
+        self._go_by(self.settings._replace(held_max=0))
+
+    def make_room(self) -> None:
+        """Have room again."""
+        self._go_by(self.settings._replace(held_max=Settings().held_max))
+
+    def _go_by(self, settings: Settings) -> None:
+        self.settings = settings
+        if self.life is not None:
+            driver = self.life.driver
+            driver._settings = driver._replica._context.settings = settings  # noqa: SLF001  (nobody else changes them)
+
     def pause(self) -> None:
         """Stop the process, as SIGSTOP does."""
         self.awake.clear()

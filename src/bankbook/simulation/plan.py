@@ -294,7 +294,8 @@ def _slowly_told(lost: Fault, branches: tuple[BranchId, ...]) -> Fault:
 
 def _weather(draw: Random, kind: FaultKind) -> Fault:
     if kind in SHARES:
-        return Fault(kind, percent=draw.choice([2, 10] if kind is FaultKind.BROKEN_CALL else [1, 10]))
+        shares = {FaultKind.BROKEN_CALL: [2, 10], FaultKind.DUPLICATION: [1, 10, 30]}
+        return Fault(kind, percent=draw.choice(shares.get(kind, [1, 10])))
     low, high = draw.choice([(100, 50_000), (100, 400_000), (50_000, 1_500_000)])
     return Fault(kind, delay_us=(low, high))
 

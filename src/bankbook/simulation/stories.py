@@ -107,11 +107,17 @@ class Author:
         story = [Part(Event(Interface.DEPOSIT, here, paid, None, number, one)), Part(reserve)]
         tries = [self._moment_ms(lifetime_ms) for _ in range(draw.randint(1, 3))]
         for before_ms, at_ms in pairwise([0, *sorted(tries)]):
+            branch, pause_ms = draw.choice(self.branches), at_ms - before_ms
+            if (less := take(one)) is not None and draw.random() < 0.3:  # noqa: PLR2004  (less often)
+                # What their session has written there, the branch that decides does not have yet.
+                story.append(
+                    Part(Event(Interface.DEPOSIT, branch, less, None, len(story) + number, one), pause_ms)
+                )
+                pause_ms = 1
             event = self.settling(len(story) + number, self.customer, reserve)
-            story.append(Part(replace(event, branch=draw.choice(self.branches)), at_ms - before_ms))
+            story.append(Part(replace(event, branch=branch), pause_ms))
         if draw.random() < 0.5:  # noqa: PLR2004  (a coin)
-            again = draw.choice(story[2:]).event.number
-            branch = draw.choice(self.branches)
+            again, branch = story[-1].event.number, draw.choice(self.branches)
             story.append(Part(Event(Interface.AGAIN, branch, None, None, len(story) + number, event=again)))
         return story
 

@@ -21,6 +21,7 @@ from bankbook.core.ports import Identity
 from bankbook.core.types import BranchId
 from bankbook.server.config import Delay
 from bankbook.server.driver import Driver
+from bankbook.simulation.answers import Answers
 from bankbook.simulation.network import Network, Stream, branch_place
 from bankbook.simulation.parcels import pack_down, pack_up, sorted_out, unpack_down, unpack_up
 from bankbook.wire.basics import MessageDamagedError
@@ -54,6 +55,7 @@ class SimulatedStreams:
         self._draw = draw
         self._accepting = accepting
         self._on_bug = on_bug
+        self._answers = Answers(identity.origin.branch)
         self._place = branch_place(identity.origin.branch)
         self._links: dict[BranchId, Stream] = {}
         self._publishers: dict[BranchId, Stream] = {}
@@ -63,6 +65,8 @@ class SimulatedStreams:
 
     def send(self, branch: BranchId, messages: list[Message]) -> None:
         """Write messages to another branch; those for a stream that is down are lost."""
+        for message in messages:
+            self._answers.on_sent(branch, message)
         up, down = sorted_out(messages)
         self.on_send()
         link, publisher = self._links.get(branch), self._publishers.get(branch)
@@ -73,6 +77,7 @@ class SimulatedStreams:
 
     def reset(self) -> None:
         """Close every stream, to be opened anew: the replica has forgotten what was said."""
+        self._answers.forget()
         for branch, link in list(self._links.items()):
             before_s = self._reset_s.get(branch, 0.0)
             self._reset_s[branch] = min(max(2 * before_s, _BACKOFF_FIRST_S), _BACKOFF_LAST_S)
@@ -194,6 +199,7 @@ class SimulatedStreams:
         self._network.trace.note(
             "delivered", f"{branch} to {self._identity.origin.branch}: {name_of(message)}"
         )
+        self._answers.on_delivered(branch, message)
         self.driver.feed(Received(branch, message))
 
     def _understood(self, unpack: Unpack, parcel: object) -> list[Message | Greeting]:
