@@ -24,6 +24,7 @@ EFFECTS = {
     FaultKind.COMMIT_FAILURE: "commit failed",
     FaultKind.FULL_DISK: "commit failed",
     FaultKind.LOST_DISK: "disk lost",
+    FaultKind.CROWD: "told TOO_MANY_HELD",
 }
 
 

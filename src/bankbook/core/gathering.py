@@ -29,7 +29,7 @@ from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.rights import Holder, Usage
-from bankbook.core.types import AccountId, BranchId, Money, Seq
+from bankbook.core.types import MONEY_MAX, AccountId, BranchId, Money, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 
 # The first entry of a log.
@@ -219,7 +219,10 @@ class Gatherings:
         self._ask(gathering, dict.fromkeys(self._context.others(), missing))
 
     def _ask(self, gathering: Gathering, plan: dict[BranchId, Money]) -> None:
-        """Ask each branch of the plan for its part."""
+        """Ask each branch of the plan for its part.
+
+        What many want together may be more than any amount can be: the rest is wanted in the next round.
+        """
         context, account = self._context, gathering.account
         since = self._since(gathering)
         gathering.began_us = context.now_us
@@ -227,7 +230,7 @@ class Gatherings:
         gathering.unanswered, gathering.needs = set(plan), NOTHING
         gathering.question = context.ask(
             plan,
-            lambda number, branch: AskHead(number, account, plan[branch], since),
+            lambda number, branch: AskHead(number, account, min(plan[branch], MONEY_MAX), since),
             lambda sender, answer: self._on_answer(gathering, sender, answer),
         )
         if not plan:
@@ -373,10 +376,10 @@ class Gatherings:
                 self._write_grant(account, *passed)
 
     def _write_grant(self, account: AccountId, to: BranchId, amount: Money) -> None:
-        """Pass rights on in the own log; never more than there are, whatever the policy said."""
+        """Pass rights on in the own log; never more than there are, or an entry can tell."""
         own = self._context.state.rights(account)[self._context.branch]
         origin = self._context.peers[to].origin
-        amount = min(amount, own)
+        amount = min(amount, own, MONEY_MAX)
         if amount > 0 and origin is not None:
             self._logs.write((Record(RecordKind.GRANT, grant=Grant(account, origin, amount)),))
 

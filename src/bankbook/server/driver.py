@@ -28,7 +28,7 @@ Seen = TypeVar("Seen")
 
 # For how long a branch writes nothing of its own accord after a commit failed: a disk that is full must not
 # be tried for ever by a branch that has nothing else to do.
-_QUIET_US = 1_000_000
+QUIET_US = 1_000_000
 
 # Of the accounts of one entry, in the log: a batch has thousands.
 _ACCOUNTS_LOGGED_MAX = 8
@@ -241,7 +241,7 @@ class Driver:
         if self._drain is not None:
             again.append(self._drain)  # behind what was held already, which may end well until the deadline
         self._inputs = again + [each for each in self._inputs if isinstance(each, Request | Cancel)]
-        self._replica = self._build(_QUIET_US)
+        self._replica = self._build(QUIET_US)
         self._reset()
 
     def _wake_at(self, wake_at_us: int) -> None:

@@ -167,9 +167,11 @@ class Judge:
         origin = disk.identity.origin
         books = self.books[origin]
         books.lately.clear()
+        # A new store has just learned what its former one had set aside.
+        is_busy = disk.is_quiet or not books.applied[origin]
         for entry in changes.entries:
             if entry.origin == origin:
-                self._decisions.on_own(entry, books, disk.decided_us)
+                self._decisions.on_own(entry, books, disk.decided_us, is_busy=is_busy)
                 self._judge_own(entry)
             else:
                 self._judge_foreign(entry, origin)
@@ -277,6 +279,7 @@ class Judge:
         if receipt.entry is None:
             return
         self._judge_entry(intent, receipt.entry)
+        self._judge_basis(operation, past, receipt.entry)
         if isinstance(receipt, BatchReceipt):
             self._judge_batch(intent, receipt)
         elif not receipt.is_replayed:
@@ -404,6 +407,13 @@ class Judge:
             promise = _PROMISES[rule.guarantee]
             self.judged[promise] += bool(owed)
             self._demand_shown(operation, owed, promise, f"and {rule.in_words}")
+
+    def _judge_basis(self, operation: Operation, past: SessionPast, entry: EntryId) -> None:
+        """Judge a write by what its branch had when it decided, and not only by what it had afterwards."""
+        if self.written[entry][1] < operation.called_us:
+            return  # it was decided before, for who asked first
+        operation.shown = self._decisions.basis(entry)
+        self._judge_session(operation, past)
 
     def _judge_read(self, operation: Operation, past: SessionPast) -> None:
         command, level = operation.command, operation.freshness.level

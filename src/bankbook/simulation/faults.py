@@ -129,6 +129,10 @@ class Faults:
                 branch.commit_us = _SLOW_COMMIT_US
                 self._note(fault, branch.number)
                 self._later(fault, lambda: setattr(branch, "commit_us", _COMMIT_US))
+            case FaultKind.CROWD:
+                branch.crowd()
+                self._note(fault, branch.number)
+                self._later(fault, branch.make_room)
             case FaultKind.COMMIT_FAILURE:
                 branch.disk.fault = fault.how
                 self._note(fault, f"{branch.number} {fault.how}")

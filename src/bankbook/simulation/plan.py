@@ -5,7 +5,6 @@ Must not know what comes of it. Whatever moves on an account moves by amounts of
 same sum, so that a balance alone tells which writes it counts. Proof: tests/simulation/test_plan.py.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from heapq import heapify, heapreplace
@@ -25,9 +24,8 @@ from bankbook.scenario.faults import (
     FaultKind,
 )
 from bankbook.scenario.model import Account, Customer, Event, Interface, Leg, Manner, Scenario
-
-# All sums stay below the largest amount that may be asked for, 2^53 - 1.
-_EXPONENTS = range(34)
+from bankbook.simulation.amounts import Amounts
+from bankbook.simulation.stories import Author, Story
 
 # What a customer is thought to wait for an answer: there are to be about as many events as there is time for.
 _ANSWER_S = 0.15
@@ -38,27 +36,7 @@ _RECENT = 5
 _MINUTE_MS = 60_000
 
 _READS = frozenset({Interface.QUERY, Interface.STATEMENT})
-
-
-class Amounts:
-    """Powers of three, each but once for each account: a sum tells its set, and what is counted twice."""
-
-    def __init__(self, draw: Random) -> None:
-        self._draw = draw
-        self._used: dict[CustomerId, set[int]] = defaultdict(set)
-
-    def take(self, *accounts: CustomerId, below: Money | None = None, is_large: bool = False) -> Money | None:
-        """Return an amount that is new to all these accounts; None where there is none left."""
-        used = set().union(*(self._used[account] for account in accounts))
-        left = [each for each in _EXPONENTS if each not in used and (below is None or 3**each < below)]
-        if not left:
-            return None
-        # Mostly what is small against what is there; sometimes more than anybody has.
-        places = self._draw.randrange(len(left)), self._draw.randrange(len(left))
-        exponent = left[max(places) if is_large else min(places)]
-        for account in accounts:
-            self._used[account].add(exponent)
-        return Money(3**exponent)
+_NO_WRITES = _READS | {Interface.BEGIN, Interface.LEARN, Interface.AGAIN}
 
 
 class Plan:
@@ -86,8 +64,8 @@ class Plan:
         heapify(turns)
         while turns and turns[0][0] < duration_s:
             at_s, place, customer = turns[0]
-            customer.plan(names)
-            heapreplace(turns, (at_s + _ANSWER_S + customer.pause_s(), place, customer))
+            took_s = customer.plan(names, duration_s - at_s)
+            heapreplace(turns, (at_s + took_s + customer.pause_s(), place, customer))
         faults = planned_faults(
             self._chance("faults"), self.branches, names, sorted(kinds), int(1000 * duration_s)
         )
@@ -120,6 +98,7 @@ class PlannedCustomer:
         self._mean_pause_s = draw.choice([0.2, 0.6, 1.5])
         self._reading = draw.choice([0.1, 0.3, 0.8])
         """The share of reads in what they ask."""
+        self._author = Author(draw, name, plan.branches, plan.accounts, plan.amounts)
         self._writes: list[Event] = []
         self._statements: list[int] = []
         self._pause_ms = 0
@@ -129,8 +108,8 @@ class PlannedCustomer:
         self._pause_ms = max(1, int(1000 * self._draw.expovariate(1 / self._mean_pause_s)))
         return self._pause_ms / 1000
 
-    def plan(self, customers: list[CustomerId]) -> None:
-        """Draw what they do next."""
+    def plan(self, customers: list[CustomerId], left_s: float) -> float:
+        """Draw what they do next; return how long that takes them, of the time that is left."""
         kind = self._draw.random()
         if self._writes and kind < 0.20:  # noqa: PLR2004  (shares of what they do)
             earlier = self._draw.choice(self._writes[-_RECENT:])
@@ -143,12 +122,31 @@ class PlannedCustomer:
             event = self._new(is_at_once=True)
         elif kind < 0.33:  # noqa: PLR2004
             event = self._begin()
-        elif kind < 0.41 and len(self._plan.branches) > 1:  # noqa: PLR2004
-            self._look_elsewhere()
-            return
+        elif kind < 0.51 and (story := self._story(kind)):  # noqa: PLR2004
+            took_s = _ANSWER_S * len(story) + sum(part.pause_ms for part in story) / 1000
+            if took_s <= left_s:
+                self._tell(story)
+                return took_s
+            event = self._new()
         else:
             event = self._new()
         self._add(event, self._pause_ms)
+        return _ANSWER_S
+
+    def _story(self, kind: float) -> Story:
+        if kind < 0.39 and len(self._plan.branches) > 1:  # noqa: PLR2004
+            return self._author.look_elsewhere(self._number)
+        if kind < 0.45 and len(self._plan.branches) > 1:  # noqa: PLR2004
+            return self._author.write_on_the_way(self._number)
+        return self._author.have_it_in_time(self._number)
+
+    def _tell(self, story: Story) -> None:
+        for place, (event, pause_ms) in enumerate(story):
+            self._add(event, pause_ms if place else self._pause_ms)
+            if event.interface not in _NO_WRITES:
+                self._writes.append(event)
+            if event.interface is Interface.RESERVE:
+                self._plan.reserving.append((self.name, event.number, event))
 
     def _add(self, event: Event, pause_ms: int) -> None:
         self.events.append(replace(event, manner=replace(event.manner, pause_us=pause_ms * 1000)))
@@ -157,26 +155,6 @@ class PlannedCustomer:
         """Draw a new session; each guarantee has to hold by itself, too."""
         guarantees = self._draw.choice([Guarantee.ALL] * 3 + list(Guarantee.ALL))
         return Event(Interface.BEGIN, None, None, None, self._number, guarantees=guarantees)
-
-    def _look_elsewhere(self) -> None:
-        """Pay in at one branch, and look for it at another one, as somebody who was told nothing."""
-        draw, account, take = self._draw, self._account(), self._plan.amounts.take
-        here, there = draw.sample(self._plan.branches, 2)
-        amount = take(account, is_large=True)
-        less = None if amount is None else take(account, below=amount, is_large=True)
-        if amount is None or less is None:
-            self._add(self._new(), self._pause_ms)
-            return
-        self._add(Event(Interface.DEPOSIT, here, amount, None, self._number, account), self._pause_ms)
-        self._add(Event(Interface.BEGIN, None, None, None, self._number), 0)
-        bound_ms = draw.choice([0, 0, 0, 200, 500, 1_500])
-        if bound_ms or draw.random() < 0.5:  # noqa: PLR2004
-            freshness = bounded(bound_ms / 1000) if bound_ms else LATEST
-            look = replace(self._query(account), manner=Manner(freshness=freshness))
-        else:
-            look = Event(Interface.WITHDRAW, None, less, None, self._number, account)
-        manner = replace(look.manner, timeout_us=8_000_000)
-        self._add(replace(look, branch=there, manner=manner), bound_ms)
 
     @property
     def _number(self) -> int:
@@ -234,27 +212,9 @@ class PlannedCustomer:
         return self._single(self._number)
 
     def _settling(self) -> Event:
-        """Draw how something ends that was set aside lately: all that is left, or bit by bit, by amounts.
-
-        What is captured is never the unknown rest of something else: a balance would not tell it any more.
-        """
-        draw = self._draw
-        customer, number, reserve = draw.choice(self._plan.reserving[-_RECENT:])
-        amount, is_bit_by_bit = reserve.money or Money(1), number % 2 == 0
-        part, is_final = None, True
-        if draw.random() < 0.4:  # noqa: PLR2004
-            interface = Interface.RELEASE
-            if is_bit_by_bit:
-                part = draw.choice([None, Money(max(amount // 4, 1))])
-        else:
-            interface = Interface.CAPTURE
-            if is_bit_by_bit:
-                whose = [each for each in (reserve.account, reserve.to) if each]
-                part = draw.choice([amount, self._plan.amounts.take(*whose, below=amount) or amount])
-                is_final = draw.random() < 0.5  # noqa: PLR2004
-        return Event(
-            interface, None, part, None, self._number, event=number, customer=customer, is_final=is_final
-        )
+        """Draw how something ends that was set aside lately."""
+        customer, number, reserve = self._draw.choice(self._plan.reserving[-_RECENT:])
+        return self._author.settling(self._number, customer, replace(reserve, number=number))
 
     def _single(self, number: int) -> Event:
         draw, take = self._draw, self._plan.amounts.take
@@ -270,7 +230,7 @@ class PlannedCustomer:
         if kind < 7:  # noqa: PLR2004
             return Event(Interface.TRANSFER, None, amount, other, number, one)
         if kind < 9:  # noqa: PLR2004
-            lifetime_ms = draw.choice([None, 700, 5_000, 60_000])
+            lifetime_ms = draw.choice([None, 700, 5_000, 20_000])
             lifetime_us = None if lifetime_ms is None else lifetime_ms * 1000
             return Event(Interface.RESERVE, None, amount, other, number, one, lifetime_us=lifetime_us)
         more = take(*touched) or Money(0)
@@ -334,7 +294,8 @@ def _slowly_told(lost: Fault, branches: tuple[BranchId, ...]) -> Fault:
 
 def _weather(draw: Random, kind: FaultKind) -> Fault:
     if kind in SHARES:
-        return Fault(kind, percent=draw.choice([2, 10] if kind is FaultKind.BROKEN_CALL else [1, 10]))
+        shares = {FaultKind.BROKEN_CALL: [2, 10], FaultKind.DUPLICATION: [1, 10, 30]}
+        return Fault(kind, percent=draw.choice(shares.get(kind, [1, 10])))
     low, high = draw.choice([(100, 50_000), (100, 400_000), (50_000, 1_500_000)])
     return Fault(kind, delay_us=(low, high))
 
