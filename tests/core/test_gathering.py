@@ -6,7 +6,8 @@ import pytest
 from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread, Letter
 
 from bankbook.core.commands import Cancel, Deposit, OpenAccount, ReadBalance, Withdraw
-from bankbook.core.entry import Opening, RecordKind, decode_entry
+from bankbook.core.encoding import decode_entry
+from bankbook.core.entry import Opening, RecordKind
 from bankbook.core.messages import AskHead, Entries, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Settings
