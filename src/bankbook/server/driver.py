@@ -63,6 +63,8 @@ class Driver:
         self._waiting: dict[RequestId, tuple[Request, asyncio.Future[Reply]]] = {}
         self._drain: Drain | None = None
         self._timer: asyncio.TimerHandle | None = None
+        """The next one; None where it has gone off."""
+        self._timer_at_us = 0
         self._next_request = 0
         self._replica = self._build()
 
@@ -246,6 +248,13 @@ class Driver:
 
     def _wake_at(self, wake_at_us: int) -> None:
         if self._timer is not None:
+            if wake_at_us == self._timer_at_us:
+                return
             self._timer.cancel()
+        self._timer_at_us = wake_at_us
         delay_us = wake_at_us - self._machine.read_clocks().monotonic_us
-        self._timer = asyncio.get_running_loop().call_later(max(delay_us, 0) / 1e6, self._arrived.set)
+        self._timer = asyncio.get_running_loop().call_later(max(delay_us, 0) / 1e6, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._arrived.set()
