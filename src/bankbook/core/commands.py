@@ -6,7 +6,7 @@ Decides which words a request has, and what tells one request from another. Must
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 from itertools import chain
@@ -200,9 +200,12 @@ _MOVEMENTS: dict[type, Callable[..., Movement]] = {
 }
 
 
+_READ_AND_WRITE = Access.READ | Access.WRITE
+
+
 def access_of(command: Command) -> Access:
     """Return what `command` does: every one is answered with a balance, so every one reads."""
-    return Access.READ if isinstance(command, ReadBalance | ReadStatement) else Access.READ | Access.WRITE
+    return Access.READ if isinstance(command, ReadBalance | ReadStatement) else _READ_AND_WRITE
 
 
 def accounts_of(command: Command) -> tuple[AccountId, ...]:
@@ -229,6 +232,13 @@ def accounts_of(command: Command) -> tuple[AccountId, ...]:
             return (command.account,)
 
 
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _fields_of(command: Command) -> list[object]:
+    return [getattr(command, name) for name in type(command).__dataclass_fields__]
+
+
 def fingerprint_of(customer: CustomerId, command: Command) -> str:
     """Return a short text that is the same exactly where customer and command are."""
     match command:
@@ -237,11 +247,10 @@ def fingerprint_of(customer: CustomerId, command: Command) -> str:
         case Batch(commands, is_atomic):
             # A deposit's parts look like a withdrawal's, so each command of a batch is told by its name too.
             names = ["Batch", *(type(each).__name__ for each in commands)]
-            parts = [customer, names, [[astuple(each) for each in commands], is_atomic]]
+            parts = [customer, names, [[_fields_of(each) for each in commands], is_atomic]]
         case _:
-            parts = [customer, [type(command).__name__, type(command).__name__], astuple(command)]
-    whole = json.dumps(parts, separators=(",", ":"))
-    return sha256(whole.encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
+            parts = [customer, [type(command).__name__] * 2, _fields_of(command)]
+    return sha256(_as_json(parts).encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 
 class Level(Enum):

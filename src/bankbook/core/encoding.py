@@ -59,6 +59,9 @@ class EntryDamagedError(ValueError):
     """These bytes are not an entry; the message says why."""
 
 
+_as_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def make_entry(
     *,
     origin: Origin,
@@ -84,7 +87,7 @@ def make_entry(
         fields["moves"] = _encode_moves(records)
     else:
         fields["records"] = [_encode_record(record) for record in records]
-    encoded = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded = _as_json(fields).encode()
     assert len(encoded) <= ENTRY_BYTES_MAX, "a request's bounds keep its entry below ENTRY_BYTES_MAX"
     return Entry(origin, seq, clock, dependencies, customer, keyed, records, encoded)
 

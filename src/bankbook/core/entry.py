@@ -304,7 +304,8 @@ class Entry:
     @property
     def ended(self) -> tuple[EntryId, ...]:
         """The last entries of earlier logs of its branch, where it says so."""
-        return tuple(chain.from_iterable(record.ended for record in self.others))
+        others = self.others
+        return others[0].ended if len(others) == 1 else tuple(chain.from_iterable(r.ended for r in others))
 
 
 def move_money(records: Sequence[Record]) -> bool:
