@@ -73,9 +73,12 @@ def test_two_new_stores_that_have_been_silent_for_long_fetch_each_others_former_
     for branch in (3, 1):
         bank.do(branch, Deposit(ANNA, FIVE))
         bank.deliver_all()
+    bank.hold_back(2)
     lose_disk(bank, 1, 3)
+    bank.deliver_all()  # branch 2 knows of both that their former lives are over; its answers are lost
     bank.cut_link(1, 2)
     bank.cut_link(2, 3)
+    bank.let_go()
     bank.pass_time(10 * SECOND)
     bank.mend_link(1, 2)
     bank.mend_link(2, 3)
