@@ -66,8 +66,8 @@ def test_a_branch_that_lost_its_disk_serves_nobody_before_it_has_caught_up() -> 
 def test_two_new_stores_that_have_been_silent_for_long_fetch_each_others_former_logs() -> None:
     """Branch 2 alone knows what 1 and 3 decided, and is cut off until each takes the other for unreachable.
 
-    Each is the only one that is believed about its former log, as long as it has not said where that ends; and
-    the last entry of 1 rests on that of 3.
+    Each is the only one that is believed about its former log, as long as it has not said where that ends;
+    and the last entry of 1 rests on that of 3.
     """
     bank = settled_bank()
     for branch in (3, 1):

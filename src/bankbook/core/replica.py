@@ -437,11 +437,11 @@ class Replica:
                 context.send(branch, message)
 
     def _successors(self) -> dict[Origin, Peer]:
-        """Return, of stores that were replaced, who has taken their place, and is to be asked for their logs.
+        """Return, of stores that were replaced, who took the place of each, and is asked for its log.
 
-        Until one that is new has said where a log ends, nobody else is believed about it (`Logs.offer`). So it
-        is asked also where it is silent, as one is that has not joined: two that join would else wait for ever,
-        each for what the other one would have told.
+        Until the new one has said where that log ends, nobody else is believed about it (`Logs.offer`). So
+        it is asked also where it is silent, as one is that has not joined: two that join would else wait for
+        ever, each for what the other one would have told.
         """
         state, reachable = self._context.state, {peer.branch for peer in self._context.reachable()}
         others = (origin for origin in state.over() if origin.branch != self._context.branch)
