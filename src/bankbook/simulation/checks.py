@@ -310,12 +310,12 @@ class Judge:
 
     def _judge_durable(self, operation: Operation, entry: EntryId) -> None:
         durable, counted = operation.intent.durable, self._had[entry] - operation.known_lost
-        words = f"{entry} is on {len(counted)} disks that are not known to be lost, and was to be on {durable} more"
+        words = f"{entry} is on {len(counted)} disks not known to be lost, {durable} others were asked for"
         demand(len(counted) > durable, Promise.DURABLE, words)
         self.judged[Promise.DURABLE] += 1
 
     def known_lost(self, branch: int) -> frozenset[Origin]:
-        """Return which disks a branch knew to be replaced, whatever it has learnt since it decided to answer."""
+        """Return which disks a branch knew to be replaced, before its last commit."""
         return self._over[self.present[branch]][0]
 
     def on_error(self, operation: Operation, past: SessionPast, error: BankbookError) -> None:

@@ -1,8 +1,9 @@
 """What a seed draws before anything happens: a bank, what its customers do, and what goes wrong.
 
 Decides what is worth trying, and how often. It is a scenario like any other: it can be written into a file.
-Must not know what comes of it, nor which faults come together (troubles.py). Whatever moves on an account moves by amounts of which no two sets have the
-same sum, so that a balance alone tells which writes it counts. Proof: tests/simulation/test_plan.py.
+Must not know what comes of it, nor which faults come together (troubles.py). Whatever moves on an account
+moves by amounts of which no two sets have the same sum, so that a balance alone tells which writes it counts.
+Proof: tests/simulation/test_plan.py.
 """
 
 from collections import defaultdict
@@ -154,37 +155,45 @@ class PlannedCustomer:
         return self._draw.choice(near) if near and self._draw.random() < 0.5 else None  # noqa: PLR2004
 
     def _ask_around(self, incident: Incident, at_s: float, until_s: float) -> float:
-        """Pay in where a disk is about to be lost, or is; and see elsewhere what became of that.
-
-        As somebody who was told nothing, and by asking again under the same key, too. Some pay in elsewhere
-        instead, and want it on all disks, the new one included.
-        """
-        draw, account = self._draw, self._account()
-        there = draw.choice([each for each in self._plan.branches if each != incident.branch])
+        """Pay in where a disk is about to be lost; or elsewhere, on all disks, the new one included."""
+        account, branches = self._account(), self._plan.branches
         amount = self._plan.amounts.take(account, is_large=True)
-        less = None if amount is None else self._plan.amounts.take(account, below=amount, is_large=True)
-        if amount is None or less is None:
-            self._add(self._new(), self._pause_ms)
+        there = self._draw.choice([each for each in branches if each != incident.branch])
+        if amount is None:
+            self._go_on([self.name])
             return _ANSWER_S
-        pay_in = Event(Interface.DEPOSIT, incident.branch, amount, None, self._number, account)
-        patient = Manner(timeout_us=draw.choice([8_000, 20_000]) * 1000)
-        if draw.random() < 0.25:  # noqa: PLR2004
-            durable = replace(patient, durable=len(self._plan.branches) - 1)
-            self._add(replace(pay_in, branch=there, manner=durable), self._pause_ms)
-            return _ANSWER_S
+        pay_in = Event(Interface.DEPOSIT, there, amount, None, self._number, account)
+        if at_s < incident.at_s and self._draw.random() < 0.8:  # noqa: PLR2004
+            pay_in = replace(pay_in, branch=incident.branch)
+            return self._look_for_what_may_be_lost(pay_in, there, incident, at_s, until_s)
+        self._add(replace(pay_in, manner=replace(self._patient(), durable=len(branches) - 1)), self._pause_ms)
+        return _ANSWER_S
+
+    def _look_for_what_may_be_lost(
+        self, pay_in: Event, there: BranchId, incident: Incident, at_s: float, until_s: float
+    ) -> float:
+        """Pay in just before a disk is lost, and see elsewhere what became of that.
+
+        As somebody who was told nothing, and by asking again under the same key, too.
+        """
+        draw, patient, account = self._draw, self._patient(), pay_in.account
+        assert account is not None, "a deposit has one"
+        wait_s = max(draw.uniform(incident.at_s - 1.5, incident.at_s) - at_s, 0.0)
         hasty = Manner(timeout_us=draw.choice([300, 2_000]) * 1000, patience_us=300_000)
-        self._add(replace(pay_in, manner=hasty), self._pause_ms)
+        self._add(replace(pay_in, manner=hasty), self._pause_ms + int(1000 * wait_s))
         self._add(Event(Interface.BEGIN, None, None, None, self._number), 0)
-        later_s = min(draw.uniform(max(at_s, incident.at_s), incident.back_s + 1), until_s) - at_s
-        look = draw.choice(
-            [
-                replace(self._query(account), manner=replace(patient, freshness=LATEST)),
-                Event(Interface.WITHDRAW, None, less, None, self._number, account, manner=patient),
-                Event(Interface.AGAIN, None, None, None, self._number, event=pay_in.number, manner=patient),
-            ]
-        )
-        self._add(replace(look, branch=there), max(0, int(1000 * later_s)))
-        return max(later_s, 0.0) + 2 * _ANSWER_S
+        later_s = max(min(draw.uniform(incident.at_s, incident.back_s + 1), until_s) - at_s - wait_s, 0.0)
+        look = replace(self._query(account), manner=replace(patient, freshness=LATEST))
+        less = self._plan.amounts.take(account, below=pay_in.money, is_large=True)
+        if draw.random() < 0.5:  # noqa: PLR2004
+            look = Event(Interface.AGAIN, None, None, None, self._number, event=pay_in.number, manner=patient)
+        elif less is not None and draw.random() < 0.5:  # noqa: PLR2004
+            look = Event(Interface.WITHDRAW, None, less, None, self._number, account, manner=patient)
+        self._add(replace(look, branch=there), int(1000 * later_s))
+        return wait_s + later_s + 2 * _ANSWER_S
+
+    def _patient(self) -> Manner:
+        return Manner(timeout_us=self._draw.choice([8_000, 20_000]) * 1000)
 
     def _go_on(self, customers: list[CustomerId]) -> None:
         kind = self._draw.random()

@@ -345,14 +345,15 @@ class Simulation:
         """Wait until every branch has the same, and nobody waits for anything."""
         deadline = self._loop.time() + _REST_S
         while why := self._why_not_at_rest():
-            is_early = self._loop.time() < deadline
-            demand(is_early, Promise.REST, f"after {_REST_S:g} s without faults {why}")
+            if self._loop.time() >= deadline:
+                raise ViolationError(Promise.REST, f"after {_REST_S:g} s without faults {why}")
             await asyncio.sleep(1.0)
         # What branches do of their own accord, such as passing on rights, goes on for a while.
         disks = [branch.disk for branch in self.world.branches.values()]
         while self._differ(disks):
-            differ = f"after {_REST_S:g} s without faults the branches differ"
-            demand(self._loop.time() < deadline, Promise.CONVERGENCE, differ)
+            if self._loop.time() >= deadline:
+                differ = f"after {_REST_S:g} s without faults the branches differ"
+                raise ViolationError(Promise.CONVERGENCE, differ)
             await asyncio.sleep(0.5)
         self.world.judge.judge_end(disks, self.books.intents)
 

@@ -55,14 +55,14 @@ def _around(
     """Draw what else goes wrong about a lost disk, as troubles do not come singly.
 
     The others are slow to tell the new store what they know, or some of them are cut off until about when it
-    asks; it dies on its way; or the next disk is lost meanwhile.
+    asks; what it had sent is slow to arrive; it dies on its way; or the next disk is lost meanwhile.
     """
     others = tuple(branch for branch in branches if branch not in lost.branches)
     back_us = lost.at_us + (lost.for_us or 0)
     if FaultKind.SLOW_LINK in kinds:
-        slow = draw.choice([others, (draw.choice(others),)])
-        lasts_us = back_us - lost.at_us + 8_000_000
-        yield Fault(FaultKind.SLOW_LINK, lost.at_us, lasts_us, slow)
+        slow = draw.choice([others, (draw.choice(others),), lost.branches])
+        from_us = max(lost.at_us - 1000 * draw.randint(0, 2_000), 0)
+        yield Fault(FaultKind.SLOW_LINK, from_us, back_us - from_us + 8_000_000, slow)
     cuts = sorted(kinds & {FaultKind.PARTITION, FaultKind.ONE_WAY_PARTITION})
     if cuts and len(others) > 1 and draw.random() < 0.7:  # noqa: PLR2004
         some = draw.sample(others, draw.randint(1, len(others) - 1))
