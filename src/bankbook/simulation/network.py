@@ -122,6 +122,7 @@ class Network:
         for stream in list(self.streams):
             stream.up.flush()
             stream.down.flush()
+            stream.find_out()
 
 
 class Pipe:
@@ -222,6 +223,13 @@ class Stream:
         network, (here, there) = self._network, (self.subscriber, self.publisher)
         if network.is_cut(here, there) or network.is_cut(there, here):
             self.end()
+
+    def find_out(self) -> None:
+        """Where an end was cut off when the other one broke this off, it notices once that is mended."""
+        network = self._network
+        for here, there in ((self.subscriber, self.publisher), (self.publisher, self.subscriber)):
+            if self.is_broken and here in self._unaware and not network.is_cut(there, here):
+                network.loop.call_later(network.patience_s(there, here), self._notice, here)
 
     def _notice(self, place: Place) -> None:
         """Let one end take note that this is over; nothing arrives there any more."""
