@@ -113,6 +113,11 @@ def _strike(
             return replace(fault, point=draw.choice(list(CrashPoint)))
         case FaultKind.COMMIT_FAILURE:
             return replace(fault, how=draw.choice(list(CommitFault)))
+        case FaultKind.LOST_DISK:
+            # Who is back at once meets what the former life had sent, and whoever has not noticed.
+            return replace(
+                fault, for_us=1000 * int(1000 * draw.choice([0.1, 0.2, 2.0, 8.0]) * draw.uniform(0.5, 1.5))
+            )
         case FaultKind.PAUSE:
             # Nobody does anything meanwhile: a long one is a crash without a restart.
             return replace(fault, for_us=min(1000 * lasts_ms, 12_000_000))
