@@ -131,22 +131,21 @@ def test_two_cuts_of_one_direction_need_two_mends() -> None:
 
 
 def test_what_was_sent_before_an_end_may_still_arrive_before_the_other_end_notices() -> None:
+    async def arrived(seed: int) -> int:
+        link = Link(Weather(delay_us=(1_000, 900_000)))
+        link.network.draw.seed(seed)
+        link.send(3)
+        noticed = link.loop.create_future()
+        link.stream.on_end_at_publisher = lambda: noticed.set_result(len(link.arrived))
+        link.stream.end(ONE)
+        link.send(1)
+        count: int = await noticed
+        await asyncio.sleep(5)
+        assert len(link.arrived) == count
+        return count
+
     async def scene() -> None:
-        arrivals = set()
-        for seed in range(20):
-            link = Link(Weather(delay_us=(1_000, 900_000)))
-            link.network.draw.seed(seed)
-            link.send(3)
-            ended = link.loop.create_future()
-            link.stream.on_end_at_publisher = lambda link=link, ended=ended: ended.set_result(
-                len(link.arrived)
-            )
-            link.stream.end(ONE)
-            link.send(1)
-            arrivals.add(await ended)
-            await asyncio.sleep(5)
-            assert len(link.arrived) == ended.result()
-        assert arrivals == {0, 3}
+        assert {await arrived(seed) for seed in range(20)} == {0, 3}
 
     run(scene)
 
