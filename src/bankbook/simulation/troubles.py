@@ -62,7 +62,8 @@ def _around(
     if FaultKind.SLOW_LINK in kinds:
         slow = draw.choice([others, (draw.choice(others),), lost.branches])
         from_us = max(lost.at_us - 1000 * draw.randint(0, 2_000), 0)
-        yield Fault(FaultKind.SLOW_LINK, from_us, back_us - from_us + 8_000_000, slow)
+        longer_us = draw.choice([0, 8_000_000]) if slow == lost.branches else 8_000_000
+        yield Fault(FaultKind.SLOW_LINK, from_us, back_us - from_us + longer_us, slow)
     cuts = sorted(kinds & {FaultKind.PARTITION, FaultKind.ONE_WAY_PARTITION})
     if cuts and len(others) > 1 and draw.random() < 0.7:  # noqa: PLR2004
         some = draw.sample(others, draw.randint(1, len(others) - 1))
