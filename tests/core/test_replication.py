@@ -192,7 +192,7 @@ def planned(
     """Return what branch 3 says about the log of branch 1."""
     return [
         (branch, type(message).__name__)
-        for branch, message in subscriptions.plan(peers, at(has), blocked, (), now_us)
+        for branch, message in subscriptions.plan(peers, at(has), blocked, {}, now_us)
         if message.origin == ONE
     ]
 

@@ -108,7 +108,7 @@ class Ordeal:
                         await self._hobble(branch)
                 self._go_on(branch)
             case FaultKind.LOST_DISK if self._has_lost_disk or self._kept.down:
-                pass  # as in the simulator: somebody has to remember everything
+                pass  # somebody has to remember everything, and who has joined is not looked at here
             case _:
                 await self._die(fault, branch)
 

@@ -224,19 +224,26 @@ class Driver:
         """Release nothing of this step; build the replica anew from the disk.
 
         Whoever wrote is told that it failed. Whoever read, or was held, is carried out again by the new
-        replica: a disk that is full must not refuse reads because a write came at the same moment.
+        replica: a disk that is full must not refuse reads because a write came at the same moment. So is who
+        waits for what another branch decides, and may have decided: its entry, or the fence by which it asked
+        for the key, was in this step, and nobody can say that nothing happened.
         """
         self._log.error("commit.failed", error=str(error))
         outcome = Outcome.STORE_UNAVAILABLE
         if isinstance(error, CommitUnknownError):
             outcome = Outcome.OUTCOME_UNKNOWN
         undecided = {each.id for each in self._inputs if isinstance(each, Request)}
-        entries = {entry.id for entry in effects.changes.entries}
+        own = [
+            each
+            for each in effects.changes.entries
+            if each.origin == self._store.identity.origin and each.records[0].fence is None
+        ]
+        entries, keys = {each.id for each in own}, {each.keyed.key for each in own if each.keyed is not None}
         # Not every reply that names an entry: one that is told again was written long ago.
         written = {reply.request for reply in effects.replies if reply.entry in entries}
         again: list[Input] = []
         for request, _ in list(self._waiting.values()):
-            if request.id in written or request.key in effects.changes.keys:
+            if request.id in written or request.key in keys:
                 self._resolve(Reply(request.id, outcome, request.token, detail=str(error)))
             elif request.id not in undecided:
                 again.append(request)

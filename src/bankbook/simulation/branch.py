@@ -116,6 +116,8 @@ class SimulatedBranch:
         """How long a commit takes: the range it is drawn from."""
         self.crash_at: CrashPoint | None = None
         """Where it dies next."""
+        self.down_us: int | None = None
+        """How long it is down then; None: until everything is mended."""
         self.life: Life | None = None
         """Its process; None while it is down."""
         self.disk: SimulatedDisk
@@ -197,6 +199,8 @@ class SimulatedBranch:
         if self.crash_at is point and self.life is not None:
             self.network.trace.note(f"crash {point}", str(self.number))
             self.crash()
+            if self.down_us is not None:
+                self.network.loop.call_later(self.down_us / 1e6, self.start)
 
 
 class Life:

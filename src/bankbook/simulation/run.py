@@ -220,6 +220,7 @@ class Simulation:
         self.books = Books(accounts_touched(self.scenario, AccountMode.OWN))
         self._auditor = Desk(self.world, "auditor", self.books)
         self._desks = {"": self._auditor}
+        self._customers: list[Desk] = []
         self.stage = stage
         self.agreement = Agreement({})
         """What all branches had of each account, before the auditor took it out."""
@@ -244,6 +245,7 @@ class Simulation:
         }
         await self._settle()
         await self._come_to_rest()
+        await self._look_once_more()
         self.agreement = self._agreed()
         await self._end_history()
         await self._take_everything()
@@ -254,6 +256,7 @@ class Simulation:
         first = Desk(self.world, customer.id, self.books)
         second = Desk(self.world, f"{customer.id}-phone", self.books, customer.id)
         self._desks[customer.id] = first
+        self._customers += [first, second]
         self.stage.enter(customer, DeskLine(first), DeskLine(second))
         return first.place, second.place
 
@@ -333,6 +336,20 @@ class Simulation:
         words = f"{intent.name}, key {intent.key}, has no end: {operation.error}"
         raise ViolationError(Promise.KEYS_SETTLED, words)
 
+    async def _look_once_more(self) -> None:
+        """Every customer is served, whatever their session has seen, or told that it is lost."""
+        for desk in self._customers:
+            account, branch = (
+                self.draw.choice(self.books.accounts),
+                self.draw.choice(list(self.world.branches)),
+            )
+            intent = Intent("look", ReadBalance(account), None, desk.customer)
+            operation = await desk.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S))
+            outcome = None if operation.error is None else operation.error.outcome
+            ended = f"{operation}, once nothing went wrong any more, ended with {operation.error}"
+            demand(outcome in (None, Outcome.WRITES_LOST, Outcome.UNKNOWN_ACCOUNT), Promise.REST, ended)
+            self.world.judge.judged[Promise.REST] += 1
+
     async def _come_to_rest(self) -> None:
         """Wait until every branch has the same, and nobody waits for anything."""
         deadline = self._loop.time() + _REST_S
@@ -345,8 +362,8 @@ class Simulation:
         disks = [branch.disk for branch in self.world.branches.values()]
         while self._differ(disks):
             if self._loop.time() >= deadline:
-                words = f"after {_REST_S:g} s without faults the branches differ"
-                raise ViolationError(Promise.CONVERGENCE, words)
+                differ = f"after {_REST_S:g} s without faults the branches differ"
+                raise ViolationError(Promise.CONVERGENCE, differ)
             await asyncio.sleep(0.5)
         self.world.judge.judge_end(disks, self.books.intents)
 
