@@ -19,7 +19,8 @@ from bankbook.core.commands import (
     Transfer,
     fingerprint_of,
 )
-from bankbook.core.entry import Keyed, Posting, Record, RecordKind, Verdict, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Keyed, Posting, Record, RecordKind, Verdict
 from bankbook.core.messages import (
     Acknowledge,
     AskHead,
