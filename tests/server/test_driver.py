@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -51,8 +52,8 @@ from bankbook.core.types import (
 )
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.driver import Driver
-from bankbook.server.machine import read_clocks
-from bankbook.store.base import CommitRefusedError, CommitUnknownError
+from bankbook.server.machine import ThisMachine, read_clocks
+from bankbook.store.base import CommitRefusedError, CommitUnknownError, Store
 from bankbook.store.memory import MemoryStore
 
 ANNA, BERT = AccountId("anna"), AccountId("bert")
@@ -151,7 +152,7 @@ async def open_desk(
     def reset() -> None:
         desk.resets += 1
 
-    desk = Desk(store, Driver(store, settings, send, reset))
+    desk = Desk(store, Driver(store, settings, send, reset, ThisMachine(quick_s=0.0)))
     running = asyncio.create_task(desk.driver.run())
     try:
         await desk.driver.status()
@@ -652,3 +653,50 @@ async def settle() -> None:
     """Let everything happen that needs no more than the event loop."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+class ThreadStore(MemoryStore):
+    """A store that notes which thread commits."""
+
+    def __init__(self) -> None:
+        super().__init__(Identity(HERE, Genesis("test", (HERE.branch,), Money(0))), has_joined=True)
+        self.threads: list[int] = []
+
+    def commit(self, changes: Changes) -> None:
+        self.threads.append(threading.get_ident())
+        super().commit(changes)
+
+
+async def test_a_commit_that_only_its_caller_waits_for_needs_no_thread_unless_the_disk_was_slow() -> None:
+    store, machine, here = ThreadStore(), ThisMachine(quick_s=3600.0), threading.get_ident()
+    await machine.commit(store, Changes(), is_alone=True)
+    await machine.commit(store, Changes(), is_alone=True)
+    await machine.commit(store, Changes(), is_alone=False)
+    assert [thread == here for thread in store.threads] == [False, True, False]
+    slow = ThisMachine(quick_s=0.0)
+    await slow.commit(store, Changes(), is_alone=True)
+    await slow.commit(store, Changes(), is_alone=True)
+    assert here not in store.threads[3:]
+    for each in (machine, slow):
+        await each.close()
+
+
+async def test_who_commits_for_one_request_alone_says_so() -> None:
+    told: list[bool] = []
+
+    class Listening(ThisMachine):
+        async def commit(self, store: Store, changes: Changes, *, is_alone: bool) -> None:
+            told.append(is_alone)
+            await super().commit(store, changes, is_alone=is_alone)
+
+    driver = Driver(ThreadStore(), Settings(), lambda _branch, _messages: None, lambda: None, Listening())
+    running = asyncio.create_task(driver.run())
+    desk = Desk(driver._store, driver)  # type: ignore[arg-type]
+    await driver.status()
+    told.clear()  # a branch that begins notes that it is there
+    await desk.do(Deposit(ANNA, Money(1)))
+    await asyncio.gather(desk.ask(Deposit(ANNA, Money(1))), desk.ask(Deposit(ANNA, Money(1))))
+    assert told == [True, False]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await driver.close()
