@@ -28,6 +28,8 @@ PACKAGES = {
     "redis-benchmark": "redis-tools",
 }
 
+_LIST = "packages.txt"
+
 _FOLDERS = ("usr/lib/postgresql/15/bin", "usr/bin", "bin")
 
 
@@ -60,8 +62,16 @@ def libraries() -> dict[str, str]:
     return {"LD_LIBRARY_PATH": os.pathsep.join([*dict.fromkeys(folders), *already])} if folders else {}
 
 
-def unpack(packages: Sequence[str]) -> list[str]:
-    """Download and unpack packages, and what they need; return what came. Raises BenchmarkError."""
+def unpacked() -> list[str]:
+    """Return the packages that were unpacked here, now or before, with their versions."""
+    try:
+        return (UNPACKED / _LIST).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def unpack(packages: Sequence[str]) -> None:
+    """Download and unpack packages, and what they need. Raises BenchmarkError."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise BenchmarkError(
             f"{' and '.join(packages)}: missing, and there is no apt-get here to fetch them with; install them "
@@ -76,9 +86,9 @@ def unpack(packages: Sequence[str]) -> list[str]:
     fetched = sorted(archives.glob("*.deb"))
     for archive in fetched:
         _run(["dpkg-deb", "--extract", str(archive), str(UNPACKED)])
-    names = [_told_by(archive) for archive in fetched]
+    names = {*unpacked(), *(_told_by(archive) for archive in fetched)}
+    (UNPACKED / _LIST).write_text("".join(f"{name}\n" for name in sorted(names)))
     shutil.rmtree(state)
-    return names
 
 
 def _apt(state: Path, *order: str) -> None:
