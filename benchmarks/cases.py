@@ -39,6 +39,8 @@ class Result:
     """What else was seen, by name; the unit is the name's end."""
     notes: tuple[str, ...] = ()
     """What somebody who reads the figure must know."""
+    others_cpu: float | None = None
+    """Processors that other programs used meanwhile, where who measured knows that better."""
 
 
 # A server that runs, how many callers it has, and for how many seconds.
@@ -57,7 +59,11 @@ class Case:
     """Where an operation was when it counted."""
     measure: Measure
     callers: tuple[int, ...] = (1,)
-    """Numbers of callers that are tried before the rounds; the best one is measured."""
+    """Numbers of callers that are tried before the rounds; the best one is measured. The first, where "
+    "nothing is
+    tried."""
+    is_family: bool = True
+    """Whether we outlive every process that it starts: else nobody knows what others used meanwhile."""
 
 
 NOT_DURABLE = "nothing is kept"

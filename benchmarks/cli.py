@@ -63,7 +63,8 @@ _file = click.Path(path_type=Path, dir_okay=False)
     "--page",
     type=_file,
     metavar="FILE.md",
-    help="Write the page here, its plots and figures beside it.  [default, of a whole run: docs/performance.md]",
+    help="Write the page here, its plots and figures beside it.  [default, of a whole run: "
+    "docs/performance.md]",
 )
 @click.option(
     "--from",

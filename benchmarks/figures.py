@@ -1,7 +1,8 @@
 """What came of a run, its medians and ratios.
 
-Decides that a ratio is one within each round, and the median of these: what one round's noise did to both does
-not count. Must not know how anything was measured, nor how it is told. Proof: tests/benchmarks/test_figures.py.
+Decides that a ratio is one within each round, and the median of these: what one round's noise did to both
+does not count. Must not know how anything was measured, nor how it is told.
+Proof: tests/benchmarks/test_figures.py.
 """
 
 import json
@@ -116,14 +117,10 @@ class Run:
         case = self.case(name)
         return {} if case is None else {each.round: each for each in case.taken}
 
-    def ratio(self, above: str, *below: str) -> Spread | None:
-        """Return a case's figure over the sum of others', round by round."""
-        over, under = self.by_round(above), [self.by_round(name) for name in below]
-        return Spread.of(
-            taken.value / sum(each[number].value for each in under)
-            for number, taken in over.items()
-            if all(number in each for each in under)
-        )
+    def ratio(self, above: str, below: str) -> Spread | None:
+        """Return a case's figure over another's, round by round."""
+        over, under = self.by_round(above), self.by_round(below)
+        return Spread.of(over[number].value / under[number].value for number in over if number in under)
 
     def best_of(self, names: Sequence[str]) -> CaseRun | None:
         """Return the case with the best median; None where none was measured."""

@@ -74,7 +74,8 @@ def unpack(packages: Sequence[str]) -> None:
     """Download and unpack packages, and what they need. Raises BenchmarkError."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise BenchmarkError(
-            f"{' and '.join(packages)}: missing, and there is no apt-get here to fetch them with; install them "
+            f"{' and '.join(packages)}: missing, and there is no apt-get here to fetch them with; install "
+            "them "
             "by other means so that they are on the PATH, or leave the systems out with --only"
         )
     state = UNPACKED / "apt"

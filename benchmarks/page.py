@@ -1,6 +1,7 @@
 """docs/performance.md, from the figures of one run alone.
 
-Decides what is told, and where Bankbook is behind: nothing here is written by hand that a figure could refute.
+Decides what is told, and where Bankbook is behind: nothing here is written by hand that a figure could
+refute.
 Must not know how anything was measured. Proof: tests/benchmarks/test_page.py.
 """
 
@@ -39,14 +40,17 @@ def _head(run: Run) -> Iterator[str]:
     yield ""
     rounds = f"{run.rounds} round{'' if run.rounds == 1 else 's'}"
     yield (
-        f"Bankbook and what a user would pick instead, on one machine, in one run: {rounds}, in each of which "
+        f"Bankbook and what a user would pick instead, on one machine, in one run: {rounds}, in each of "
+        "which "
         "every system was started, measured and stopped, one after the other. A figure is the median of the "
-        "rounds; in brackets the lowest and the highest. A ratio is taken within each round. The clients share "
+        "rounds; in brackets the lowest and the highest. A ratio is taken within each round. The clients "
+        "share "
         f"the machine's {run.processors} processors with the servers."
     )
     yield ""
     yield (
-        f"Measured on {run.began}, in {run.took_s / 60:.0f} minutes, each figure for {run.seconds:g} s a round. "
+        f"Measured on {run.began}, in {run.took_s / 60:.0f} minutes, each figure for {run.seconds:g} s a "
+        "round. "
         f"{_quietness(run)} Nothing on this page is from another run."
     )
 
@@ -55,7 +59,8 @@ def _quietness(run: Run) -> str:
     others = run.others()
     if others is None:
         return "What other programs did meanwhile, this system does not tell."
-    used = f"Other programs used {others.median:.0%} of a processor meanwhile ({others.low:.0%} to {others.high:.0%})"
+    used = f"Other programs used {others.median:.0%} of a processor meanwhile ({others.low:.0%} to "
+    f"{others.high:.0%})"
     if others.median <= _QUIET:
         return f"{used}."
     return f"{used}: **the machine was not quiet**, and only what stands beside each other compares."
@@ -90,9 +95,12 @@ def _comparisons(run: Run, pictures: str) -> Iterator[str]:
     yield "## Beside the alternatives"
     yield ""
     yield (
-        "Every transfer is durable, refused if it would overdraw, takes effect once for each key, and leaves a "
-        "posting for each of its two accounts; after each figure the books were checked. Each system has the "
-        "number of callers that suited it best in trials before the rounds. *Ahead* is by how much Bankbook is "
+        "Every transfer is durable, refused if it would overdraw, takes effect once for each key, and "
+        "leaves a "
+        "posting for each of its two accounts; after each figure of an alternative its books were checked. "
+        "Each system has the "
+        "number of callers that suited it best in trials before the rounds. *Ahead* is by how much Bankbook "
+        "is "
         "faster: below 1, it is behind."
     )
     yield ""
@@ -102,7 +110,8 @@ def _comparisons(run: Run, pictures: str) -> Iterator[str]:
         yield from _rows(run, comparison)
     yield ""
     yield (
-        "`pgbench -N` is another work: two updates, a read and a row, with nothing checked and no key. It stands "
+        "`pgbench -N` is another work: two updates, a read and a row, with nothing checked and no key. It "
+        "stands "
         "beside Bankbook's transfers, one in a request."
     )
     for name, words in (("bulk", "in bulk 1,000"), ("single", "one in a request, and one caller")):
@@ -149,7 +158,7 @@ def _how_far(ahead: Spread) -> str:
         return f"in some round ({_number(ahead.low)} ×) behind"
     if ahead.high >= 1:
         return f"{_number(ahead.median)} × as fast, though in some round ahead ({_number(ahead.high)} ×), as"
-    return f"{_number(ahead.median)} × ({_number(ahead.low)}–{_number(ahead.high)}) as fast as"
+    return f"{_spread(ahead, '×')} as fast as"
 
 
 def _behind_targets(run: Run) -> Iterator[str]:
@@ -226,8 +235,9 @@ def _noise(run: Run) -> Iterator[str]:
     sync = run.spread("sync")
     if sync is not None:
         yield (
-            f"A page was on the disk after {_spread(sync, 'ms')}, measured once a round: what is durable can "
-            "not be steadier than that."
+            f"A page was on the disk after {_spread(sync, 'ms')}, measured once a round: what is durable "
+            "cannot "
+            "be steadier than that."
         )
         yield ""
     yield "| round | other programs, of a processor |"
@@ -251,9 +261,11 @@ def _repeat(run: Run) -> Iterator[str]:
     yield f"    {run.command}"
     yield ""
     yield (
-        "It needs Linux with Debian's packages, and takes no root: a program that is missing is downloaded and "
+        "It needs Linux with Debian's packages, and takes no root: a program that is missing is downloaded "
+        "and "
         "unpacked into `build/alternatives`; nothing is installed and no service is left. "
-        "`make bench BENCH=--quick` is a smoke run of two minutes, and `make bench BENCH='--only redis'` measures "
+        "`make bench BENCH=--quick` is a smoke run of two minutes, and `make bench BENCH='--only redis'` "
+        "measures "
         "one system; neither writes this page. `make bench BENCH=--help` has the rest."
     )
 

@@ -273,7 +273,8 @@ async def _check(postgres: Postgres) -> None:
     """Raise BenchmarkError where money or a transfer was lost or doubled."""
     async with postgres.connection() as connection:
         money, transfers, postings, booked = await connection.fetchrow(
-            "SELECT (SELECT sum(balance) FROM account)::bigint, (SELECT count(*) FROM command WHERE outcome = 'OK'), "
+            "SELECT (SELECT sum(balance) FROM account)::bigint, "
+            "(SELECT count(*) FROM command WHERE outcome = 'OK'), "
             "(SELECT count(*) FROM posting), (SELECT coalesce(sum(amount), 0) FROM posting)::bigint"
         )
     require_books("PostgreSQL", money + booked, transfers, postings, postgres.acknowledged)
@@ -292,8 +293,10 @@ def _version() -> str:
 SYSTEM = System(
     name="postgresql",
     title="PostgreSQL",
-    set_up=f"{_IN_WORDS}; all else as it comes. A new cluster for each round. Single transfers: a function in "
-    "PL/pgSQL, called by pgbench as a prepared statement, a transaction each. In bulk: arrays of 1,000 transfers "
+    set_up=f"{_IN_WORDS}; all else as it comes. A new cluster for each round. Single transfers: a function "
+    "in "
+    "PL/pgSQL, called by pgbench as a prepared statement, a transaction each. In bulk: arrays of 1,000 "
+    "transfers "
     "to one statement, a transaction, from a Python program (asyncpg).",
     cases=(
         Case("postgresql-bulk", "transfers in bulk 1,000", Unit.PER_SECOND, _DURABLE, _bulk, (1, 2, 4)),
@@ -303,10 +306,10 @@ SYSTEM = System(
             Unit.PER_SECOND,
             _DURABLE,
             _transfers,
-            (8, 32, 64),
+            (32, 8, 64),
         ),
         Case("postgresql-one", "a transfer, one caller, median", Unit.MS, _DURABLE, _one),
-        Case("postgresql-pgbench", "pgbench -N", Unit.PER_SECOND, _DURABLE, _pgbench_n, (8, 32, 64)),
+        Case("postgresql-pgbench", "pgbench -N", Unit.PER_SECOND, _DURABLE, _pgbench_n, (32, 8, 64)),
     ),
     start=start,
     version=_version,

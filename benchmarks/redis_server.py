@@ -133,7 +133,8 @@ class RedisLedger:
         async with self._connection.pipeline(transaction=False) as pipeline:
             for number in range(ACCOUNTS):
                 pipeline.llen(f"posting/{account_key(number)}")
-            return sum(await pipeline.execute()) // 2
+            told: list[int] = await pipeline.execute()
+        return sum(told) // 2
 
     async def count_transfers(self) -> int:
         """Return how many commands there are: every key that is no account's and no posting's."""
@@ -228,8 +229,10 @@ _DURABLE = "on the disk (appendfsync always)"
 SYSTEM = System(
     name="redis",
     title="Redis",
-    set_up=f"{', '.join(f'{name} {value}' for name, value in SETTINGS.items())}; all else as it comes. A transfer "
-    "is a script in Lua. Called by redis-benchmark; in bulk, one call of it carries out 1,000, or 1,000 calls are pipelined.",
+    set_up=f"{', '.join(f'{name} {value}' for name, value in SETTINGS.items())}; all else as it comes. A "
+    "transfer "
+    "is a script in Lua. Called by redis-benchmark; in bulk, one call of it carries out 1,000, or 1,000 "
+    "calls are pipelined.",
     cases=(
         Case(
             "redis-bulk",
@@ -245,10 +248,10 @@ SYSTEM = System(
             Unit.PER_SECOND,
             _DURABLE,
             _pipelined,
-            (4, 16),
+            (16, 4),
         ),
         Case(
-            "redis-transfers", "transfers, one in a request", Unit.PER_SECOND, _DURABLE, _transfers, (64, 256)
+            "redis-transfers", "transfers, one in a request", Unit.PER_SECOND, _DURABLE, _transfers, (256, 64)
         ),
         Case("redis-one", "a transfer, one caller, median", Unit.MS, _DURABLE, _one),
     ),

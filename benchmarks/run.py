@@ -35,7 +35,7 @@ class Plan:
     rounds: int = 3
     seconds: float = 5.0
     trial_s: float | None = 2.0
-    """None: nothing is tried, and the number of callers in the middle is taken."""
+    """None: nothing is tried, and the first number of callers is taken."""
     command: str = "make bench"
 
 
@@ -105,15 +105,15 @@ class _Measuring:
 
     def _choose_callers(self, system: System) -> None:
         for case in system.cases:
-            self.progress.callers[case.name] = case.callers[len(case.callers) // 2]
+            self.progress.callers[case.name] = case.callers[0]
         several = [case for case in system.cases if len(case.callers) > 1]
         if self.plan.trial_s is None or not several:
             return
         with self._started(system, several) as server:
             for case in several if server is not None else ():
-                self._try(system, case, server)
+                self._try(case, server)
 
-    def _try(self, system: System, case: Case, server: Any) -> None:
+    def _try(self, case: Case, server: Any) -> None:
         assert self.plan.trial_s is not None, "it is tried"
         tried = self.progress.trials.setdefault(case.name, {})
         for callers in case.callers:
@@ -140,15 +140,15 @@ class _Measuring:
     @contextmanager
     def _started(self, system: System, cases: Sequence[Case]) -> Iterator[Any]:
         """Start a system in a folder of its own; yield None where it does not start."""
-        with tempfile.TemporaryDirectory(prefix=f"{system.name}-", dir=self.folder) as name:
-            with ExitStack() as stack:
-                try:
-                    server = stack.enter_context(system.start(Path(name)))
-                except Exception as error:  # noqa: BLE001  (a client's, a server's; it is told)
-                    for case in cases:
-                        self._fail(case, error)
-                    server = None
-                yield server
+        with ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix=f"{system.name}-", dir=self.folder)
+            try:
+                server = stack.enter_context(system.start(Path(stack.enter_context(folder))))
+            except Exception as error:  # noqa: BLE001  (a client's, a server's; it is told)
+                for case in cases:
+                    self._fail(case, error)
+                server = None
+            yield server
 
     def _measure(self, case: Case, server: Any, callers: int, seconds: float, number: int) -> Taken | None:
         """Measure a case; None where that fails, and then it is not tried again."""
@@ -160,7 +160,10 @@ class _Measuring:
         except Exception as error:  # noqa: BLE001  (each client library has its own; it is told)
             self._fail(case, error)
             return None
-        return Taken(number, result.value, _rounded(watch.others()), dict(result.also), result.notes)
+        others = watch.others() if case.is_family else None
+        if result.others_cpu is not None:
+            others = result.others_cpu
+        return Taken(number, result.value, _rounded(others), dict(result.also), result.notes)
 
     def _fail(self, case: Case, error: Exception) -> None:
         self.progress.failures.append(Failure(case.name, str(error) or repr(error)))

@@ -36,13 +36,23 @@ def _also(name: str, key: str) -> Callable[[Run], Spread | None]:
     return lambda run: Spread.of(taken.also[key] for taken in run.by_round(name).values())
 
 
-def _ratio(above: str, *below: str) -> Callable[[Run], Spread | None]:
-    return lambda run: run.ratio(above, *below)
+def _ratio(above: str, below: str) -> Callable[[Run], Spread | None]:
+    return lambda run: run.ratio(above, below)
 
 
 def _over_postgresql(run: Run) -> Spread | None:
     best = run.best_of(("postgresql-bulk", "postgresql-transfers"))
     return None if best is None else run.ratio("bankbook-bulk", best.name)
+
+
+def _over_the_floor(run: Run) -> Spread | None:
+    """Of each round: the deposit over a bare call and the syncs beside it."""
+    deposits, echoes = run.by_round("bankbook-one-deposit"), run.by_round("echo-one")
+    return Spread.of(
+        taken.value / (echoes[number].value + taken.also["sync_ms"])
+        for number, taken in deposits.items()
+        if number in echoes
+    )
 
 
 def _far(run: Run) -> Spread | None:
@@ -69,7 +79,7 @@ TARGETS = (
         1.5,
         False,
         "×",
-        _ratio("bankbook-one-deposit", "echo-one", "sync"),
+        _over_the_floor,
     ),
     Target(
         "deposits of 64 callers, over the bare server", 0.7, True, "×", _ratio("bankbook-deposits", "echo")
