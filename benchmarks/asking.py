@@ -1,7 +1,7 @@
 """A Python program that asks an alternative for transfers, and whether the books are right afterwards.
 
 Decides what is counted: what was acknowledged within the window. Must not know whom it asks.
-Proof: tests/benchmarks/test_asking.py.
+Proof: tests/alternatives/test_asking.py.
 """
 
 import time

@@ -1,7 +1,7 @@
 """Bankbook, by its own load generator.
 
 Decides which orders `bankbook bench` is given for each figure. Must not know the targets.
-Proof: tests/benchmarks/test_bankbook.py.
+Proof: tests/alternatives/test_bankbook.py.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What is measured, of which system, and what is told of it.
 
 Decides the words: a figure never travels without its unit and its durability. Must not know how anything is
-measured. Proof: tests/benchmarks/test_run.py.
+measured. Proof: tests/alternatives/test_run.py.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """`python -m benchmarks`, which `make bench` runs.
 
 Decides the options, and that only a whole run writes the page. Must not know how anything is measured.
-Proof: tests/benchmarks/test_cli.py.
+Proof: tests/alternatives/test_cli.py.
 """
 
 import sys

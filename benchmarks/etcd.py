@@ -3,7 +3,7 @@
 Decides how a program keeps accounts in a store of keys and values: it remembers what it has last seen of an
 account, and a transaction succeeds only where that is still so and the command's key is new; otherwise the
 answer shows what is there now, and the program tries again. Must not know of Bankbook.
-Proof: tests/benchmarks/test_alternatives.py.
+Proof: tests/alternatives/test_alternatives.py.
 """
 
 import asyncio
@@ -153,11 +153,14 @@ class EtcdLedger:
         return told
 
     async def _look_at(self, accounts: Sequence[int]) -> None:
+        """Remember what accounts have. Raises LookupError where one is not there."""
         if accounts:
             messages = _messages()[0]
             keys = map(_account_key, accounts)
             shown = [messages.RequestOp(request_range=messages.RangeRequest(key=key)) for key in keys]
             self._note_found(await self._txn(messages.TxnRequest(success=shown)))
+        if unknown := [number for number in accounts if number not in self._seen]:
+            raise LookupError(f"there is no account {unknown[0]}")
 
     async def balances(self) -> list[int]:
         """Return the balance of every account."""
@@ -292,8 +295,8 @@ SYSTEM = System(
     set_up=f"One member; {', '.join(f'{name} = {value}' for name, value in SETTINGS.items())}; all else as "
     "it comes. "
     "A transfer is a transaction that compares the revisions of both accounts and that the command's key is "
-    "new, "
-    "and puts both balances, the key and two postings. In bulk: one such transaction for 1,000 transfers. "
+    "new, and puts both balances, the key and two postings. In bulk: one such transaction for 1,000 "
+    "transfers. "
     "Asked "
     "by one Python program (grpcio), which remembers the accounts it has seen.",
     cases=(

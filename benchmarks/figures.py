@@ -2,7 +2,7 @@
 
 Decides that a ratio is one within each round, and the median of these: what one round's noise did to both
 does not count. Must not know how anything was measured, nor how it is told.
-Proof: tests/benchmarks/test_figures.py.
+Proof: tests/alternatives/test_figures.py.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What no server can be faster than: a gRPC server that does nothing, and the disk.
 
 Decides nothing: the server, and whoever calls it, are those of tools/measure_time.py. Must not know of any
-bank. Proof: tests/benchmarks/test_run.py.
+bank. Proof: tests/alternatives/test_run.py.
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,7 @@ Decides where a program is looked for, and how a missing one comes here: its pac
 these need and this machine lacks, are downloaded and unpacked into build/alternatives. Nothing is installed:
 no service begins to run, no user and no cluster is made, apt's own folders stay as they are, and it takes no
 root. `make clean` removes all of it. Must not know what the programs are for.
-Proof: tests/benchmarks/test_packages.py.
+Proof: tests/alternatives/test_packages.py.
 """
 
 import os
@@ -75,8 +75,7 @@ def unpack(packages: Sequence[str]) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise BenchmarkError(
             f"{' and '.join(packages)}: missing, and there is no apt-get here to fetch them with; install "
-            "them "
-            "by other means so that they are on the PATH, or leave the systems out with --only"
+            "them by other means so that they are on the PATH, or leave the systems out with --only"
         )
     state = UNPACKED / "apt"
     archives = state / "cache" / "archives"

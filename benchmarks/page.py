@@ -1,8 +1,7 @@
 """docs/performance.md, from the figures of one run alone.
 
 Decides what is told, and where Bankbook is behind: nothing here is written by hand that a figure could
-refute.
-Must not know how anything was measured. Proof: tests/benchmarks/test_page.py.
+refute. Must not know how anything was measured. Proof: tests/alternatives/test_page.py.
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from benchmarks.targets import COMPARISONS, NOT_MEASURED, PGBENCH, TARGETS, Comp
 # Of a processor, by others: above it, the figures are of a machine that had something else to do.
 _QUIET = 0.1
 
-# A ratio's name for a figure of 1 and more, which is told without decimals.
+# A figure from here on is told without decimals.
 _WHOLE_FROM = 100
 
 
@@ -41,16 +40,13 @@ def _head(run: Run) -> Iterator[str]:
     rounds = f"{run.rounds} round{'' if run.rounds == 1 else 's'}"
     yield (
         f"Bankbook and what a user would pick instead, on one machine, in one run: {rounds}, in each of "
-        "which "
-        "every system was started, measured and stopped, one after the other. A figure is the median of the "
-        "rounds; in brackets the lowest and the highest. A ratio is taken within each round. The clients "
-        "share "
-        f"the machine's {run.processors} processors with the servers."
+        "which every system was started, measured and stopped, one after the other. A figure is the median "
+        "of the rounds; in brackets the lowest and the highest. A ratio is taken within each round. The "
+        f"clients share the machine's {run.processors} processors with the servers."
     )
     yield ""
     yield (
-        f"Measured on {run.began}, in {run.took_s / 60:.0f} minutes, each figure for {run.seconds:g} s a "
-        "round. "
+        f"Measured on {run.began}, in {run.took_s / 60:.0f} min, each figure for {run.seconds:g} s a round. "
         f"{_quietness(run)} Nothing on this page is from another run."
     )
 
@@ -59,8 +55,8 @@ def _quietness(run: Run) -> str:
     others = run.others()
     if others is None:
         return "What other programs did meanwhile, this system does not tell."
-    used = f"Other programs used {others.median:.0%} of a processor meanwhile ({others.low:.0%} to "
-    f"{others.high:.0%})"
+    share = f"{others.median:.0%} of a processor ({others.low:.0%} to {others.high:.0%})"
+    used = f"Other programs used {share} meanwhile"
     if others.median <= _QUIET:
         return f"{used}."
     return f"{used}: **the machine was not quiet**, and only what stands beside each other compares."
@@ -96,12 +92,11 @@ def _comparisons(run: Run, pictures: str) -> Iterator[str]:
     yield ""
     yield (
         "Every transfer is durable, refused if it would overdraw, takes effect once for each key, and "
-        "leaves a "
-        "posting for each of its two accounts; after each figure of an alternative its books were checked. "
+        "leaves a posting for each of its two accounts; after each figure of an alternative its books were "
+        "checked. "
         "Each system has the "
         "number of callers that suited it best in trials before the rounds. *Ahead* is by how much Bankbook "
-        "is "
-        "faster: below 1, it is behind."
+        "is faster: below 1, it is behind."
     )
     yield ""
     yield "| | system | figure | callers | ahead |"
@@ -111,8 +106,7 @@ def _comparisons(run: Run, pictures: str) -> Iterator[str]:
     yield ""
     yield (
         "`pgbench -N` is another work: two updates, a read and a row, with nothing checked and no key. It "
-        "stands "
-        "beside Bankbook's transfers, one in a request."
+        "stands beside Bankbook's transfers, one in a request."
     )
     for name, words in (("bulk", "in bulk 1,000"), ("single", "one in a request, and one caller")):
         yield ""
@@ -236,8 +230,7 @@ def _noise(run: Run) -> Iterator[str]:
     if sync is not None:
         yield (
             f"A page was on the disk after {_spread(sync, 'ms')}, measured once a round: what is durable "
-            "cannot "
-            "be steadier than that."
+            "cannot be steadier than that."
         )
         yield ""
     yield "| round | other programs, of a processor |"
@@ -262,11 +255,9 @@ def _repeat(run: Run) -> Iterator[str]:
     yield ""
     yield (
         "It needs Linux with Debian's packages, and takes no root: a program that is missing is downloaded "
-        "and "
-        "unpacked into `build/alternatives`; nothing is installed and no service is left. "
+        "and unpacked into `build/alternatives`; nothing is installed and no service is left. "
         "`make bench BENCH=--quick` is a smoke run of two minutes, and `make bench BENCH='--only redis'` "
-        "measures "
-        "one system; neither writes this page. `make bench BENCH=--help` has the rest."
+        "measures one system; neither writes this page. `make bench BENCH=--help` has the rest."
     )
 
 
@@ -280,8 +271,8 @@ def _figure(case: CaseRun) -> str:
 
 
 def _spread(spread: Spread, unit: str) -> str:
-    told = _amount(spread.median, unit)
-    return told if spread.low == spread.high else f"{told} ({_number(spread.low)}–{_number(spread.high)})"
+    told, low, high = _amount(spread.median, unit), _number(spread.low), _number(spread.high)
+    return told if low == high else f"{told} ({low}–{high})"
 
 
 def _amount(value: float, unit: str) -> str:
@@ -290,6 +281,4 @@ def _amount(value: float, unit: str) -> str:
 
 def _number(value: float) -> str:
     """Return three digits that count, or all of a whole number."""
-    if value >= _WHOLE_FROM or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= _WHOLE_FROM / 10 else f"{value:.2f}"
+    return f"{value:,.0f}" if value >= _WHOLE_FROM else f"{value:.3g}"

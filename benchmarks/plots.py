@@ -1,7 +1,7 @@
 """The pictures of docs/performance.md.
 
 Decides what is drawn: the medians, with the lowest and the highest. matplotlib draws it, as for `bankbook
-bench --plot`. Must not know how anything was measured. Proof: tests/benchmarks/test_page.py.
+bench --plot`. Must not know how anything was measured. Proof: tests/alternatives/test_page.py.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 Decides the settings of the server, and who calls it: pgbench, a client in C, for one transfer at a time; a
 Python program with arrays for a thousand at a time. Must not know of Bankbook.
-Proof: tests/benchmarks/test_alternatives.py.
+Proof: tests/alternatives/test_alternatives.py.
 """
 
 import asyncio
@@ -294,10 +294,8 @@ SYSTEM = System(
     name="postgresql",
     title="PostgreSQL",
     set_up=f"{_IN_WORDS}; all else as it comes. A new cluster for each round. Single transfers: a function "
-    "in "
-    "PL/pgSQL, called by pgbench as a prepared statement, a transaction each. In bulk: arrays of 1,000 "
-    "transfers "
-    "to one statement, a transaction, from a Python program (asyncpg).",
+    "in PL/pgSQL, called by pgbench as a prepared statement, a transaction each. In bulk: arrays of 1,000 "
+    "transfers to one statement, a transaction, from a Python program (asyncpg).",
     cases=(
         Case("postgresql-bulk", "transfers in bulk 1,000", Unit.PER_SECOND, _DURABLE, _bulk, (1, 2, 4)),
         Case(

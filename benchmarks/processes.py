@@ -2,7 +2,7 @@
 
 Decides how a process is started and ended: none outlives whoever measures, killed with -9 even (the kernel
 ends it: PR_SET_PDEATHSIG), and only what was started here is ever ended. Must not know what they serve.
-Proof: tests/benchmarks/test_processes.py.
+Proof: tests/alternatives/test_processes.py.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Redis: a transfer as a script (redis.lua).
 
 Decides the settings of the server, and who calls it: redis-benchmark, a client in C. Must not know of
-Bankbook. Proof: tests/benchmarks/test_alternatives.py.
+Bankbook. Proof: tests/alternatives/test_alternatives.py.
 """
 
 import asyncio
@@ -230,8 +230,8 @@ SYSTEM = System(
     name="redis",
     title="Redis",
     set_up=f"{', '.join(f'{name} {value}' for name, value in SETTINGS.items())}; all else as it comes. A "
-    "transfer "
-    "is a script in Lua. Called by redis-benchmark; in bulk, one call of it carries out 1,000, or 1,000 "
+    "transfer is a script in Lua. Called by redis-benchmark; in bulk, one call of it carries out 1,000, or "
+    "1,000 "
     "calls are pipelined.",
     cases=(
         Case(

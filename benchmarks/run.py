@@ -2,7 +2,7 @@
 
 Decides the order: how many callers suit a case best is tried once; then every system is started, measured and
 stopped in each round, and each round begins with another one. Must not know what is measured.
-Proof: tests/benchmarks/test_run.py.
+Proof: tests/alternatives/test_run.py.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What Bankbook has to reach, and beside whom it stands.
 
 Decides which figures are held against which bound. Must not know how they are told.
-Proof: tests/benchmarks/test_targets.py.
+Proof: tests/alternatives/test_targets.py.
 """
 
 from collections.abc import Callable

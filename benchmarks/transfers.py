@@ -1,7 +1,7 @@
 """What is asked of the alternatives: the transfers of `bankbook bench`.
 
 Decides nothing of its own: as many accounts, as much money, chosen in the same way. Must not know who carries
-them out. Proof: tests/benchmarks/test_alternatives.py.
+them out. Proof: tests/alternatives/test_alternatives.py.
 """
 
 import os
