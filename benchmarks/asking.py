@@ -23,9 +23,12 @@ AskAll = Callable[[Sequence[Transfer]], Awaitable[Sequence[str]]]
 class Window:
     """A time in which is counted, after a warm-up; all callers of a program share it."""
 
-    def __init__(self, seconds: float, warmup_s: float = WARMUP_S) -> None:
+    def __init__(
+        self, seconds: float, warmup_s: float = WARMUP_S, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._clock = clock
         self._seconds = seconds
-        self._begin_s = time.perf_counter() + warmup_s
+        self._begin_s = clock() + warmup_s
         self._end_s = self._begin_s + seconds
         self._cpu_s: float | None = None
         self._counted = 0
@@ -35,7 +38,7 @@ class Window:
 
     async def fill(self, ask: AskAll, transfers: Iterator[Transfer], bulk: int) -> None:
         """Ask for so many transfers at a time until the window is over. Raises BenchmarkError."""
-        while (sent_s := time.perf_counter()) < self._end_s:
+        while (sent_s := self._clock()) < self._end_s:
             if sent_s >= self._begin_s and self._cpu_s is None:
                 self._cpu_s = time.process_time()
             self._note(sent_s, await ask(list(islice(transfers, bulk))))
@@ -43,9 +46,9 @@ class Window:
     def _note(self, sent_s: float, outcomes: Sequence[str]) -> None:
         if any(outcome != OK for outcome in outcomes):
             raise BenchmarkError(f"a transfer that there was money for ended as {set(outcomes) - {OK}}")
-        now_s = time.perf_counter()
+        now_s = self._clock()
         self.acknowledged += len(outcomes)
-        if self._begin_s <= now_s <= self._end_s:
+        if self._begin_s < now_s <= self._end_s:
             self._counted += len(outcomes)
             self._latency.record(round((now_s - sent_s) * 1e6))
 

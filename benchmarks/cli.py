@@ -112,10 +112,19 @@ def _fail(message: str, status: int) -> NoReturn:
 
 def _plan(quick: bool, only: Sequence[str], rounds: int | None, seconds: float | None) -> Plan:
     """Return what is asked for. Raises SettingsError."""
-    usual = Plan(chosen(only), _ROUNDS, _SECONDS)
+    usual = Plan(chosen(only), _ROUNDS, _SECONDS, command=command_of(quick, only, rounds, seconds))
     if quick:
         usual = replace(usual, rounds=_QUICK_ROUNDS, seconds=_QUICK_SECONDS, trial_s=None)
     return replace(usual, rounds=rounds or usual.rounds, seconds=seconds or usual.seconds)
+
+
+def command_of(quick: bool, only: Sequence[str], rounds: int | None, seconds: float | None) -> str:
+    """Return the command that measures the same again."""
+    words = ["--quick"] if quick else []
+    words += [f"--only {name}" for name in only]
+    words += [f"--rounds {rounds}"] if rounds is not None else []
+    words += [f"--seconds {seconds:g}"] if seconds is not None else []
+    return f"make bench BENCH='{' '.join(words)}'" if words else "make bench"
 
 
 def chosen(only: Sequence[str]) -> tuple[System, ...]:

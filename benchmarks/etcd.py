@@ -21,7 +21,7 @@ import grpc.aio
 from benchmarks.asking import Window, require_books
 from benchmarks.cases import Case, Result, System, Unit
 from benchmarks.packages import libraries, require
-from benchmarks.processes import HOST, free_port, is_listening, server, tool
+from benchmarks.processes import ANSWER_S, HOST, free_port, is_listening, server, tool
 from benchmarks.transfers import (
     ACCOUNTS,
     BULK,
@@ -38,7 +38,6 @@ SETTINGS = {"max-txn-ops": "10000", "quota-backend-bytes": str(8 * 1024**3)}
 
 _OPENED_AT_ONCE = 1000
 _MESSAGE_BYTES_MAX = 64 * 1024 * 1024
-_DEADLINE_S = 60.0
 _ACCOUNT, _COMMAND, _POSTING = b"account/", b"command/", b"posting/"
 
 
@@ -125,7 +124,7 @@ class EtcdLedger:
         return messages.TxnRequest(compare=unchanged + new, success=puts, failure=shown)
 
     async def _txn(self, request: Any) -> Any:
-        return await self._stub.Txn(request, timeout=_DEADLINE_S)
+        return await self._stub.Txn(request, timeout=ANSWER_S)
 
     def _note_written(self, accounts: Iterable[int], balances: dict[int, int], revision: int) -> None:
         for number in accounts:
@@ -180,7 +179,7 @@ class EtcdLedger:
     async def _range(self, prefix: bytes, *, count_only: bool = False) -> Any:
         end = prefix[:-1] + bytes([prefix[-1] + 1])
         request = _messages()[0].RangeRequest(key=prefix, range_end=end, count_only=count_only)
-        return await self._stub.Range(request, timeout=_DEADLINE_S)
+        return await self._stub.Range(request, timeout=ANSWER_S)
 
 
 def _decide(balances: dict[int, int], transfer: Transfer) -> str:
@@ -307,7 +306,7 @@ SYSTEM = System(
             Unit.PER_SECOND,
             _DURABLE,
             _transfers,
-            (128, 32, 256),
+            (128, 32, 512),
         ),
         Case("etcd-one", "a transfer, one caller, median", Unit.MS, _DURABLE, _one),
     ),

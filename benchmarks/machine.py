@@ -15,6 +15,9 @@ from bankbook.bench.machine import busy_s, file_system_of
 
 _PROC = Path("/proc")
 
+# The kernel counts in ticks of ten milliseconds: of a shorter time, a share says nothing.
+_SHORTEST_S = 0.5
+
 # In /proc/PID/stat behind the name: the parent, and the ticks of the process and of its children that ended.
 _PARENT, _TICKS = 1, slice(11, 15)
 
@@ -59,9 +62,9 @@ class Stopwatch(NamedTuple):
         return cls(time.monotonic(), busy_s(), family_cpu_s(os.getpid()))
 
     def others(self) -> float | None:
-        """Return how many processors other programs have used since; None where the system does not tell."""
+        """Return how many processors other programs have used since; None where nobody can tell."""
         now = Stopwatch.start()
-        if now.busy_s is None or self.busy_s is None or now.at_s <= self.at_s:
+        if now.busy_s is None or self.busy_s is None or now.at_s - self.at_s < _SHORTEST_S:
             return None
         theirs_s = (now.busy_s - self.busy_s) - (now.ours_s - self.ours_s)
         return max(theirs_s / (now.at_s - self.at_s), 0.0)

@@ -93,10 +93,7 @@ def _comparisons(run: Run, pictures: str) -> Iterator[str]:
     yield (
         "Every transfer is durable, refused if it would overdraw, takes effect once for each key, and "
         "leaves a posting for each of its two accounts; after each figure of an alternative its books were "
-        "checked. "
-        "Each system has the "
-        "number of callers that suited it best in trials before the rounds. *Ahead* is by how much Bankbook "
-        "is faster: below 1, it is behind."
+        f"checked. {_who_called(run)} *Ahead* is by how much Bankbook is faster: below 1, it is behind."
     )
     yield ""
     yield "| | system | figure | callers | ahead |"
@@ -111,6 +108,12 @@ def _comparisons(run: Run, pictures: str) -> Iterator[str]:
     for name, words in (("bulk", "in bulk 1,000"), ("single", "one in a request, and one caller")):
         yield ""
         yield f"![Transfers {words}]({pictures}/{name}.svg)"
+
+
+def _who_called(run: Run) -> str:
+    if not any(case.trials for case in run.cases):
+        return "How many callers suit each system best was not tried in this run."
+    return "Each system has the number of callers that suited it best in trials before the rounds."
 
 
 def _rows(run: Run, comparison: Comparison) -> Iterator[str]:

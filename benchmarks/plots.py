@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _PANEL_INCHES = (5.0, 3.2)
 
+# More would overlap.
+_TICKS_MAX = 5
+
 _PICTURES = {"bulk": COMPARISONS[:1], "single": COMPARISONS[1:]}
 
 
@@ -47,6 +50,8 @@ def _draw(axes: "Axes", run: Run, comparison: Comparison) -> None:
     axes.invert_yaxis()
     axes.set_title(comparison.what, fontsize=9)
     axes.set_xlabel("transfers a second" if cases and cases[0].unit.is_better_when_more else "milliseconds")
+    axes.locator_params(axis="x", nbins=_TICKS_MAX)
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.grid(visible=True, axis="x", alpha=0.2)
 
 

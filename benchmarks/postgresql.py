@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.asking import Window, require_books
 from benchmarks.cases import BenchmarkError, Case, Result, System, Unit
 from benchmarks.packages import libraries, require
-from benchmarks.processes import HOST, free_port, give_to, server, tool, unprivileged_user
+from benchmarks.processes import ANSWER_S, HOST, free_port, give_to, server, tool, unprivileged_user
 from benchmarks.transfers import ACCOUNTS, BULK, OK, OPENING_BALANCE, Transfer, new_transfers
 
 # What a user would set on a machine of their own. All else is as it comes, synchronous_commit and fsync too;
@@ -101,7 +101,12 @@ class Postgres:
         import asyncpg  # noqa: PLC0415  (an optional package, needed here only)
 
         connection = await asyncpg.connect(
-            host=HOST, port=self.port, user=_USER, password=self.password, database=_DATABASE
+            host=HOST,
+            port=self.port,
+            user=_USER,
+            password=self.password,
+            database=_DATABASE,
+            command_timeout=ANSWER_S,
         )
         try:
             yield connection

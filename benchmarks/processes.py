@@ -23,6 +23,13 @@ HOST = "127.0.0.1"
 # PostgreSQL recovers nothing here, and etcd elects itself: a second or two on a machine in distress.
 _START_S = 60.0
 _STOP_S = 20.0
+
+# No program that measures takes as long; one that does stands still.
+_TOOL_S = 300.0
+
+# Whoever answers a program of ours answers within this.
+ANSWER_S = 60.0
+
 _LOOK_EVERY_S = 0.02
 
 _LOG = "log"
@@ -78,16 +85,21 @@ def tool(
     *,
     user: str | None = None,
     environment: Mapping[str, str] | None = None,
+    limit_s: float = _TOOL_S,
 ) -> str:
     """Run a program to its end and return what it printed. Raises BenchmarkError where it failed."""
-    done = subprocess.run(
-        as_user(command, user),
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            as_user(command, user),
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=limit_s,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkError(f"{Path(command[0]).name} had not ended after {limit_s:.0f} s") from error
     if done.returncode:
         said = "\n".join((done.stderr or done.stdout).splitlines()[-_LOG_LINES:])
         raise BenchmarkError(f"{Path(command[0]).name} failed with exit status {done.returncode}:\n{said}")

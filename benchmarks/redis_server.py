@@ -16,7 +16,7 @@ from bankbook.bench.workload import AMOUNT
 from benchmarks.asking import WARMUP_S, require_books
 from benchmarks.cases import BenchmarkError, Case, Result, System, Unit
 from benchmarks.packages import libraries, require
-from benchmarks.processes import HOST, free_port, is_listening, server, tool
+from benchmarks.processes import ANSWER_S, HOST, free_port, is_listening, server, tool
 from benchmarks.transfers import ACCOUNTS, BULK, OPENING_BALANCE, Transfer
 
 SETTINGS = {"appendonly": "yes", "appendfsync": "always", "save": '""'}
@@ -49,7 +49,9 @@ class Redis:
         """Yield a connection of redis-py."""
         import redis.asyncio  # noqa: PLC0415  (an optional package, needed here only)
 
-        async with redis.asyncio.Redis(host=HOST, port=self.port, decode_responses=True) as connection:
+        async with redis.asyncio.Redis(
+            host=HOST, port=self.port, decode_responses=True, socket_timeout=ANSWER_S
+        ) as connection:
             yield connection
 
     def benchmark(self, callers: int, asking: "Asking", requests: int) -> "_Told":

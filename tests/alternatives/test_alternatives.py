@@ -1,5 +1,4 @@
-"""The alternatives do what their figures say: money is kept, nothing is overdrawn, a key takes effect "
-"once."""
+"""The alternatives do what their figures say: no money lost, none overdrawn, a key takes effect once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator

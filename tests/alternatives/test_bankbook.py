@@ -62,7 +62,7 @@ def test_a_figure_is_what_bankbook_bench_says(
 @pytest.mark.usefixtures("asked")
 def test_operations_that_failed_are_no_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(ANSWER, "outcomes", {"OK": 5, "UNAVAILABLE": 1})
-    with pytest.raises(BenchmarkError, match="operations failed: {'UNAVAILABLE': 1}"):
+    with pytest.raises(BenchmarkError, match=r"operations failed: {'UNAVAILABLE': 1}"):
         CASES["bankbook-bulk"].measure(tmp_path, 1, 1.0)
 
 

@@ -39,6 +39,7 @@ def test_a_whole_run_writes_the_page_its_pictures_and_its_figures(
     assert result.exit_code == 0, result.output
     (plan,) = measured
     assert (plan.rounds, plan.seconds, len(plan.systems)) == (3, 5.0, 5)
+    assert plan.command == "make bench"
     docs = tmp_path / "docs"
     assert sorted(path.name for path in docs.rglob("*.*")) == [
         "bulk.svg",
@@ -68,6 +69,11 @@ def test_a_quick_run_has_one_round_and_no_trials(measured: list[Plan]) -> None:
         (1, 1.5, None),
         (2, 3.0, None),
     ]
+
+
+def test_the_page_names_the_command_that_measures_the_same_again(measured: list[Plan]) -> None:
+    call("--quick", "--only", "redis", "--rounds", "2", "--seconds", "2.5")
+    assert measured[0].command == "make bench BENCH='--quick --only redis --rounds 2 --seconds 2.5'"
 
 
 def test_only_takes_systems_and_cases() -> None:

@@ -32,7 +32,7 @@ def test_a_program_is_found_where_it_was_unpacked(unpacked: Path) -> None:
 
 @pytest.mark.usefixtures("unpacked")
 def test_a_missing_program_is_named_with_its_package() -> None:
-    with pytest.raises(BenchmarkError, match="abacus is missing; .*apt-get install abacus-tools"):
+    with pytest.raises(BenchmarkError, match=r"abacus is missing; .*apt-get install abacus-tools"):
         packages.require("abacus")
 
 

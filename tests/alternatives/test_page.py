@@ -81,6 +81,13 @@ def test_a_busy_machine_is_told_at_the_top() -> None:
     assert "not quiet" not in page_of(whole_run(), "performance")
 
 
+def test_the_best_number_of_callers_is_claimed_only_where_it_was_tried() -> None:
+    assert "suited it best in trials" in page_of(whole_run(), "performance")
+    untried = page_of(run_of(case_run("redis-bulk", 1.0)), "performance")
+    assert "suited it best in trials" not in untried
+    assert "was not tried in this run" in untried
+
+
 def test_a_case_that_failed_says_why() -> None:
     run = replace(whole_run(), failures=(Failure("etcd-bulk", "no\nleader"),))
     assert "`etcd-bulk` could not be measured: no leader" in page_of(run, "performance")

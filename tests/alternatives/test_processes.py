@@ -78,6 +78,11 @@ def test_a_tool_that_fails_says_what_it_said(tmp_path: Path) -> None:
         tool([sys.executable, "-c", "import sys; print('help', file=sys.stderr); sys.exit(3)"], tmp_path)
 
 
+def test_a_tool_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="had not ended after 0 s"):
+        tool([sys.executable, "-c", "import signal; signal.pause()"], tmp_path, limit_s=0.3)
+
+
 def test_where_setpriv_is_missing_it_is_said_where_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BenchmarkError, match="apt-get install util-linux"):

@@ -136,7 +136,7 @@ def test_nothing_is_measured_in_memory(stage: Stage, tmp_path: Path, monkeypatch
 
 
 def test_turns() -> None:
-    systems = [System(name, "", "", (), lambda _: pytest.fail(), str) for name in "abc"]
+    systems = [System(name, "", "", (), lambda _: pytest.fail("not to be started"), str) for name in "abc"]
     turns = ["".join(system.name for system in in_turn(systems, number)) for number in (1, 2, 3, 4)]
     assert turns == ["abc", "bca", "cab", "abc"]
 
