@@ -82,6 +82,8 @@ class BankInOneThread:
         self.replicas: dict[int, Replica] = {}
         self.stores: dict[int, MemoryStore] = {}
         self.streams: set[Stream] = set()
+        self.half_open: set[Stream] = set()
+        """Whose publisher died, which the subscriber has not noticed: it reads on what was under way."""
         self.cut: set[frozenset[int]] = set()
         """The links that are down."""
         self.under_way: list[Letter] = []
@@ -197,12 +199,27 @@ class BankInOneThread:
         self.cut.discard(frozenset((one, other)))
         self._connect(one, other)
 
+    def notice(self, stream: Stream) -> None:
+        """Have the subscriber of a half-open stream notice that, and open another one."""
+        self._forget_half_open(stream.__eq__)
+        self.step(stream.subscriber, Disconnected(BranchId(stream.publisher)))
+        self._connect(*stream)
+
+    def greet(self, former: Origin, branch: int) -> None:
+        """Have the greeting of a store that is gone arrive late, on a stream that ends thereupon.
+
+        Until it ended it was taken for the one that the branch of that store has there.
+        """
+        self._break(Stream(subscriber=former.branch, publisher=branch))
+        self.step(branch, SubscriberHere(former))
+        self.step(branch, SubscriberGone(former.branch))
+
     def _connect(self, one: int, other: int) -> None:
         if frozenset((one, other)) in self.cut:
             return
         for stream in (Stream(one, other), Stream(other, one)):
             both_run = stream.subscriber in self.replicas and stream.publisher in self.replicas
-            if both_run and stream not in self.streams:
+            if both_run and stream not in self.streams | self.half_open:
                 self.streams.add(stream)
                 here, there = self.stores[stream.publisher], self.stores[stream.subscriber]
                 over = stores_over(here.lives())
@@ -224,9 +241,12 @@ class BankInOneThread:
 
     # What machines do.
 
-    def crash(self, branch: int) -> None:
+    def crash(self, branch: int, unnoticed_by: int | None = None) -> None:
         """Kill a branch: only what it has committed is left."""
         del self.replicas[branch]
+        self._forget_half_open(lambda stream: stream.subscriber == branch)
+        if unnoticed_by is not None:
+            self._leave_half_open(Stream(unnoticed_by, branch))
         self._wake_at_us.pop(branch, None)  # none yet where its very first commit failed
         for request in [request for request, place in self.waiting.items() if place == branch]:
             del self.waiting[request]
@@ -234,6 +254,20 @@ class BankInOneThread:
         for other in self.branches:
             self._break(Stream(branch, other))
             self._break(Stream(other, branch))
+
+    def _leave_half_open(self, stream: Stream) -> None:
+        self.streams.remove(stream)
+        self.half_open.add(stream)
+        self.under_way = [
+            letter
+            for letter in self.under_way
+            if letter.stream != stream or letter.receiver == stream.subscriber
+        ]
+
+    def _forget_half_open(self, is_meant: Callable[[Stream], bool]) -> None:
+        gone = set(filter(is_meant, self.half_open))
+        self.half_open -= gone
+        self.under_way = [letter for letter in self.under_way if letter.stream not in gone]
 
     def restart(self, branch: int) -> None:
         """Start a branch from its store, and connect it."""

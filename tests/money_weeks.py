@@ -379,8 +379,8 @@ class MoneyBank(BankInOneThread):
                 self.greeted[branch][each.origin.branch] = each.origin
         super().step(branch, *inputs)
 
-    def crash(self, branch: int) -> None:
-        super().crash(branch)
+    def crash(self, branch: int, unnoticed_by: int | None = None) -> None:
+        super().crash(branch, unnoticed_by)
         self.greeted[branch].clear()
         self.events["crash"] += 1
 
@@ -888,7 +888,8 @@ class Week:
         wanted = Withdraw(account, Money(funds // 2 + 1))
         asked = [bank.send(bank.intend(wanted, Session()), branch) for branch in bank.branches]
         bank.deliver_all()
-        bank.pass_time(2 * SECOND)
+        # A subscription that was lost while its log was empty is asked for again once an entry does not come.
+        bank.pass_time(bank.replicas[1]._context.settings.resend_us + 2 * SECOND)
         outcomes = Counter(bank.reply(request).outcome for request in asked)
         refused = len(asked) - (funds > 0)
         assert outcomes[Outcome.INSUFFICIENT_FUNDS] == refused, f"{wanted} of {funds}: {outcomes}"

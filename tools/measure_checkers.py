@@ -31,7 +31,8 @@ from bankbook.core.commands import (
 from bankbook.core.commands import Transfer as Move
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money
-from bankbook.history.file import read_history, write_history
+from bankbook.history.file import read_history
+from bankbook.history.lines import write_history
 from bankbook.history.record import Final, Header, History, Item, Operation, Terms
 
 OPERATIONS = 1_000_000

@@ -14,7 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
-from bankbook.core.entry import Keyed, Posting, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Keyed, Posting, Record, RecordKind
 from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord, Position
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
 from bankbook.core.vector import NOTHING

@@ -6,7 +6,7 @@ states only grow. Which checker finds what is wrong is not its concern; whether 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations, permutations
 
 from checkers.histories import deposit, read, transfer, withdraw
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bankbook.checkers import Kind, Report, check
 from bankbook.core.commands import LATEST, Command, Deposit, Transfer, Withdraw
 from bankbook.core.outcome import Outcome
-from bankbook.history.file import item_line
+from bankbook.history.lines import item_line
 from bankbook.history.record import Header, History, Operation, Terms
 
 SESSION_CHECKERS = (
@@ -141,7 +141,7 @@ def histories(draw: st.DrawFn, accounts: str = "xy", *, is_exact: bool = True) -
         command = draw(st.sampled_from(commands))
         operation = Operation(number, session, 1, call_us, command, return_us, Outcome.OK)
         if is_write(operation) and draw(st.integers(0, 5)) == 0:
-            operation = replace(operation, return_us=None, outcome=None)
+            operation = operation._replace(return_us=None, outcome=None)
         operations.append(operation)
     return [_told(draw, operation, operations) for operation in operations]
 
@@ -153,7 +153,7 @@ def _told(draw: st.DrawFn, operation: Operation, operations: list[Operation]) ->
     # Mostly what a branch could have, or hardly any history would be right.
     had = [each for each in operations if is_write(each) and each.call_us <= end_of(operation)]
     chosen = [each for each in had if each.number == operation.number or draw(st.integers(0, 3))]
-    return replace(operation, balance=sum(effect(each, account) for each in chosen))
+    return operation._replace(balance=sum(effect(each, account) for each in chosen))
 
 
 def tell(operations: list[Operation], report: Report) -> str:
@@ -190,7 +190,7 @@ def test_doubtful_balances_are_never_called_a_fault_that_is_none(operations: lis
 @given(histories("x"))
 def test_latest_fails_exactly_where_no_order_explains_the_history(operations: list[Operation]) -> None:
     latest = [
-        replace(each, freshness=LATEST, balance=None if is_write(each) else each.balance)
+        each._replace(freshness=LATEST, balance=None if is_write(each) else each.balance)
         for each in operations
     ]
     report = check(judge(latest))
@@ -222,5 +222,5 @@ def _without_noise(operation: Operation, operations: list[Operation], kept: set[
         for chosen in combinations(writes, size):
             if sum(effect(each, account) for each in chosen) == operation.balance:
                 left = sum(effect(each, account) for each in chosen if each.number in kept)
-                return replace(operation, balance=left)
+                return operation._replace(balance=left)
     raise AssertionError("every told balance is the sum of some writes")

@@ -8,7 +8,7 @@ from checkers.histories import Story, deposit, read
 from cli.commands import EXAMPLES, bankbook
 from history.test_docs import block
 
-from bankbook.history.file import write_history
+from bankbook.history.lines import write_history
 
 
 def written(story: Story, path: Path) -> Path:

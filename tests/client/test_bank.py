@@ -28,10 +28,10 @@ from bankbook.client import (
     Session,
     SessionToken,
     UnknownAccountError,
+    asking,
     bounded,
     retries,
 )
-from bankbook.client import session as session_module
 from bankbook.client.attempts import Channels
 from bankbook.wire.commands import AnyRequest
 from bankbook.wire.v1 import bank_pb2
@@ -122,8 +122,8 @@ async def test_a_session_that_asks_for_very_much_at_once_never_outgrows_its_toke
             await session.deposit(1, branch=1)
             most = max(most, len(session.token.parts))
 
-        await asyncio.gather(*(deposit() for _ in range(4 * session_module.REQUESTS_UNDER_WAY_MAX)))
-        assert 1 < most <= session_module.REQUESTS_UNDER_WAY_MAX
+        await asyncio.gather(*(deposit() for _ in range(4 * asking.REQUESTS_UNDER_WAY_MAX)))
+        assert 1 < most <= asking.REQUESTS_UNDER_WAY_MAX
 
 
 async def test_an_answer_that_comes_late_does_not_undo_what_was_learned_meanwhile() -> None:

@@ -34,7 +34,8 @@ from bankbook.core.commands import (
     Transfer,
     Withdraw,
 )
-from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting, decode_entry, make_entry
+from bankbook.core.encoding import decode_entry, make_entry
+from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting
 from bankbook.core.ledger import Teller
 from bankbook.core.ports import Account, Changes, Genesis, Holding, Identity
 from bankbook.core.state import State

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
+from bankbook.core.encoding import EntryDamagedError, decode_entry, make_entry
 from bankbook.core.entry import (
     DETAIL_CHARACTERS_MAX,
     ENTRY_BYTES_MAX,
     EXPIRES_MS_MAX,
     Entry,
-    EntryDamagedError,
     Grant,
     Keyed,
     Opening,
@@ -24,8 +24,6 @@ from bankbook.core.entry import (
     Reservation,
     Settlement,
     Verdict,
-    decode_entry,
-    make_entry,
 )
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bankbook.core.entry import EntryDamagedError, decode_entry
+from bankbook.core.encoding import EntryDamagedError, decode_entry
 
 ENTRY = (
     '{"origin":[1,7],"seq":1,"clock":0,"after":[],"customer":"c",'

@@ -5,7 +5,8 @@ from bank_in_one_thread import ANNA, SECOND, BankInOneThread, Letter
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Capture, Deposit, Freshness, Level, ReadBalance, Reserve, Withdraw
-from bankbook.core.entry import Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Record, RecordKind
 from bankbook.core.messages import AskHead, Entries, Forward, Received
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Settings
@@ -29,13 +30,6 @@ def lose_disk(bank: BankInOneThread, branch: int) -> None:
     bank.let_go()
     bank.restart(branch)
     bank.deliver_all()
-
-
-def test_a_bank_of_one_branch_survives_a_withdrawal_beyond_funds_whose_time_was_over_when_it_came() -> None:
-    bank = settled_bank(1)
-    late = bank.do(1, Withdraw(ANNA, Money(500)), within_us=0)
-    assert late.outcome is Outcome.HOLD_TIMEOUT
-    assert bank.do(1, ReadBalance(ANNA)).balance == 100
 
 
 @pytest.mark.parametrize("attempts", [1, 2])

@@ -9,7 +9,7 @@ from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
 
 from bankbook.core.commands import LATEST, Capture, Deposit, ReadBalance, Reserve, Withdraw
 from bankbook.core.entry import RecordKind
-from bankbook.core.messages import Entries
+from bankbook.core.messages import Entries, Received
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import Token
 from bankbook.core.types import BranchId, Incarnation, Money, Origin, Seq
@@ -61,6 +61,31 @@ def test_a_branch_that_lost_its_disk_serves_nobody_before_it_has_caught_up() -> 
     bank.deliver_all()
     assert bank.reply(query).balance == 5
     assert has_joined(bank, 1)
+
+
+def test_two_new_stores_that_have_been_silent_for_long_fetch_each_others_former_logs() -> None:
+    """Branch 2 alone knows what 1 and 3 decided, and is cut off until each takes the other for unreachable.
+
+    Each is the only one that is believed about its former log, as long as it has not said where that ends;
+    and the last entry of 1 rests on that of 3.
+    """
+    bank = settled_bank()
+    for branch in (3, 1):
+        bank.do(branch, Deposit(ANNA, FIVE))
+        bank.deliver_all()
+    bank.hold_back(2)
+    lose_disk(bank, 1, 3)
+    bank.deliver_all()  # branch 2 knows of both that their former lives are over; its answers are lost
+    bank.cut_link(1, 2)
+    bank.cut_link(2, 3)
+    bank.let_go()
+    bank.pass_time(10 * SECOND)
+    bank.mend_link(1, 2)
+    bank.mend_link(2, 3)
+    bank.pass_time(10 * SECOND)
+    assert has_joined(bank, 1)
+    assert has_joined(bank, 3)
+    assert balances(bank) == {10}
 
 
 def test_a_new_store_fetches_its_own_earlier_log_and_says_where_it_ends() -> None:
@@ -362,3 +387,28 @@ def test_a_token_that_names_a_life_of_this_branch_that_nobody_knows_names_what_i
     bank = settled_bank()
     made_up = Token(read=VersionVector([(Origin(BranchId(1), Incarnation(99)), Seq(1))]))
     assert bank.do(1, ReadBalance(ANNA), made_up).outcome is Outcome.WRITES_LOST
+
+
+def lose_disk_amid_question(bank: BankInOneThread) -> Received:
+    """Have branch 1 lose its disk, ask, and die again; return what it asked branch 2, which is under way."""
+    lose_disk(bank, 1)
+    (question,) = [each for each in bank.letters(1, 2) if getattr(each.message, "joining", None)]
+    bank.crash(1)
+    return Received(BranchId(1), question.message)
+
+
+def test_a_question_that_was_under_way_when_its_stream_ended_ends_nobody() -> None:
+    bank = settled_bank(3)
+    old = bank.stores[1].identity.origin
+    bank.step(2, lose_disk_amid_question(bank))
+    assert not bank.stores[2].lives()[old]
+
+
+def test_a_question_that_comes_when_another_store_has_greeted_does_not_end_that_one() -> None:
+    bank = settled_bank(3)
+    late = lose_disk_amid_question(bank)
+    bank.create_store(1)
+    bank.restart(1)
+    bank.step(2, late)
+    bank.pass_time(2 * SECOND)
+    assert has_joined(bank, 1)

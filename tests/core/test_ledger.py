@@ -15,8 +15,10 @@ from bankbook.core.commands import (
     Transfer,
     Withdraw,
 )
-from bankbook.core.entry import Opening, Posting, RecordKind, make_entry
-from bankbook.core.ledger import Decision, Short, Teller, decider_of
+from bankbook.core.decision import Decision, Short
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Opening, Posting, RecordKind
+from bankbook.core.ledger import Teller, decider_of
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Changes, Genesis, Holding, Identity
 from bankbook.core.state import State
@@ -358,5 +360,5 @@ def test_the_log_shows_the_steps_own_entries_behind_the_committed_ones() -> None
     assert [entry.seq for entry in state.entries(HERE, Seq(0), 2)] == [1, 2]
     assert [entry.seq for entry in state.entries(HERE, Seq(1), 9)] == [2, 3]
     assert state.last_write(A, HERE) == 3
-    assert state.write_set(A)[HERE] == 3
+    assert state.write_set([A])[HERE] == 3
     assert state.last_write(B, HERE) == 0

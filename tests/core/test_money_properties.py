@@ -6,7 +6,7 @@ from collections.abc import Callable  # noqa: TC003  (as every module imports it
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from money_weeks import ACTS, Schedule, Terms, live, live_seed
+from money_weeks import ACTS, Act, Schedule, Terms, live, live_seed
 
 from bankbook.core.gathering import Gatherings
 from bankbook.core.joining import Joining
@@ -20,6 +20,10 @@ banks = st.builds(Terms, st.integers(2, 4), st.sampled_from([None, 0, 37, 100]),
 @given(schedules, banks)
 def test_a_short_week_with_all_its_mishaps_keeps_the_books(schedule: Schedule, terms: Terms) -> None:
     live(schedule, terms)
+
+
+def test_a_week_that_begins_with_a_lost_subscription_ends_well() -> None:
+    live([(Act.DROP, 0)], Terms(3, 37, loses_disks=False))
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -13,7 +13,8 @@ from bank_in_one_thread import ANNA, SECOND, BankInOneThread
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import Deposit, ReadBalance
-from bankbook.core.entry import Entry, Posting, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry, Posting, Record, RecordKind
 from bankbook.core.messages import Acknowledge, Entries, Head, Received, Subscribe, Unsubscribe
 from bankbook.core.peers import Peer
 from bankbook.core.replica import Settings
@@ -191,7 +192,7 @@ def planned(
     """Return what branch 3 says about the log of branch 1."""
     return [
         (branch, type(message).__name__)
-        for branch, message in subscriptions.plan(peers, at(has), blocked, (), now_us)
+        for branch, message in subscriptions.plan(peers, at(has), blocked, {}, now_us)
         if message.origin == ONE
     ]
 

@@ -271,31 +271,6 @@ def test_latest_without_a_token_sees_every_acknowledged_write() -> None:
     assert (reply.balance, reply.asked) == (12, 2)
 
 
-def test_two_latest_reads_that_overlap_two_writes_may_each_show_another_one() -> None:
-    """LATEST is recent, not linearizable: it owes what was acknowledged before it was asked for, and no more.
-
-         branch 1   read ──asks──▶           deposit 5         ──▶ told 5
-         branch 2   read ──asks──▶                  deposit 7  ──▶ told 7
-
-    Neither can have been the first one. Whoever asks afterwards is told of both.
-    """
-    bank = settled_bank(2)
-    bank.hold_back(kind=Head)
-    first = bank.ask(1, ReadBalance(ANNA), freshness=LATEST)
-    second = bank.ask(2, ReadBalance(ANNA), freshness=LATEST)
-    bank.deliver_all()
-    bank.let_go()
-    bank.hold_back(kind=Entries)
-    bank.do(1, Deposit(ANNA, FIVE))
-    bank.do(2, Deposit(ANNA, SEVEN))
-    bank.deliver_all()
-    assert (bank.reply(first).balance, bank.reply(second).balance) == (5, 7)
-    third = bank.ask(1, ReadBalance(ANNA), freshness=LATEST)
-    bank.let_go()
-    bank.deliver_all()
-    assert bank.reply(third).balance == 12
-
-
 def test_latest_waits_for_the_entries_that_the_answers_name() -> None:
     bank = settled_bank(2)
     bank.do(1, Deposit(ANNA, FIVE))

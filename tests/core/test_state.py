@@ -17,7 +17,8 @@ from bankbook.core.commands import (
     Transfer,
     Withdraw,
 )
-from bankbook.core.entry import Entry, Grant, Keyed, Opening, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry, Grant, Keyed, Opening, Record, RecordKind
 from bankbook.core.ledger import Teller, expiry_of
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis, Identity, ReservationState

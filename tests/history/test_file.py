@@ -30,13 +30,8 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position
 from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, ReservationId, Seq
 from bankbook.history.fields import HistoryError
-from bankbook.history.file import (
-    header_line,
-    item_line,
-    parse_history,
-    read_history,
-    write_history,
-)
+from bankbook.history.file import parse_history, read_history
+from bankbook.history.lines import header_line, item_line, write_history
 from bankbook.history.record import (
     Fault,
     FaultKind,

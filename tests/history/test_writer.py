@@ -9,7 +9,8 @@ from bankbook.core.commands import Deposit, ReadBalance
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money
 from bankbook.history.fields import HistoryError
-from bankbook.history.file import asked_line, header_line, item_line, parse_history, read_history
+from bankbook.history.file import parse_history, read_history
+from bankbook.history.lines import asked_line, header_line, item_line
 from bankbook.history.record import Fault, FaultKind, Final, Header, Item, Operation
 from bankbook.history.writer import HistoryFile, Kept
 

@@ -11,16 +11,8 @@ from beancount.core import data
 
 from bankbook.cli.amounts import decimal_text, decimals_of
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import (
-    Entry,
-    Keyed,
-    Opening,
-    Posting,
-    Record,
-    RecordKind,
-    Settlement,
-    make_entry,
-)
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry, Keyed, Opening, Posting, Record, RecordKind, Settlement
 from bankbook.core.ports import Genesis
 from bankbook.core.types import (
     AccountId,

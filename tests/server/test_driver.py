@@ -8,12 +8,26 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bankbook.core.commands import Command, Deposit, ReadBalance, Reply, Request, Transfer
+from bankbook.core.clock import HybridTime
+from bankbook.core.commands import (
+    Command,
+    Deposit,
+    ReadBalance,
+    Release,
+    Reply,
+    Request,
+    Transfer,
+    fingerprint_of,
+)
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Keyed, Posting, Record, RecordKind, Verdict
 from bankbook.core.messages import (
     Acknowledge,
     AskHead,
+    AskKey,
     Connected,
     Entries,
+    Forward,
     Head,
     Message,
     Received,
@@ -24,7 +38,17 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Changes, Genesis, Identity
 from bankbook.core.replica import Settings
 from bankbook.core.token import EMPTY, Token
-from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
+from bankbook.core.types import (
+    AccountId,
+    BranchId,
+    CustomerId,
+    Incarnation,
+    Key,
+    Money,
+    Origin,
+    ReservationId,
+    Seq,
+)
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.driver import Driver
 from bankbook.server.machine import read_clocks
@@ -492,6 +516,56 @@ async def test_what_a_key_was_told_before_is_told_although_the_disk_is_full() ->
         assert (await other).outcome is Outcome.STORE_UNAVAILABLE
         reply = await asyncio.wait_for(again, FOREVER_S)
         assert (reply.outcome, reply.entry, reply.is_replayed) == (Outcome.OK, first.entry, True)
+
+
+async def test_a_disk_that_fails_does_not_deny_what_another_branch_has_done() -> None:
+    """Else whoever asks under a new key, as one may after that answer, pays in twice."""
+    async with open_desk((1, 2)) as desk:
+        connect(desk, subscribed=False)
+        key, command = Key("2/order-17"), Deposit(ANNA, FIVE)
+        deadline_us = read_clocks().monotonic_us + NEVER_US
+        request = Request(desk.driver.next_request(), command, deadline_us, CustomerId("anna"), key=key)
+        deposit = asyncio.create_task(desk.driver.ask(request))
+        await until_held(desk, 1)
+        entry = make_entry(
+            origin=THERE,
+            seq=Seq(1),
+            clock=HybridTime(1),
+            dependencies=NOTHING,
+            records=(Record(RecordKind.DEPOSIT, (Posting(ANNA, FIVE),), verdict=Verdict(Outcome.OK)),),
+            customer=CustomerId("anna"),
+            keyed=Keyed(key, fingerprint_of(CustomerId("anna"), command)),
+        )
+        desk.store.is_slow = True
+        desk.driver.feed(Received(BranchId(2), Entries(THERE, (entry,))))
+        await desk.store.begun()
+        desk.store.let_go(CommitRefusedError("the disk is full"))
+        desk.store.be_quick()
+        await desk.driver.status()
+        assert not deposit.done()
+        connect(desk, subscribed=False)
+        desk.driver.feed(Received(BranchId(2), Entries(THERE, (entry,))))
+        reply = await asyncio.wait_for(deposit, FOREVER_S)
+        assert (reply.outcome, reply.entry) == (Outcome.OK, entry.id)
+
+
+async def test_a_disk_that_fails_to_give_a_key_away_does_not_deny_what_the_other_branch_may_do_next() -> None:
+    async with open_desk((1, 2)) as desk:
+        connect(desk, subscribed=True)
+        key, deadline_us = Key("1/order-17"), read_clocks().monotonic_us + NEVER_US
+        release = Release(ReservationId("2.00000002-1-0"))
+        request = Request(desk.driver.next_request(), release, deadline_us, CustomerId("anna"), key=key)
+        asked = asyncio.create_task(desk.driver.ask(request))
+        await until_held(desk, 1)
+        assert any(isinstance(message, Forward) for _, message in desk.sent)
+        desk.store.is_slow = True
+        desk.driver.feed(Received(BranchId(2), AskKey(7, key)))
+        await desk.store.begun()
+        desk.store.let_go(CommitRefusedError("the disk is full"))
+        desk.store.be_quick()
+        await desk.driver.status()
+        assert not asked.done()
+        asked.cancel()
 
 
 async def test_who_may_take_out_how_much_is_told_of_what_is_on_the_disk() -> None:

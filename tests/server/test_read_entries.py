@@ -7,7 +7,8 @@ import grpc
 import pytest
 from branches_in_one_loop import FOREVER_S, BankInOneLoop, open_bank
 
-from bankbook.core.entry import Entry, decode_entry
+from bankbook.core.encoding import decode_entry
+from bankbook.core.entry import Entry
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.store import history
 from bankbook.wire.peers import decode_vector, encode_vector

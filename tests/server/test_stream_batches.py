@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import ENTRY_BYTES_MAX, Entry, Posting, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import ENTRY_BYTES_MAX, Entry, Posting, Record, RecordKind
 from bankbook.core.messages import Entries, Head
 from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
 from bankbook.core.vector import NOTHING

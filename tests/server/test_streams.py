@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from bankbook.client import LOCAL, HoldTimeoutError
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry, Posting, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry, Posting, Record, RecordKind
 from bankbook.core.messages import AskHead, Entries, Head, Message, Subscribe
 from bankbook.core.ports import Changes
 from bankbook.core.replication import IN_FLIGHT_MAX

@@ -1,6 +1,7 @@
 """Virtual time: it passes only when everybody waits, and in no time."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -57,3 +58,20 @@ def test_the_clocks_of_two_machines_are_apart_and_one_jumps() -> None:
     assert one.read().wall_us == before.wall_us - 60_000_000
     assert one.read().monotonic_us == before.monotonic_us
     loop.close()
+
+
+def test_who_is_interrupted_hears_nothing_of_what_was_under_way(caplog: pytest.LogCaptureFixture) -> None:
+    """Ctrl-C strikes in the midst of some task, which asyncio told of at length once it was forgotten."""
+
+    async def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        task = asyncio.create_task(interrupted())
+        await asyncio.Event().wait()
+        await task
+
+    with pytest.raises(KeyboardInterrupt):
+        run_in_virtual_time(VirtualLoop(), main())
+    gc.collect()
+    assert caplog.records == []

@@ -3,7 +3,8 @@
 import pytest
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Record, RecordKind
 from bankbook.core.ports import Changes, Genesis, Identity
 from bankbook.core.types import BranchId, Incarnation, Money, Origin, Seq
 from bankbook.core.vector import NOTHING

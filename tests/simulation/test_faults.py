@@ -6,7 +6,8 @@ from functools import cache
 import pytest
 
 from bankbook.scenario.faults import CrashPoint, FaultKind
-from bankbook.simulation.run import SimulationSettings, simulate
+from bankbook.scenario.parse import parse_scenario
+from bankbook.simulation.run import SimulationSettings, perform, simulate
 
 SEEDS = range(5)
 
@@ -24,6 +25,7 @@ EFFECTS = {
     FaultKind.COMMIT_FAILURE: "commit failed",
     FaultKind.FULL_DISK: "commit failed",
     FaultKind.LOST_DISK: "disk lost",
+    FaultKind.CROWD: "told TOO_MANY_HELD",
 }
 
 
@@ -65,3 +67,24 @@ def test_what_is_slow_lets_more_customers_wait_in_vain(kind: FaultKind) -> None:
         return sum(counts[f"told {name}"] for name in (*waits, "OUTCOME_UNKNOWN", "GAVE_UP"))
 
     assert in_vain(counts_under(kind)) > in_vain(counts_under())
+
+
+def test_a_crash_point_is_reached_later_and_the_branch_is_down_for_as_long_from_then_on() -> None:
+    """Nothing is written for 10 s after it is set, and the branch answers 2 s after it has died."""
+    text = """[
+      {"id": 1, "type": "branch", "balance": 0},
+      {"id": 1, "type": "customer", "events": [
+        {"id": 1, "interface": "deposit", "money": 1, "branch": 1, "key": "1/k", "pause": "10s"},
+        {"id": 2, "interface": "again", "event": 1, "branch": 1, "pause": "3s"}
+      ]},
+      {"type": "faults", "faults": [
+        {"kind": "crash-point", "at": "1s", "for": "2s", "branches": [1], "point": "between write and sync"}
+      ]}
+    ]"""
+    done = perform(parse_scenario(text, source="a story"), 1, keeps_trace=True)
+    assert done.report.violation is None
+    assert done.report.counts[f"crash {CrashPoint.BEFORE_SYNC}"] == 1
+    at_us = [int(line.split()[0]) for line in done.report.trace if " crash: " in line or " start: " in line]
+    _, died_us, back_us = at_us
+    assert died_us > 10_000_000
+    assert back_us - died_us == 2_000_000

@@ -128,3 +128,39 @@ def test_two_cuts_of_one_direction_need_two_mends() -> None:
         await asyncio.sleep(0)
 
     run(scene)
+
+
+def test_what_was_sent_before_an_end_may_still_arrive_before_the_other_end_notices() -> None:
+    async def arrived(seed: int) -> int:
+        link = Link(Weather(delay_us=(1_000, 900_000)))
+        link.network.draw.seed(seed)
+        link.send(3)
+        noticed = link.loop.create_future()
+        link.stream.on_end_at_publisher = lambda: noticed.set_result(len(link.arrived))
+        link.stream.end(ONE)
+        link.send(1)
+        count: int = await noticed
+        await asyncio.sleep(5)
+        assert len(link.arrived) == count
+        return count
+
+    async def scene() -> None:
+        assert {await arrived(seed) for seed in range(20)} == {0, 3}
+
+    run(scene)
+
+
+def test_an_end_that_was_cut_off_as_the_other_one_died_finds_out_once_that_is_mended() -> None:
+    async def scene() -> None:
+        link = Link(Weather())
+        noticed = link.loop.create_future()
+        link.stream.on_end_at_publisher = lambda: noticed.set_result(None)
+        link.network.cut(ONE, TWO)
+        link.stream.end(ONE)
+        await asyncio.sleep(5)
+        assert not noticed.done()
+        link.network.mend((ONE, TWO))
+        await asyncio.sleep(0.1)
+        assert noticed.done()
+
+    run(scene)

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
+from bankbook.core.commands import LOCAL
 from bankbook.core.types import CustomerId, Money
 from bankbook.scenario.model import SETTLING, Event, Interface
 from bankbook.simulation.run import SimulationSettings, plan
@@ -47,3 +49,33 @@ def test_only_what_may_go_wrong_does() -> None:
         for fault in plan(seed, SimulationSettings(faults=frozenset())).faults
     }
     assert drawn == set()
+
+
+def pairs_of_events() -> list[tuple[Event, Event]]:
+    """Return each event with the one behind it, of some seeds."""
+    customers = [customer for seed in range(10) for customer in plan(seed).customers]
+    return [pair for customer in customers for pair in pairwise(customer.events)]
+
+
+def test_customers_write_at_the_next_branch_before_anybody_has_told_it() -> None:
+    on_the_way = [
+        after
+        for before, after in pairs_of_events()
+        if None not in (before.branch, after.branch)
+        and before.branch != after.branch
+        and after.manner.pause_us <= 20_000
+        and after.manner.freshness == LOCAL
+        and after.interface in (Interface.DEPOSIT, Interface.TRANSFER)
+    ]
+    assert len(on_the_way) > 10
+
+
+def test_customers_want_what_is_set_aside_just_before_its_end_and_a_little_too_late() -> None:
+    in_time = too_late = elsewhere = 0
+    for reserve, settle in pairs_of_events():
+        if reserve.interface is Interface.RESERVE and settle.interface in SETTLING and reserve.lifetime_us:
+            left_us = reserve.lifetime_us - settle.manner.pause_us
+            in_time += 0 < left_us <= reserve.lifetime_us // 2
+            too_late += -1_000_000 < left_us <= 0
+            elsewhere += settle.branch != reserve.branch
+    assert min(in_time, too_late, elsewhere) > 5

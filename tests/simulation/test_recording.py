@@ -8,7 +8,7 @@ from bankbook.checkers import check
 from bankbook.core import requests as requests_module
 from bankbook.core.commands import LINES_MAX, ReadStatement
 from bankbook.core.vector import NOTHING
-from bankbook.history.file import item_line
+from bankbook.history.lines import item_line
 from bankbook.history.record import Fault, FaultKind, Final, History, Operation
 from bankbook.scenario.faults import FaultKind as SimulatedFault
 from bankbook.simulation import run as run_module

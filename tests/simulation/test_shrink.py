@@ -64,7 +64,8 @@ def test_a_saboteur_is_caught_by_a_small_scenario(
         told = json.loads(capsys.readouterr().out)
         (failed,), shrunk = told["failed"], told["shrunk"]
         assert shrunk["promise"] == failed["promise"]
-        assert 0 < shrunk["events"] <= EVENTS_MAX
+        # None at all where whoever takes everything out in the end is enough to find it.
+        assert shrunk["events"] <= EVENTS_MAX
         drawn = plan(failed["seed"], SHORT)
         size = len(spots_of(drawn)) + len(drawn.faults)
         assert shrunk["events"] + shrunk["faults"] <= LEFT_MAX * size

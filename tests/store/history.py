@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
+from bankbook.core.encoding import make_entry
 from bankbook.core.entry import (
     Entry,
     Grant,
@@ -14,7 +15,6 @@ from bankbook.core.entry import (
     RecordKind,
     Reservation,
     Settlement,
-    make_entry,
 )
 from bankbook.core.ports import (
     Account,

@@ -9,7 +9,8 @@ from store.history import HERE, ORIGINS, THERE, changes_by, moved
 from store.stores import STORES, NewStore, new_memory
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry
 from bankbook.core.types import Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.store import history as rooms

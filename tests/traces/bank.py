@@ -33,8 +33,10 @@ from bankbook.core.messages import (
     Entries,
     Forward,
     Head,
+    Message,
     Received,
     Subscribe,
+    ToSubscriber,
     Unsubscribe,
 )
 from bankbook.core.ports import Changes
@@ -42,6 +44,7 @@ from bankbook.core.replica import Effects, Input
 from bankbook.core.token import Token, TokenCodec, TokenError
 from bankbook.core.types import EntryId, Key, Seq
 from bankbook.store.memory import MemoryStore  # noqa: TC001  (as every module imports it)
+from bankbook.wire import peers
 
 
 class Link(NamedTuple):
@@ -95,6 +98,13 @@ class Step:
     waiting: set[EntryId] = field(default_factory=set)
     """The entries that had come, or come now, and were not applied before."""
     applied: set[EntryId] = field(default_factory=set)
+
+
+def as_transmitted(message: Message) -> object:
+    """Return what a message says once it has been encoded and decoded."""
+    if isinstance(message, ToSubscriber):
+        return peers.decode_from_publisher(peers.encode_for_subscriber(message))
+    return peers.decode_from_subscriber(peers.encode_for_publisher(message))
 
 
 class TellingBank(BankInOneThread):
@@ -232,10 +242,10 @@ class TellingBank(BankInOneThread):
 
     # What machines do.
 
-    def crash(self, branch: int, when: str = "") -> None:
+    def crash(self, branch: int, unnoticed_by: int | None = None, when: str = "") -> None:
         self.tell(f"{branch} dies{when}")
         self._why_held.pop(branch, None)
-        super().crash(branch)
+        super().crash(branch, unnoticed_by)
 
     def restart(self, branch: int) -> None:
         self.tell(f"{branch} starts, and has {vector_words(self.stores[branch].applied())} on its disk")
@@ -244,6 +254,9 @@ class TellingBank(BankInOneThread):
     def lose_disk(self, branch: int) -> None:
         self.lost_disks[branch] = self.stores[branch]
         self.create_store(branch)
+
+    def return_disk(self, branch: int) -> None:
+        self.stores[branch], self.lost_disks[branch] = self.lost_disks[branch], self.stores[branch]
 
     def step(self, branch: int, *inputs: Input) -> None:
         self._step = Step(waiting=self._inbox(branch))
@@ -284,7 +297,7 @@ class TellingBank(BankInOneThread):
         if self._step.has_changes and branch in self.dying:
             moment = self.dying.pop(branch)
             when = "before" if moment is DiesAt.BEFORE_COMMIT else "after"
-            self.crash(branch, f" {when} its commit")
+            self.crash(branch, when=f" {when} its commit")
             return
         self._tell_kept(branch)
         self._tell_holds(branch)
@@ -293,6 +306,7 @@ class TellingBank(BankInOneThread):
         before = len(self.under_way)
         super().release(branch, effects)
         for letter in self.under_way[before:]:
+            assert as_transmitted(letter.message) == letter.message, "what is sent is what arrives"
             self._note_question(letter)
             if self.is_told(letter):
                 self.tell(f"{branch} sends to {letter.receiver}: {self.words_of(letter)}")

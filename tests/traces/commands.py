@@ -1,16 +1,18 @@
 """The commands of the traces: what each does with a bank.
 
-Decides which commands there are. Each is described by its usage, by which lines are taken apart, and to
-which a test holds the page tests/testdata/README.md. Must not know files. Proof: tests/core/test_traces.py.
+Decides which commands there are, with those of machines.py. Each is described by its usage, by which lines
+are taken apart, and to which a test holds the page tests/testdata/README.md. Must not know files.
+Proof: tests/core/test_traces.py.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
+import traces.machines  # noqa: F401  (its commands go into the table)
 from bank_in_one_thread import Letter
-from traces.bank import DiesAt, Link, TellingBank
-from traces.language import Arguments, TraceError, Usage, parse
+from traces.bank import Link, TellingBank
+from traces.language import Arguments, TraceError, parse
 from traces.shown import SUBJECTS
+from traces.usages import USAGES, check_runs, usage
 from traces.words import branch_words, listed, named_entry
 
 from bankbook.core.commands import (
@@ -34,8 +36,6 @@ from bankbook.core.token import Token, TokenCodec
 from bankbook.core.types import AccountId, Money, ReservationId
 from bankbook.core.vector import VersionVector
 
-USAGES: dict[str, Usage] = {}
-
 _REQUEST = " [token=TOKEN] [key=KEY] [within=DURATION] [guarantees=GUARANTEES] [durable=COUNT]"
 
 
@@ -44,14 +44,6 @@ class Line(NamedTuple):
 
     text: str
     input: tuple[str, ...] = ()
-
-
-def _usage(text: str, meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def add(do: Callable[..., None]) -> Callable[..., None]:
-        USAGES[text.split(maxsplit=1)[0]] = Usage(text, meaning, do)
-        return do
-
-    return add
 
 
 class Interpreter:
@@ -87,13 +79,18 @@ class Interpreter:
 
 def _check_branches(bank: TellingBank, arguments: Arguments) -> None:
     links = [arguments[name] for name in ("link", "line") if isinstance(arguments.get(name), Link)]
-    named = [arguments.get("at"), arguments.get("branch"), *(branch for link in links for branch in link)]
+    named = [
+        arguments.get("at"),
+        arguments.get("branch"),
+        arguments.get("unnoticed"),
+        *(branch for link in links for branch in link),
+    ]
     for branch in named:
         if isinstance(branch, int) and branch not in bank.branches:
             raise TraceError(f"this bank has no branch {branch}; it has {branch_words(bank.branches)}")
 
 
-@_usage(
+@usage(
     "bank branches=COUNT [opening=BALANCE] [also=CHATTER]",
     "Found a bank, all branches connected. Every account begins with `opening` (0 if left out; where it is "
     "`none`, accounts have to be opened). `also` names chatter that is to be told, and delivered by hand.",
@@ -106,26 +103,26 @@ def _tell_of_bank(bank: TellingBank, branches: int, opening: int | None = 0, **_
 # What customers do.
 
 
-@_usage("read CUSTOMER ACCOUNT at=BRANCH [level=LEVEL]" + _REQUEST, "Ask for a balance.")
+@usage("read CUSTOMER ACCOUNT at=BRANCH [level=LEVEL]" + _REQUEST, "Ask for a balance.")
 def _read(
     bank: TellingBank, customer: str, account: str, at: int, level: Freshness = SESSION, **options: object
 ) -> None:
     _request(bank, at, customer, ReadBalance(AccountId(account)), freshness=level, **options)
 
 
-@_usage("deposit CUSTOMER ACCOUNT AMOUNT at=BRANCH" + _REQUEST, "Pay in.")
+@usage("deposit CUSTOMER ACCOUNT AMOUNT at=BRANCH" + _REQUEST, "Pay in.")
 def _deposit(bank: TellingBank, customer: str, account: str, amount: int, at: int, **options: object) -> None:
     _request(bank, at, customer, Deposit(AccountId(account), Money(amount)), **options)
 
 
-@_usage("withdraw CUSTOMER ACCOUNT AMOUNT at=BRANCH" + _REQUEST, "Take out.")
+@usage("withdraw CUSTOMER ACCOUNT AMOUNT at=BRANCH" + _REQUEST, "Take out.")
 def _withdraw(
     bank: TellingBank, customer: str, account: str, amount: int, at: int, **options: object
 ) -> None:
     _request(bank, at, customer, Withdraw(AccountId(account), Money(amount)), **options)
 
 
-@_usage("transfer CUSTOMER SOURCE DESTINATION AMOUNT at=BRANCH" + _REQUEST, "Move money.")
+@usage("transfer CUSTOMER SOURCE DESTINATION AMOUNT at=BRANCH" + _REQUEST, "Move money.")
 def _transfer(
     bank: TellingBank, customer: str, source: str, destination: str, amount: int, at: int, **options: object
 ) -> None:
@@ -134,7 +131,7 @@ def _transfer(
     )
 
 
-@_usage(
+@usage(
     "batch CUSTOMER at=BRANCH [atomic=YES]" + _REQUEST,
     "Carry out the indented lines below it (`deposit ACCOUNT AMOUNT`, `withdraw ACCOUNT AMOUNT`, "
     "`transfer SOURCE DESTINATION AMOUNT`) in one entry; with `atomic`, all of them or none.",
@@ -161,7 +158,7 @@ def _part(line: str) -> SingleWrite:
     raise TraceError(f"{line!r} is no part of a batch; one is such as: deposit x 50")
 
 
-@_usage(
+@usage(
     "reserve CUSTOMER ACCOUNT AMOUNT at=BRANCH [for=ACCOUNT] [lifetime=DURATION]" + _REQUEST,
     "Set money aside.",
 )
@@ -177,7 +174,7 @@ def _reserve(bank: TellingBank, customer: str, account: str, amount: int, at: in
     _request(bank, at, customer, command, **options)
 
 
-@_usage(
+@usage(
     "capture CUSTOMER RESERVATION [AMOUNT] at=BRANCH [final=NO]" + _REQUEST,
     "Take out what was set aside, or a part; what is left is free again unless it is not `final`.",
 )
@@ -194,14 +191,14 @@ def _capture(
     _request(bank, at, customer, Capture(reservation, taken, final), **options)
 
 
-@_usage("release CUSTOMER RESERVATION at=BRANCH" + _REQUEST, "Free what was set aside.")
+@usage("release CUSTOMER RESERVATION at=BRANCH" + _REQUEST, "Free what was set aside.")
 def _release(
     bank: TellingBank, customer: str, reservation: ReservationId, at: int, **options: object
 ) -> None:
     _request(bank, at, customer, Release(reservation), **options)
 
 
-@_usage("open CUSTOMER ACCOUNT at=BRANCH [floor=BALANCE]" + _REQUEST, "Open an account.")
+@usage("open CUSTOMER ACCOUNT at=BRANCH [floor=BALANCE]" + _REQUEST, "Open an account.")
 def _open(
     bank: TellingBank, customer: str, account: str, at: int, floor: int | None = 0, **options: object
 ) -> None:
@@ -210,16 +207,11 @@ def _open(
 
 
 def _request(bank: TellingBank, at: int, customer: str, command: Command, **options: object) -> None:
-    _check_runs(bank, at)
+    check_runs(bank, at)
     encoded = _token(bank, str(options.pop("token"))) if "token" in options else None
     if "within" in options:
         options["within_us"] = options.pop("within")
     bank.request(at, customer, command, encoded, **options)
-
-
-def _check_runs(bank: TellingBank, branch: int) -> None:
-    if branch not in bank.replicas:
-        raise TraceError(f"branch {branch} does not run; begin with: restart {branch}")
 
 
 def _token(bank: TellingBank, text: str) -> bytes:
@@ -250,7 +242,7 @@ def _made_up(entry: str) -> Token:
     return Token(vector, vector)
 
 
-@_usage("cancel CUSTOMER at=BRANCH", "The customer hangs up: nobody waits for what is held there any more.")
+@usage("cancel CUSTOMER at=BRANCH", "The customer hangs up: nobody waits for what is held there any more.")
 def _cancel(bank: TellingBank, customer: str, at: int) -> None:
     held = bank.held_for(customer, at)
     if not held:
@@ -264,7 +256,7 @@ def _cancel(bank: TellingBank, customer: str, at: int) -> None:
 # What the network does.
 
 
-@_usage(
+@usage(
     "deliver LINK [NUMBER]",
     "Deliver what is under way on a link: all, or one message, the oldest being 1.",
 )
@@ -275,7 +267,7 @@ def _deliver(bank: TellingBank, link: Link, number: int | None = None) -> None:
             bank.deliver(letter)
 
 
-@_usage("drop LINK [NUMBER]", "Lose all that is under way on a link, or one message.")
+@usage("drop LINK [NUMBER]", "Lose all that is under way on a link, or one message.")
 def _drop(bank: TellingBank, link: Link, number: int | None = None) -> None:
     for letter in _chosen(bank, link, number):
         bank.drop(letter)
@@ -283,7 +275,7 @@ def _drop(bank: TellingBank, link: Link, number: int | None = None) -> None:
             bank.tell(f"lost from {letter.sender} to {letter.receiver}: {bank.words_of(letter)}")
 
 
-@_usage("duplicate LINK [NUMBER]", "Have all that is under way on a link, or one message, arrive once more.")
+@usage("duplicate LINK [NUMBER]", "Have all that is under way on a link, or one message, arrive once more.")
 def _duplicate(bank: TellingBank, link: Link, number: int | None = None) -> None:
     for letter in _chosen(bank, link, number):
         bank.duplicate(letter)
@@ -299,80 +291,42 @@ def _chosen(bank: TellingBank, link: Link, number: int | None) -> list[Letter]:
     return chosen
 
 
-@_usage("slow LINK", "What goes this way is under way until `deliver` names the link, chatter too.")
+@usage("slow LINK", "What goes this way is under way until `deliver` names the link, chatter too.")
 def _slow(bank: TellingBank, link: Link) -> None:
     bank.slow.add(link)
 
 
-@_usage("fast LINK", "The link is as it was before `slow`.")
+@usage("fast LINK", "The link is as it was before `slow`.")
 def _fast(bank: TellingBank, link: Link) -> None:
     if link not in bank.slow:
         raise TraceError(f"the link from {link.sender} to {link.receiver} is not slow")
     bank.slow.discard(link)
 
 
-@_usage("cut LINE", "Break the connection of two branches; what is under way on it is lost.")
+@usage("cut LINE", "Break the connection of two branches; what is under way on it is lost.")
 def _cut(bank: TellingBank, line: Link) -> None:
     bank.cut_link(*line)
 
 
-@_usage("mend LINE", "Connect two branches again.")
+@usage("mend LINE", "Connect two branches again.")
 def _mend(bank: TellingBank, line: Link) -> None:
     bank.mend_link(*line)
 
 
-@_usage("stabilize", "Deliver everything, and what follows from it, until nothing is left but on slow links.")
+@usage("stabilize", "Deliver everything, and what follows from it, until nothing is left but on slow links.")
 def _stabilize(bank: TellingBank) -> None:
     bank.deliver_all()
 
 
-@_usage("advance DURATION", "Let time pass. Branches do what is due; nothing but chatter is delivered.")
+@usage("advance DURATION", "Let time pass. Branches do what is due; nothing but chatter is delivered.")
 def _advance(bank: TellingBank, duration: int) -> None:
     bank.advance(duration)
-
-
-# What machines do.
-
-
-@_usage(
-    "crash BRANCH [at=MOMENT]",
-    "Kill a branch: now, or just before or after the next commit that has anything to keep.",
-)
-def _crash(bank: TellingBank, branch: int, at: DiesAt | None = None) -> None:
-    _check_runs(bank, branch)
-    if at is None:
-        bank.crash(branch)
-    else:
-        bank.dying[branch] = at
-
-
-@_usage("lose-disk BRANCH", "Put an empty disk into a branch that does not run.")
-def _lose_disk(bank: TellingBank, branch: int) -> None:
-    if branch in bank.replicas:
-        raise TraceError(f"branch {branch} runs; begin with: crash {branch}")
-    bank.lose_disk(branch)
-
-
-@_usage("return-disk BRANCH", "Put the disk back that a branch had lost, as it was.")
-def _return_disk(bank: TellingBank, branch: int) -> None:
-    if branch in bank.replicas:
-        raise TraceError(f"branch {branch} runs; begin with: crash {branch}")
-    if branch not in bank.lost_disks:
-        raise TraceError(f"branch {branch} lost no disk")
-    bank.stores[branch] = bank.lost_disks.pop(branch)
-
-
-@_usage("restart BRANCH", "Start a branch from its disk.")
-def _restart(bank: TellingBank, branch: int) -> None:
-    if branch in bank.replicas:
-        raise TraceError(f"branch {branch} runs already")
-    bank.restart(branch)
 
 
 # What is shown.
 
 
-@_usage(
+@usage(
     "show SUBJECT [NAME]",
     "Look on: `balances ACCOUNT`, `rights ACCOUNT`, `log BRANCH`, `entries`, `token CUSTOMER`, `held`, "
     "`under-way`, `sources`.",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from bank_in_one_thread import SECOND
 from traces.bank import Chatter, DiesAt, Link
-from traces.words import named_reservation
+from traces.words import named_origin, named_reservation
 
 from bankbook.core.commands import LATEST, LOCAL, SESSION, Freshness, Level
 from bankbook.core.guarantees import Guarantee
@@ -148,6 +148,7 @@ _KINDS: dict[str, Callable[[str], object]] = {
     "NUMBER": _positive,
     "RESERVATION": named_reservation,
     "SOURCE": _name,
+    "STORE": named_origin,
     "SUBJECT": str,
     "TOKEN": str,
     "YES": {"yes": True}.__getitem__,

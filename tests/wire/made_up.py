@@ -11,7 +11,6 @@ from bankbook.core.bounds import LIFETIME_MS_MAX
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.commands import (
     LINES_MAX,
-    Batch,
     Capture,
     Command,
     Deposit,
@@ -24,8 +23,10 @@ from bankbook.core.commands import (
     Submit,
     Transfer,
     Withdraw,
+    batch_of,
 )
-from bankbook.core.entry import EXPIRES_MS_MAX, Entry, Opening, Posting, Record, RecordKind, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import EXPIRES_MS_MAX, Entry, Opening, Posting, Record, RecordKind
 from bankbook.core.ports import Position
 from bankbook.core.types import (
     BRANCHES_MAX,
@@ -98,7 +99,11 @@ writes: st.SearchStrategy[Command] = st.one_of(
     st.builds(OpenAccount, openings),
     st.builds(Capture, reservations, st.none() | amounts, st.booleans(), memos),
     st.builds(Release, reservations, st.none() | amounts),
-    st.builds(Batch, st.lists(single_writes, min_size=1, max_size=3).map(tuple), st.booleans()),
+    st.builds(
+        lambda commands, is_atomic: batch_of(commands, is_atomic=is_atomic),
+        st.lists(single_writes, min_size=1, max_size=3),
+        st.booleans(),
+    ),
 )
 reads: st.SearchStrategy[Command] = st.one_of(
     st.builds(ReadBalance, accounts, st.none() | moments),
@@ -162,6 +167,7 @@ _RANGES = {
     FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.TYPE_FIXED32: (0, 2**32 - 1),
     FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
+    FieldDescriptor.TYPE_SINT64: (-(2**63), 2**63 - 1),
     FieldDescriptor.TYPE_ENUM: (-(2**31), 2**31 - 1),
 }
 

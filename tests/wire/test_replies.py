@@ -19,7 +19,7 @@ from wire.made_up import (
 )
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.commands import Line, Reply, RequestId, Result, Statement
+from bankbook.core.commands import Line, MoveResults, Reply, RequestId, Result, Statement
 from bankbook.core.entry import RecordKind
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position
@@ -71,8 +71,8 @@ lines = st.builds(
 )
 
 
-def over_the_wire(reply: Reply, info: ReplyInfo) -> object:
-    message = encode_answer(reply, info)
+def over_the_wire(reply: Reply, info: ReplyInfo, *, in_columns: bool = False) -> object:
+    message = encode_answer(reply, info, in_columns=in_columns)
     return decode_answer(type(message).FromString(message.SerializeToString()))
 
 
@@ -120,6 +120,32 @@ def test_the_receipt_of_a_batch_arrives_as_it_was_sent(
 ) -> None:
     reply = Reply(RequestId(1), Outcome.OK, EMPTY, entry=entry, results=results, is_replayed=replayed)
     assert over_the_wire(reply, info) == BatchReceipt(results, entry, info, replayed)
+
+
+refusals = results.filter(lambda result: result.outcome is not Outcome.OK)
+
+
+@st.composite
+def move_results(draw: st.DrawFn) -> MoveResults:
+    told = draw(st.lists(st.tuples(numbers, st.none() | numbers), min_size=1, max_size=5))
+    refused = draw(st.dictionaries(st.integers(0, len(told) - 1), refusals))
+    told = [(Money(0), Money(0)) if place in refused else each for place, each in enumerate(told)]
+    balances, available = zip(*told, strict=True)
+    return MoveResults(balances, available, refused)
+
+
+@given(infos, move_results(), st.booleans())
+def test_the_receipt_of_movements_arrives_in_columns_for_who_asked_so_and_one_by_one_for_others(
+    info: ReplyInfo, moved: MoveResults, in_columns: bool
+) -> None:
+    reply = Reply(RequestId(1), Outcome.OK, EMPTY, results=moved)
+    receipt = over_the_wire(reply, info, in_columns=in_columns)
+    assert isinstance(receipt, BatchReceipt)
+    assert list(receipt.results) == list(moved)
+    assert isinstance(receipt.results, MoveResults) == in_columns
+    assert receipt.refused == tuple(
+        (place, each) for place, each in enumerate(moved) if each.outcome is not Outcome.OK
+    )
 
 
 def test_the_receipt_of_a_batch_points_to_what_was_refused() -> None:

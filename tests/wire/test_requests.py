@@ -13,7 +13,6 @@ from bankbook.core.commands import (
     LATEST,
     LOCAL,
     SESSION,
-    Batch,
     Capture,
     Command,
     Deposit,
@@ -24,6 +23,7 @@ from bankbook.core.commands import (
     ReadStatement,
     Reserve,
     Submit,
+    batch_of,
 )
 from bankbook.core.entry import Opening, Posting
 from bankbook.core.guarantees import Guarantee
@@ -143,14 +143,14 @@ def test_whoever_uses_the_protocol_by_hand_may_leave_out_what_has_a_default() ->
 # What stands inside of a batch.
 
 
-def batch_of(*commands: bank_pb2.BatchCommand) -> Command:
+def batch_from(*commands: bank_pb2.BatchCommand) -> Command:
     method = next(each for each in METHODS if each.name == "SubmitBatch")
     return method.decode(bank_pb2.SubmitBatchRequest(commands=commands))
 
 
 def test_a_command_in_a_batch_that_says_nothing_is_called_damaged() -> None:
     with pytest.raises(MessageDamagedError, match="a command is missing"):
-        batch_of(bank_pb2.BatchCommand())
+        batch_from(bank_pb2.BatchCommand())
 
 
 @pytest.mark.parametrize(
@@ -167,21 +167,60 @@ def test_what_a_command_in_a_batch_cannot_have_for_itself_is_refused_and_not_ign
 ) -> None:
     deposit = bank_pb2.DepositRequest(account="anna", amount=5, **{name: value})  # type: ignore[arg-type]
     with pytest.raises(MessageDamagedError, match=f"has no {name} of its own"):
-        batch_of(bank_pb2.BatchCommand(deposit=deposit))
+        batch_from(bank_pb2.BatchCommand(deposit=deposit))
 
 
 def test_a_batch_of_a_million_is_refused_before_it_is_taken_apart() -> None:
     damaged = bank_pb2.BatchCommand()
     with pytest.raises(MessageDamagedError, match=f"1 to {BATCH_COMMANDS_MAX} commands"):
-        batch_of(*[damaged] * (BATCH_COMMANDS_MAX + 1))
+        batch_from(*[damaged] * (BATCH_COMMANDS_MAX + 1))
     submit = next(each for each in METHODS if each.name == "Submit")
     postings = [bank_pb2.Posting(account="anna")] * (LEGS_MAX + 1)
     with pytest.raises(MessageDamagedError, match=f"2 to {LEGS_MAX} postings"):
         submit.decode(bank_pb2.SubmitRequest(postings=postings))
 
 
+MOVES = bank_pb2.Moves(accounts=["a", "b"], sources=[1, 0], destinations=[2, 1], amounts=[5, 7])
+
+
+def from_moves(moves: bank_pb2.Moves) -> Command:
+    method = next(each for each in METHODS if each.name == "SubmitBatch")
+    return method.decode(bank_pb2.SubmitBatchRequest(moves=moves))
+
+
+def test_movements_in_columns_are_the_same_commands_as_one_by_one() -> None:
+    one_by_one = [
+        bank_pb2.BatchCommand(transfer=bank_pb2.TransferRequest(source="a", destination="b", amount=5)),
+        bank_pb2.BatchCommand(deposit=bank_pb2.DepositRequest(account="a", amount=7)),
+    ]
+    assert batch_from(*one_by_one) == from_moves(MOVES)
+
+
+@pytest.mark.parametrize(
+    ("moves", "words"),
+    [
+        (bank_pb2.Moves(accounts=["a"], sources=[1], destinations=[0], amounts=[5, 5]), "not of one length"),
+        (bank_pb2.Moves(accounts=["a"], sources=[2], destinations=[0], amounts=[5]), "by their places"),
+        (bank_pb2.Moves(accounts=["a", "a"], sources=[1], destinations=[2], amounts=[5]), "stands twice"),
+        (bank_pb2.Moves(accounts=[], sources=[0], destinations=[0], amounts=[5]), "neither"),
+        (bank_pb2.Moves(amounts=[5] * (BATCH_COMMANDS_MAX + 1)), f"1 to {BATCH_COMMANDS_MAX}"),
+        (bank_pb2.Moves(accounts=["a"] * (4 * BATCH_COMMANDS_MAX)), f"1 to {BATCH_COMMANDS_MAX}"),
+    ],
+)
+def test_columns_that_do_not_fit_together_are_called_damaged(moves: bank_pb2.Moves, words: str) -> None:
+    with pytest.raises(MessageDamagedError, match=words):
+        from_moves(moves)
+
+
+def test_a_batch_has_commands_or_moves_and_not_both() -> None:
+    method = next(each for each in METHODS if each.name == "SubmitBatch")
+    paid = bank_pb2.BatchCommand(deposit=bank_pb2.DepositRequest(account="a", amount=7))
+    with pytest.raises(MessageDamagedError, match="this one has both"):
+        method.decode(bank_pb2.SubmitBatchRequest(moves=MOVES, commands=[paid]))
+
+
 def test_a_batch_of_the_largest_size_goes_over_the_wire() -> None:
-    batch = Batch(tuple(Deposit(ANNA, Money(n)) for n in range(BATCH_COMMANDS_MAX)))
+    batch = batch_of(Deposit(ANNA, Money(n)) for n in range(BATCH_COMMANDS_MAX))
     assert over_the_wire(batch, Envelope(CustomerId("anna")))[0] == batch
     payroll = Submit(tuple(Posting(ANNA, Money(n)) for n in range(LEGS_MAX)))
     assert over_the_wire(payroll, Envelope(CustomerId("anna")))[0] == payroll

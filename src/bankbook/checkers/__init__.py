@@ -80,8 +80,15 @@ def check(history: History) -> Report:
     Keeps all operations in memory: docs/history.md says how much that is.
     """
     with _no_collection():
-        evidence = gather(history)
-        return Report(len(evidence.operations), tuple(_verdicts(evidence)))
+        return _judge(history)
+
+
+def _judge(history: History) -> Report:
+    evidence = gather(history)
+    report = Report(len(evidence.operations), tuple(_verdicts(evidence)))
+    # So that all of it is gone before the cycle collector is back, which would look through it.
+    evidence.forget()
+    return report
 
 
 def _verdicts(evidence: Evidence) -> Iterator[Verdict]:

@@ -23,7 +23,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from bankbook.checkers.effects import NEVER, Write
-from bankbook.checkers.evidence import Account, Evidence, Read, bits_of, lasting
+from bankbook.checkers.evidence import Account, Evidence, Read, bits_of, is_asked_for, lasting
 from bankbook.checkers.past import Past, is_earlier
 from bankbook.checkers.verdict import Tally, Verdict, Witness
 from bankbook.checkers.words import lacks, named, numbered, numbers, told
@@ -221,6 +221,8 @@ class Block:
         self, evidence: Evidence, tally: Tally, doubts: list[Doubt], due: dict[int, list[int]]
     ) -> None:
         self._evidence = evidence
+        self._operations, self._results = evidence.operations, evidence.results
+        self._asked, self._told = evidence.asked, evidence.told
         self._due = due
         """Place of a call to the requests that can be decided from then on."""
         self._tally = tally
@@ -256,22 +258,22 @@ class Block:
                 at += 1
 
     def _call(self, place: int) -> None:
-        operation = self._evidence.operations[place]
+        operation, asked = self._operations[place], self._asked[place]
         own, seen = self._own.get(operation.session, 0), self._seen.get(operation.session, 0)
         if own or seen:
             self._called[place] = (own, seen)
-        for write in self._evidence.asked[place]:
+        for write in asked:
             before = 0
-            if write.is_of_one_session:
-                before = own if Guarantee.MONOTONIC_WRITES in operation.guarantees else 0
-                before |= seen if Guarantee.WRITES_FOLLOW_READS in operation.guarantees else 0
+            if write.is_of_one_session and (own or seen):
+                before = own if is_asked_for(Guarantee.MONOTONIC_WRITES, operation.guarantees) else 0
+                before |= seen if is_asked_for(Guarantee.WRITES_FOLLOW_READS, operation.guarantees) else 0
             slot = self._slots.get(write)
             if slot is not None:
                 before |= 1 << slot
             if before:
                 self._before[write] = before
         # One request is one step: what its answer shows was there when it wrote.
-        if self._evidence.asked[place] and self._before:
+        if asked and self._before:
             self._learn(place)
         due = self._due.get(place, ())
         for _ in due:
@@ -280,21 +282,20 @@ class Block:
                 self._learn(other)
 
     def _return(self, place: int) -> None:
-        operation = self._evidence.operations[place]
         learnt = self._learn(place) if self._before else 0
         own, seen = self._called.pop(place, NOTHING)
         for doubt in self._doubts.get(place, ()):
             demanded = learnt
-            if doubt.read.is_bound_by(Guarantee.READ_YOUR_WRITES):
+            if own and doubt.read.is_bound_by(Guarantee.READ_YOUR_WRITES):
                 demanded |= own
-            if doubt.read.is_bound_by(Guarantee.MONOTONIC_READS):
+            if seen and doubt.read.is_bound_by(Guarantee.MONOTONIC_READS):
                 demanded |= seen
             if demanded >> self._slots[doubt.write] & 1:
                 self._tally.break_(place, partial(witness, self._evidence, doubt))
-        session = operation.session
+        session = self._operations[place].session
         if learnt:
             self._seen[session] = self._seen.get(session, 0) | learnt
-        for write in self._evidence.told[place]:
+        for write in self._told[place]:
             if write in self._before:
                 self._own[session] = self._own.get(session, 0) | self._before[write]
 
@@ -302,17 +303,17 @@ class Block:
         """Return the suspects in the past of what a result shows."""
         learnt = 0
         before = self._before
-        for read in self._evidence.results[place]:
+        for read in self._results[place]:
             news = read.news
             if news:
                 writes = read.account.writes
                 for bit in bits_of(news):
-                    write = writes[bit]
-                    if write in before:
-                        learnt |= before[write]
+                    past = before.get(writes[bit])
+                    if past:
+                        learnt |= past
         if learnt:
-            for write in self._evidence.asked[place]:
-                self._before[write] = self._before.get(write, 0) | learnt
+            for write in self._asked[place]:
+                before[write] = before.get(write, 0) | learnt
         return learnt
 
 

@@ -52,7 +52,7 @@ class Decoder:
         self.is_exact = all(size > total for size, total in zip(self._sizes, below, strict=False))
         self._least = list(accumulate((min(amount, 0) for amount in amounts), initial=0))
         self._most = list(accumulate((max(amount, 0) for amount in amounts), initial=0))
-        self._known: dict[int, int | None] = {}
+        self._known: dict[int, Shown | None] = {}
         self._sums: dict[int, Shown] | None = {0: Shown(0, 0)}
         self._listed = 0
 
@@ -71,16 +71,17 @@ class Decoder:
         if total not in self._known:
             self._known[total] = self._greedy(total - self._least[-1])
         found = self._known[total]
-        return None if found is None or found >> count else Shown(found, found)
+        return None if found is None or found.must >> count else found
 
-    def _greedy(self, left: int) -> int | None:
+    def _greedy(self, left: int) -> Shown | None:
         # Withdrawals are counted as visible when nothing is missing: what is missing adds its size.
         found, sizes, bits = 0, self._sizes, self._bits
         rank = len(sizes)
         while left > 0 and (rank := bisect_right(sizes, left, 0, rank) - 1) >= 0:
             left -= sizes[rank]
             found |= bits[rank]
-        return None if left else found ^ self._negative
+        found ^= self._negative
+        return None if left else Shown(found, found)
 
     def _at_the_ends(self, total: int, count: int) -> Shown | None:
         """Decode the least and the most there can be, which one set gives however many writes there are."""

@@ -86,7 +86,10 @@ class Write:
 
     def bit_on(self, index: int) -> int | None:
         """Return its place in an account; None where it moves nothing there."""
-        return next((bit for account, bit in self.bits if account == index), None)
+        for account, bit in self.bits:
+            if account == index:
+                return bit
+        return None
 
     @property
     def sort_key(self) -> tuple[int, int]:
@@ -225,11 +228,10 @@ def _units(
     operation = operations[told_at]
     if standing is Standing.POSSIBLE and reservations.was_taken_by_another(operation):
         standing = Standing.REFUSED
-    returns = (operations[place].return_us for place in told)
-    ack_us = min((each for each in returns if each is not None), default=NEVER)
+    ack_us = min([operations[place].return_us or 0 for place in told], default=NEVER)
     until_us = _until_us(operation, same[0].call_us, ack_us, faults)
     sessions = {each.session for each in same}
-    entries = frozenset(each.entry for each in same if each.entry is not None)
+    entries = frozenset([each.entry for each in same if each.entry is not None])
     if standing is Standing.ACKNOWLEDGED and isinstance(operation.command, Batch) and until_us <= ack_us:
         # It may have happened in a store that was lost, too, where other parts of it were refused.
         standing, entries = Standing.POSSIBLE, frozenset()
@@ -251,6 +253,8 @@ def _units(
 
 def _until_us(operation: Operation, call_us: int, ack_us: int, faults: Sequence[Fault]) -> int:
     """Return from when on a write may be gone with the disks that were lost since it was asked for."""
+    if not faults:
+        return NEVER
     lost = sorted(
         (fault.at_us, fault.branch)
         for fault in faults

@@ -48,6 +48,11 @@ from bankbook.history.record import Fault, Final, Header, History, Operation, St
 _ALL: Guarantee = Guarantee.ALL
 
 
+def is_asked_for(guarantee: Guarantee, guarantees: Guarantee) -> bool:
+    """Whether a guarantee is among these; nearly all ask for all, and looking into a flag takes longer."""
+    return guarantees is _ALL or guarantee in guarantees
+
+
 @dataclass(eq=False, slots=True)
 class Read:
     """One result, for one account."""
@@ -94,11 +99,8 @@ class Read:
 
     def is_bound_by(self, guarantee: Guarantee) -> bool:
         """Whether its session asked for this guarantee; LOCAL asks for whatever there is."""
-        guarantees: Guarantee = self.operation.guarantees
-        if self.operation.freshness.level is Level.LOCAL:
-            return False
-        # Nearly all ask for all; looking into a flag costs a microsecond.
-        return guarantees is _ALL or guarantee in guarantees
+        is_local = self.operation.freshness.level is Level.LOCAL
+        return not is_local and is_asked_for(guarantee, self.operation.guarantees)
 
 
 @dataclass(eq=False, slots=True)
@@ -128,20 +130,16 @@ class Account:
 
     def show(self, balance: int | None, stated: Stated | None, count: int) -> Shown | None:
         """Say which of the first `count` writes a result shows; None where no set of them explains it."""
-        everything = (1 << count) - 1
-        shown = Shown(0, everything)
-        if not self.is_known:
+        if not self.is_known or balance is None:
+            shown: Shown | None = Shown(0, (1 << count) - 1)
+        else:
+            shown = self.decoder.decode(balance - self.terms.balance, count)
+        if shown is None or stated is None or not self.is_known:
             return shown
-        if balance is not None:
-            decoded = self.decoder.decode(balance - self.terms.balance, count)
-            if decoded is None:
-                return None
-            shown = decoded
-        if stated is not None:
-            self.names = self.names or Names(self.id, self.writes, self.amounts)
-            listed = read_lines(self.names, stated, everything)
-            shown = Shown(shown.must | listed.must, shown.may & listed.may)
-        return None if shown.must & ~shown.may else shown
+        self.names = self.names or Names(self.id, self.writes, self.amounts)
+        listed = read_lines(self.names, stated, (1 << count) - 1)
+        must, may = shown.must | listed.must, shown.may & listed.may
+        return None if must & ~may else Shown(must, may)
 
 
 class Snapshot(NamedTuple):
@@ -178,6 +176,12 @@ class Evidence:
     by_index: list[Account] = field(default_factory=list)
     by_return: list[int] = field(default_factory=list)
     """The places of what was answered, in the order of the answers."""
+
+    def forget(self) -> None:
+        """Let go of what refers to itself in a circle: accounts and what was read of them."""
+        for account in self.by_index:
+            account.reads.clear()
+            account.unexplained.clear()
 
     def account(self, name: str) -> Account:
         """Return an account, known or not yet."""

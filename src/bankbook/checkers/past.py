@@ -38,7 +38,8 @@ class Past:
                 self.perhaps_seen[index] = self.perhaps_seen.get(index, 0) | read.may
             if news:
                 self.seen[index] = known | news
-                self._take_in_legs(read, news & read.account.shared)
+                if news & read.account.shared:
+                    self._take_in_legs(read, news & read.account.shared)
 
     def _take_in_legs(self, read: Read, news: int) -> None:
         for bit in bits_of(news):

@@ -11,7 +11,7 @@ Replicated Data" (PDIS 1994), section 3.
 from collections.abc import Callable
 from functools import partial
 
-from bankbook.checkers.evidence import Account, Evidence, Read, bits_of, lasting
+from bankbook.checkers.evidence import Account, Evidence, Read, bits_of, is_asked_for, lasting
 from bankbook.checkers.past import Past, is_earlier
 from bankbook.checkers.verdict import Tally, Verdict, Witness
 from bankbook.checkers.words import lacks, named, numbered, told
@@ -156,11 +156,12 @@ class OrderChecks:
         for write in self._evidence.asked[place]:
             if not write.is_of_one_session:
                 continue
+            guarantees = write.operation.guarantees
             for index, bit in write.bits:
-                guarantees = write.operation.guarantees
-                if Guarantee.MONOTONIC_WRITES in guarantees and (own := past.own.get(index)):
+                own, seen = past.own.get(index), past.seen.get(index)
+                if own and is_asked_for(Guarantee.MONOTONIC_WRITES, guarantees):
                     self._list(self._own, index)[bit] = own
-                if Guarantee.WRITES_FOLLOW_READS in guarantees and (seen := past.seen.get(index)):
+                if seen and is_asked_for(Guarantee.WRITES_FOLLOW_READS, guarantees):
                     self._list(self._seen, index)[bit] = seen
                 if perhaps := past.perhaps_seen.get(index):
                     self._list(self._perhaps, index)[bit] = perhaps

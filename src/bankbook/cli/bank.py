@@ -29,6 +29,7 @@ from bankbook.server.branch import Branch, PortTakenError, on_signals
 from bankbook.server.config import DEFAULT_HOST, BranchConfig
 from bankbook.server.launcher import Launcher, LaunchError
 from bankbook.server.logs import configure_logs
+from bankbook.server.machine import collect_rarely
 from bankbook.server.tasks import first_of
 from bankbook.store.base import StoreError
 
@@ -126,6 +127,7 @@ def branch(config: Path, number: int, data: Path | None, log_file: Path | None) 
 
 
 async def _serve(config: BranchConfig, addresses: dict[BranchId, str]) -> None:
+    collect_rarely()
     stop = asyncio.Event()
     on_signals(stop)
     serving = Branch(config)

@@ -18,7 +18,8 @@ from bankbook.cli import discard_standard_output, options
 from bankbook.cli.amounts import decimal_text
 from bankbook.cli.completion import complete_branches
 from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, RETRYABLE, end_like_ctrl_c, fail
-from bankbook.core.entry import Entry, EntryDamagedError, decode_entry
+from bankbook.core.encoding import EntryDamagedError, decode_entry
+from bankbook.core.entry import Entry
 from bankbook.core.ports import Genesis
 from bankbook.core.types import BranchId, Money, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector

@@ -11,7 +11,6 @@ Proof: tests/client/test_recorder.py.
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from bankbook.client.retries import Plan
 from bankbook.core.commands import Command, Freshness, ReadStatement, Result
@@ -143,7 +142,7 @@ class SessionRecorder:
         # microsecond; so the answer is dated after it.
         earliest_us = newest.call_us + (newest.number > operation.number)
         return_us = max(self._recorder.after_now_us(), earliest_us)
-        self._recorder.sink.write(replace(operation, return_us=return_us))
+        self._recorder.sink.write(operation._replace(return_us=return_us))
 
     def leave(self, operation: Operation) -> None:
         """Write down an operation of which nobody will be told the end."""
@@ -160,14 +159,13 @@ class Asked:
 
     def told(self, answer: Answer) -> None:
         """Note an answer."""
-        request = replace(self._request, branch=answer.info.branch, key=self._plan.key, outcome=Outcome.OK)
+        request = self._request._replace(branch=answer.info.branch, key=self._plan.key, outcome=Outcome.OK)
         self._session.end(_with_answer(request, answer))
 
     def failed(self, failure: Failure) -> None:
         """Note that it was not carried out, or that nobody knows."""
         self._session.end(
-            replace(
-                self._request,
+            self._request._replace(
                 branch=self._plan.branch if failure.info is None else failure.info.branch,
                 key=self._plan.key,
                 outcome=failure.outcome,
@@ -178,14 +176,13 @@ class Asked:
 
     def left(self) -> None:
         """Note that nobody waits for the answer any more."""
-        self._session.leave(replace(self._request, branch=self._plan.branch, key=self._plan.key))
+        self._session.leave(self._request._replace(branch=self._plan.branch, key=self._plan.key))
 
 
 def _with_answer(request: Operation, answer: Answer) -> Operation:
     match answer:
         case Receipt():
-            return replace(
-                request,
+            return request._replace(
                 balance=answer.balance,
                 available=answer.available,
                 entry=None if answer.entry is None else str(answer.entry),
@@ -193,8 +190,7 @@ def _with_answer(request: Operation, answer: Answer) -> Operation:
                 reservation=answer.reservation,
             )
         case BatchReceipt():
-            return replace(
-                request,
+            return request._replace(
                 entry=None if answer.entry is None else str(answer.entry),
                 is_replayed=answer.is_replayed,
                 results=tuple(map(_told, answer.results)),
@@ -206,7 +202,7 @@ def _with_answer(request: Operation, answer: Answer) -> Operation:
             is_whole = command.after is None and not command.from_ms and is_to_the_end
             # Behind the last line of all, what a statement says is the account's balance.
             balance = answer.closing if is_to_the_end else None
-            return replace(request, balance=balance, statement=stated(answer, is_complete=is_whole))
+            return request._replace(balance=balance, statement=stated(answer, is_complete=is_whole))
 
 
 def _told(result: Result) -> Told:

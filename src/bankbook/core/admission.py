@@ -15,8 +15,8 @@ from bankbook.core.bounds import (
 )
 from bankbook.core.commands import Request
 from bankbook.core.context import Context
+from bankbook.core.decision import Decision
 from bankbook.core.holds import Held, Holds
-from bankbook.core.ledger import Decision
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Head
 from bankbook.core.outcome import Outcome

@@ -7,6 +7,7 @@ Proof: tests/core/test_bounds.py.
 
 from collections.abc import Callable
 
+from bankbook.core.columns import Columns
 from bankbook.core.commands import (
     LINES_MAX,
     Batch,
@@ -14,6 +15,7 @@ from bankbook.core.commands import (
     Command,
     Deposit,
     Freshness,
+    Moves,
     OpenAccount,
     ReadBalance,
     ReadStatement,
@@ -25,7 +27,13 @@ from bankbook.core.commands import (
     Withdraw,
     accounts_of,
 )
-from bankbook.core.entry import ENTRY_BYTES_MAX, EXPIRES_MS_MAX, Opening, Posting
+from bankbook.core.entry import (
+    ENTRY_BYTES_MAX,
+    EXPIRES_MS_MAX,
+    MOVE_DETAIL_CHARACTERS_MAX,
+    Opening,
+    Posting,
+)
 from bankbook.core.types import (
     ID_RULE,
     KEY_RULE,
@@ -61,6 +69,11 @@ _REFUSAL_BYTES = 360
 # account in a leg: its amount and the brackets. A byte of a memo that JSON has to escape takes at most two.
 _DONE_BYTES, _LEG_BYTES, _ESCAPED_BYTES = 200, 32, 2
 
+# In columns: what stands around the name of an account, with what of it is kept back; around a memo; and of a
+# movement that was refused, two places, an amount, its outcome, two numbers and a sentence. One that happened
+# has less.
+_NAMED_BYTES, _QUOTED_BYTES, _MOVED_BYTES = 24, 3, 108 + MOVE_DETAIL_CHARACTERS_MAX
+
 # What the wire can carry: 32 bits of milliseconds, 49 days.
 BOUND_US_MAX = (2**32 - 1) * 1000
 
@@ -88,18 +101,30 @@ def complaint_about(command: Command) -> str | None:
 def _complaint_about_batch(batch: Batch) -> str | None:
     if not 1 <= len(batch.commands) <= BATCH_COMMANDS_MAX:
         return f"a batch has 1 to {BATCH_COMMANDS_MAX} commands; this one has {len(batch.commands)}"
+    if isinstance(batch.commands, Moves):
+        columns = batch.commands.columns
+        if columns.are_plain():
+            return _complaint_about_size(_moves_in_log(columns))
     for number, command in enumerate(batch.commands, start=1):
         if type(command) not in _IN_BATCHES:
             return f"command {number} of the batch is a {type(command).__name__}, which must go by itself"
         complaint = complaint_about(command)
         if complaint is not None:
             return f"command {number} of the batch: {complaint}"
-    size = sum(_size_in_log(command) for command in batch.commands)
-    if size > BATCH_BYTES_MAX:
-        return (
-            f"the batch would fill {size} bytes of the log, and may fill {BATCH_BYTES_MAX}; send it in parts"
-        )
-    return None
+    return _complaint_about_size(sum(_size_in_log(command) for command in batch.commands))
+
+
+def _complaint_about_size(size: int) -> str | None:
+    if size <= BATCH_BYTES_MAX:
+        return None
+    return f"the batch would fill {size} bytes of the log, and may fill {BATCH_BYTES_MAX}; send it in parts"
+
+
+def _moves_in_log(columns: Columns) -> int:
+    """Return how many bytes the records of plain movements have at the most."""
+    names = sum(map(len, columns.accounts)) + len(columns.accounts) * _NAMED_BYTES
+    memos = sum(len(memo.encode()) * _ESCAPED_BYTES + _QUOTED_BYTES for memo in columns.memos)
+    return names + memos + columns.size * _MOVED_BYTES
 
 
 def _size_in_log(command: SingleWrite) -> int:

@@ -6,10 +6,11 @@ what. Proof: tests/core/test_sessions.py, tests/core/test_keys.py.
 
 from bankbook.core.commands import ReadBalance, ReadStatement, Reply, Request, accounts_of, fingerprint_of
 from bankbook.core.context import Context
+from bankbook.core.decision import Decision, refusal_of
 from bankbook.core.entry import Entry, Keyed, RecordKind
 from bankbook.core.holds import Held
 from bankbook.core.keys import replay
-from bankbook.core.ledger import Decision, Teller, refusal_of
+from bankbook.core.ledger import Teller
 from bankbook.core.logs import Logs
 from bankbook.core.outcome import Certainty
 from bankbook.core.statement import decide_past
@@ -76,8 +77,7 @@ def _token_after(context: Context, request: Request, entry: Entry | None) -> Tok
     # A refusal is a read too: "the account is open already" must not be followed by "no such account".
     read, write = request.token.read, request.token.write
     accounts = accounts_of(request.command) or (() if entry is None else entry.accounts)
-    for account in accounts:
-        read = read.merge(context.state.write_set(account))
+    read = read.merge(context.state.write_set(accounts))
     return Token(read, write if entry is None else write.raised(entry.origin, entry.seq))
 
 

@@ -5,13 +5,15 @@ Decides which words a request has, and what tells one request from another. Must
 """
 
 import json
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 from itertools import chain
-from typing import NamedTuple, NewType
+from typing import NamedTuple, NewType, overload
 
-from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting, RecordKind
+from bankbook.core.columns import Columns, Movement
+from bankbook.core.entry import EXPIRES_MS_MAX, MoveRecords, Opening, Posting, RecordKind
 from bankbook.core.guarantees import Access, Guarantee
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position
@@ -144,10 +146,38 @@ SingleWrite = Deposit | Withdraw | Transfer | Submit | Reserve
 
 
 @dataclass(frozen=True, slots=True)
+class Moves(Sequence[Deposit | Withdraw | Transfer]):
+    """Commands that are plain movements of money, in columns."""
+
+    columns: Columns
+
+    def __len__(self) -> int:
+        return self.columns.size
+
+    @overload
+    def __getitem__(self, place: int) -> Deposit | Withdraw | Transfer: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Deposit | Withdraw | Transfer, ...]: ...
+    def __getitem__(
+        self, place: int | slice
+    ) -> Deposit | Withdraw | Transfer | tuple[Deposit | Withdraw | Transfer, ...]:
+        if isinstance(place, slice):
+            return tuple(self[each] for each in range(*place.indices(len(self))))
+        source, destination, amount, memo = self.columns.movement(range(len(self))[place])
+        if destination is None:
+            assert source is not None, "a movement has a source or a destination"
+            return Withdraw(source, amount, memo)
+        if source is None:
+            return Deposit(destination, amount, memo)
+        return Transfer(source, destination, amount, memo)
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Carry out many commands in one entry, in their order, each with an outcome of its own."""
 
-    commands: tuple[SingleWrite, ...]
+    commands: Sequence[SingleWrite]
+    """See `batch_of`."""
     is_atomic: bool = False
     """Whether all are refused where one is."""
 
@@ -155,9 +185,27 @@ class Batch:
 Command = ReadBalance | ReadStatement | SingleWrite | OpenAccount | Capture | Release | Batch
 
 
+def batch_of(commands: Iterable[SingleWrite], *, is_atomic: bool = False) -> Batch:
+    """Return a batch, with its commands in columns where all are plain movements of money."""
+    together = tuple(commands)
+    if not together or {type(each) for each in together} - _MOVEMENTS.keys():
+        return Batch(together, is_atomic)
+    return Batch(Moves(Columns.of(_MOVEMENTS[type(each)](each) for each in together)), is_atomic)
+
+
+_MOVEMENTS: dict[type, Callable[..., Movement]] = {
+    Deposit: lambda command: Movement(None, command.account, command.amount, command.memo),
+    Withdraw: lambda command: Movement(command.account, None, command.amount, command.memo),
+    Transfer: lambda command: Movement(command.source, command.destination, command.amount, command.memo),
+}
+
+
+_READ_AND_WRITE = Access.READ | Access.WRITE
+
+
 def access_of(command: Command) -> Access:
     """Return what `command` does: every one is answered with a balance, so every one reads."""
-    return Access.READ if isinstance(command, ReadBalance | ReadStatement) else Access.READ | Access.WRITE
+    return Access.READ if isinstance(command, ReadBalance | ReadStatement) else _READ_AND_WRITE
 
 
 def accounts_of(command: Command) -> tuple[AccountId, ...]:
@@ -176,19 +224,33 @@ def accounts_of(command: Command) -> tuple[AccountId, ...]:
             return (account,) if destination is None else (account, destination)
         case Capture() | Release():
             return ()
+        case Batch(Moves(columns)):
+            return tuple(columns.accounts)
         case Batch(commands):
             return tuple(dict.fromkeys(chain.from_iterable(accounts_of(each) for each in commands)))
         case _:
             return (command.account,)
 
 
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _fields_of(command: Command) -> list[object]:
+    return [getattr(command, name) for name in type(command).__dataclass_fields__]
+
+
 def fingerprint_of(customer: CustomerId, command: Command) -> str:
     """Return a short text that is the same exactly where customer and command are."""
-    # A deposit's parts look like a withdrawal's, so each command of a batch is told by its name too.
-    commands = command.commands if isinstance(command, Batch) else (command,)
-    names = [type(command).__name__, *(type(each).__name__ for each in commands)]
-    whole = json.dumps([customer, names, astuple(command)], separators=(",", ":"))
-    return sha256(whole.encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
+    match command:
+        case Batch(Moves(columns), is_atomic):
+            parts = [customer, ["Batch", "Moves"], [columns, is_atomic]]
+        case Batch(commands, is_atomic):
+            # A deposit's parts look like a withdrawal's, so each command of a batch is told by its name too.
+            names = ["Batch", *(type(each).__name__ for each in commands)]
+            parts = [customer, names, [[_fields_of(each) for each in commands], is_atomic]]
+        case _:
+            parts = [customer, [type(command).__name__] * 2, _fields_of(command)]
+    return sha256(_as_json(parts).encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 
 class Level(Enum):
@@ -298,6 +360,43 @@ class Result(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class MoveResults(Sequence[Result]):
+    """How the commands of a batch of plain movements ended, in columns."""
+
+    balances: Sequence[Money]
+    """What each movement's first account had after it; 0 where it was refused."""
+    available: Sequence[Money | None]
+    """The same of what could be taken out; None where there is no floor."""
+    refused: Mapping[int, Result]
+    """The movements that did not happen, by their places, from 0."""
+
+    def __len__(self) -> int:
+        return len(self.balances)
+
+    @overload
+    def __getitem__(self, place: int) -> Result: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Result, ...]: ...
+    def __getitem__(self, place: int | slice) -> Result | tuple[Result, ...]:
+        if isinstance(place, slice):
+            return tuple(self[each] for each in range(*place.indices(len(self))))
+        number = range(len(self))[place]
+        if number in self.refused:
+            return self.refused[number]
+        return Result(Outcome.OK, "", self.balances[number], self.available[number])
+
+
+def results_of(records: MoveRecords) -> MoveResults:
+    """Return what the caller of a batch of plain movements is told."""
+    available = tuple(map(records.available, range(len(records))))
+    refused = {
+        place: Result(outcome, detail, balance, left)
+        for place, (outcome, balance, left, detail) in records.refused.items()
+    }
+    return MoveResults(records.balances, available, refused)
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """How one request ended."""
 
@@ -326,6 +425,6 @@ class Reply:
     """Whether this is what the same key was told before."""
     reservation: ReservationId | None = None
     """What was set aside."""
-    results: tuple[Result, ...] = ()
+    results: Sequence[Result] = ()
     """Of a batch: how each of its commands ended."""
     statement: Statement | None = None

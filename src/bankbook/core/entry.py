@@ -1,44 +1,35 @@
 """The entry: one immutable, committed decision in an origin's log.
 
-Decides the encoding, which is the same on the disk and on its way between branches, made once and
-forwarded as it is. Must not know why the decision was made. Proof: tests/core/test_entry.py.
+Decides what an entry is made of. Must not know why the decision was made, nor its encoding
+(bankbook.core.encoding). Proof: tests/core/test_entry.py.
 
 One request makes at most one entry, with a record for each of its commands; so a batch is applied
-everywhere in one step, and its idempotency key finds all its outcomes in one place.
-
-The encoding is one compact JSON object, because a person who opens the store can then read the log,
-and because the standard library encodes JSON in C, faster than a denser format in pure Python
-(docs/decisions/0002-entries-are-json.md).
+everywhere in one step, and its idempotency key finds all its outcomes in one place. The records of a batch of
+plain movements are columns, and are made only for who looks at one by itself (MoveRecords).
 """
 
-import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple, overload
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
+from bankbook.core.columns import Columns, Flows
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import (
     BALANCE_MAX,
-    BRANCHES_MAX,
-    INCARNATION_MAX,
-    MONEY_MAX,
-    SEQ_MAX,
     AccountId,
     BranchId,
     CustomerId,
     EntryId,
-    Incarnation,
     Key,
     Money,
     Origin,
     ReservationId,
     Seq,
-    is_id,
-    is_key,
-    is_memo,
-    reserving_branch,
 )
 from bankbook.core.vector import VersionVector
 
@@ -49,6 +40,9 @@ ENTRY_BYTES_MAX = 3 * 1024 * 1024
 
 # Of a refusal's sentence, as it is kept for the day when its key is sent again.
 DETAIL_CHARACTERS_MAX = 240
+
+# The same where thousands may be refused in one batch: enough for every sentence with names of usual length.
+MOVE_DETAIL_CHARACTERS_MAX = 160
 
 # A reservation's end, by the wall clock: as far as the hybrid clock counts.
 EXPIRES_MS_MAX = HYBRID_TIME_MAX >> 16
@@ -159,16 +153,94 @@ class Record:
         return tuple(dict.fromkeys(found))
 
 
+_KINDS = {
+    (True, True): RecordKind.TRANSFER,
+    (False, True): RecordKind.DEPOSIT,
+    (True, False): RecordKind.WITHDRAWAL,
+}
+"""What a plain movement is, by whether it has a source and a destination."""
+
+
+@dataclass(frozen=True)
+class MoveRecords(Sequence[Record]):
+    """The records of a batch of plain movements, in columns."""
+
+    columns: Columns
+    balances: Sequence[Money]
+    """What each movement's first account had after it; 0 where it was refused."""
+    kept: Sequence[Money | None]
+    """Of each account in the columns: what of its balance was not available, its floor and what is set aside;
+    None where it has no floor."""
+    refused: Mapping[int, Verdict] = field(default_factory=dict)
+    """The movements that did not happen, by their places, from 0."""
+
+    def __len__(self) -> int:
+        return self.columns.size
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Record, ...]: ...
+    def __getitem__(self, place: int | slice) -> Record | tuple[Record, ...]:
+        if isinstance(place, slice):
+            return tuple(self[each] for each in range(*place.indices(len(self))))
+        number = range(len(self))[place]
+        if number in self.refused:
+            return Record(RecordKind.REFUSAL, verdict=self.refused[number])
+        source, destination, _, memo = self.columns.movement(number)
+        kind = _KINDS[source is not None, destination is not None]
+        return Record(kind, tuple(self._postings_at(number)), memo, verdict=self.verdict(number))
+
+    def verdict(self, place: int) -> Verdict:
+        """Return how the movement at `place` ended."""
+        if place in self.refused:
+            return self.refused[place]
+        return Verdict(Outcome.OK, self.balances[place], self.available(place))
+
+    def available(self, place: int) -> Money | None:
+        """Return what a movement left to be taken out of its first account; None where that has no floor."""
+        columns = self.columns
+        kept = self.kept[(columns.sources[place] or columns.destinations[place]) - 1]
+        return None if kept is None else min(Money(self.balances[place] - kept), BALANCE_MAX)
+
+    @cached_property
+    def flows(self) -> Flows:
+        """What they do together to each account that they touch."""
+        return self.columns.flows(without=self.refused)
+
+    @property
+    def kinds(self) -> Mapping[RecordKind, int]:
+        """How many there are of each kind."""
+        ends = Counter(
+            zip(map(bool, self.columns.sources), map(bool, self.columns.destinations), strict=True)
+        )
+        ends.subtract(
+            (bool(self.columns.sources[place]), bool(self.columns.destinations[place]))
+            for place in self.refused
+        )
+        told = {kind: ends[each] for each, kind in _KINDS.items()} | {RecordKind.REFUSAL: len(self.refused)}
+        return {kind: count for kind, count in told.items() if count}
+
+    def postings(self) -> Iterator[Posting]:
+        """Yield every leg of every movement that happened."""
+        for place in range(len(self)):
+            if place not in self.refused:
+                yield from self._postings_at(place)
+
+    def _postings_at(self, place: int) -> Iterator[Posting]:
+        source, destination, amount, _ = self.columns.movement(place)
+        if source is not None:
+            yield Posting(source, Money(-amount))
+        if destination is not None:
+            yield Posting(destination, amount)
+
+
 class Keyed(NamedTuple):
     """An idempotency key, and what it stands for."""
 
     key: Key
     fingerprint: str
     """Of the request; empty in a fence, which knows only the key."""
-
-
-class EntryDamagedError(ValueError):
-    """These bytes are not an entry; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +255,14 @@ class Entry:
     customer: CustomerId | None
     """None in what a branch decided by itself."""
     keyed: Keyed | None
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     encoded: bytes
     """The entry as it is stored and sent."""
+
+    @property
+    def moves(self) -> MoveRecords | None:
+        """Its records as columns; None where they are no plain movements."""
+        return self.records if isinstance(self.records, MoveRecords) else None
 
     @property
     def id(self) -> EntryId:
@@ -193,213 +270,46 @@ class Entry:
         return EntryId(self.origin, self.seq)
 
     @property
+    def others(self) -> Sequence[Record]:
+        """Its records where they are more than plain movements: one by one."""
+        return () if isinstance(self.records, MoveRecords) else self.records
+
+    @property
+    def kinds(self) -> Mapping[RecordKind, int]:
+        """How many records it has of each kind."""
+        if isinstance(self.records, MoveRecords):
+            return self.records.kinds
+        return Counter(record.kind for record in self.records)
+
+    @property
     def postings(self) -> tuple[Posting, ...]:
         """Every leg of every record."""
+        if isinstance(self.records, MoveRecords):
+            return tuple(self.records.postings())
         return tuple(chain.from_iterable(record.postings for record in self.records))
 
     @property
     def moves_money(self) -> bool:
         """Whether it is more than the refusals that a key must find again."""
-        return any(record.kind is not RecordKind.REFUSAL for record in self.records)
+        return move_money(self.records)
 
     @property
     def accounts(self) -> tuple[AccountId, ...]:
         """Every account this entry touches."""
+        moves = self.moves
+        if moves is not None:
+            return tuple(moves.flows.accounts)
         return tuple(dict.fromkeys(chain.from_iterable(record.accounts for record in self.records)))
 
-
-def make_entry(
-    *,
-    origin: Origin,
-    seq: Seq,
-    clock: HybridTime,
-    dependencies: VersionVector,
-    records: tuple[Record, ...],
-    customer: CustomerId | None = None,
-    keyed: Keyed | None = None,
-) -> Entry:
-    """Return a new entry, encoded."""
-    fields: dict[str, object] = {
-        "origin": origin,
-        "seq": seq,
-        "clock": clock,
-        "after": [(o.branch, o.incarnation, s) for o, s in dependencies],
-    }
-    if customer is not None:
-        fields["customer"] = customer
-    if keyed is not None:
-        fields["key"] = keyed
-    fields["records"] = [_encode_record(record) for record in records]
-    encoded = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
-    assert len(encoded) <= ENTRY_BYTES_MAX, "a request's bounds keep its entry below ENTRY_BYTES_MAX"
-    return Entry(origin, seq, clock, dependencies, customer, keyed, records, encoded)
+    @property
+    def ended(self) -> tuple[EntryId, ...]:
+        """The last entries of earlier logs of its branch, where it says so."""
+        others = self.others
+        return others[0].ended if len(others) == 1 else tuple(chain.from_iterable(r.ended for r in others))
 
 
-def _encode_record(record: Record) -> dict[str, object]:
-    fields: dict[str, object] = {"kind": record.kind}
-    for name in ("postings", "memo", "opening", "reservation", "settlement", "grant", "fence"):
-        value = getattr(record, name)
-        if value:
-            fields[name] = value
-    if record.ended:
-        fields["ended"] = [(o.branch, o.incarnation, s) for o, s in record.ended]
-    if record.verdict is not None:
-        outcome, balance, available, detail = record.verdict
-        fields["verdict"] = (outcome.name, balance, available, detail)
-    return fields
-
-
-def decode_entry(encoded: bytes) -> Entry:
-    """Return the entry that `encoded` stands for, checked.
-
-    Raises EntryDamagedError where the bytes are not an entry that `make_entry` could have made.
-    """
-    if len(encoded) > ENTRY_BYTES_MAX:
-        raise EntryDamagedError(f"an entry has at most {ENTRY_BYTES_MAX} bytes, this one {len(encoded)}")
-    try:
-        # UTF-8 only: json.loads would take UTF-16 from a peer, which no store could keep as text.
-        fields = json.loads(encoded.decode())
-        entry = Entry(
-            origin=_origin(*fields["origin"]),
-            seq=_seq(fields["seq"]),
-            clock=HybridTime(_integer(fields["clock"], 0, HYBRID_TIME_MAX)),
-            dependencies=VersionVector(_entry_id(*component) for component in _list(fields["after"])),
-            customer=CustomerId(_id(fields["customer"])) if "customer" in fields else None,
-            keyed=_keyed(*fields["key"]) if "key" in fields else None,
-            records=tuple(_decode_record(record) for record in _list(fields["records"])),
-            encoded=encoded,
-        )
-    except EntryDamagedError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise EntryDamagedError(f"not an entry: {error!r}") from error
-    if not entry.records or entry.dependencies[entry.origin]:
-        raise EntryDamagedError("an entry has a record, and does not depend on its own log")
-    return entry
-
-
-_PARTS = {
-    # What a record of each kind must have, and of these parts may have no other.
-    RecordKind.DEPOSIT: {"postings"},
-    RecordKind.WITHDRAWAL: {"postings"},
-    RecordKind.TRANSFER: {"postings"},
-    RecordKind.OPENING: {"opening"},
-    RecordKind.RESERVATION: {"reservation"},
-    RecordKind.CAPTURE: {"postings", "settlement"},
-    RecordKind.RELEASE: {"settlement"},
-    RecordKind.EXPIRY: {"settlement"},
-    RecordKind.REFUSAL: set[str](),
-    RecordKind.GRANT: {"grant"},
-    RecordKind.FENCE: {"fence"},
-    RecordKind.REJOINING: {"ended"},
-}
-_ALL_PARTS = {"postings", "opening", "reservation", "settlement", "grant", "fence", "ended"}
-
-
-def _decode_record(fields: dict[str, Any]) -> Record:
-    kind = RecordKind(fields["kind"])
-    if _ALL_PARTS.intersection(fields) != _PARTS[kind]:
-        raise EntryDamagedError(f"a record of kind {kind} has {sorted(_PARTS[kind])}, not {sorted(fields)}")
-    return Record(
-        kind=kind,
-        postings=tuple(_posting(*leg) for leg in _list(fields.get("postings", []))),
-        memo=_memo(fields.get("memo", "")),
-        opening=_opening(*fields["opening"]) if "opening" in fields else None,
-        reservation=_reservation(*fields["reservation"]) if "reservation" in fields else None,
-        settlement=_settlement(*fields["settlement"]) if "settlement" in fields else None,
-        grant=_grant(*fields["grant"]) if "grant" in fields else None,
-        fence=_branch(fields["fence"]) if "fence" in fields else None,
-        ended=tuple(_entry_id(*component) for component in _list(fields.get("ended", []))),
-        verdict=_verdict(*fields["verdict"]) if "verdict" in fields else None,
-    )
-
-
-def _integer(value: Any, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        raise EntryDamagedError(f"expected an integer from {low} to {high}, found {value!r}")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise EntryDamagedError(f"expected a list, found {value!r}")
-    return value
-
-
-def _id(value: Any) -> str:
-    if not isinstance(value, str) or not is_id(value):
-        raise EntryDamagedError(f"expected an id, found {value!r}")
-    return value
-
-
-def _memo(value: Any) -> str:
-    if not isinstance(value, str) or not is_memo(value):
-        raise EntryDamagedError(f"expected a memo, found {value!r}")
-    return value
-
-
-def _branch(value: Any) -> BranchId:
-    return BranchId(_integer(value, 1, BRANCHES_MAX))
-
-
-def _seq(value: Any) -> Seq:
-    return Seq(_integer(value, 1, SEQ_MAX))
-
-
-def _origin(branch: Any, incarnation: Any) -> Origin:
-    return Origin(_branch(branch), Incarnation(_integer(incarnation, 1, INCARNATION_MAX)))
-
-
-def _entry_id(branch: Any, incarnation: Any, seq: Any) -> EntryId:
-    return EntryId(_origin(branch, incarnation), _seq(seq))
-
-
-def _account(value: Any) -> AccountId:
-    return AccountId(_id(value))
-
-
-def _money(value: Any, low: int = 0) -> Money:
-    return Money(_integer(value, low, MONEY_MAX))
-
-
-def _balance(value: Any) -> Money | None:
-    return None if value is None else Money(_integer(value, -BALANCE_MAX, BALANCE_MAX))
-
-
-def _keyed(key: Any, fingerprint: Any) -> Keyed:
-    if not isinstance(key, str) or not is_key(key):
-        raise EntryDamagedError(f"expected a key, found {key!r}")
-    return Keyed(Key(key), fingerprint and _id(fingerprint))
-
-
-def _posting(account: Any, amount: Any) -> Posting:
-    return Posting(_account(account), _money(amount, -MONEY_MAX))
-
-
-def _opening(account: Any, floor: Any, currency: Any) -> Opening:
-    if not isinstance(currency, str) or (currency and not is_id(currency)):
-        raise EntryDamagedError(f"expected a currency, found {currency!r}")
-    lowest = None if floor is None else Money(_integer(floor, -MONEY_MAX, 0))
-    return Opening(_account(account), lowest, currency)
-
-
-def _reservation(account: Any, amount: Any, destination: Any, expires_ms: Any) -> Reservation:
-    to = None if destination is None else _account(destination)
-    end = None if expires_ms is None else _integer(expires_ms, 0, EXPIRES_MS_MAX)
-    return Reservation(_account(account), _money(amount), to, end)
-
-
-def _settlement(reservation: Any, account: Any, amount: Any, left: Any) -> Settlement:
-    if not isinstance(reservation, str) or reserving_branch(ReservationId(reservation)) is None:
-        raise EntryDamagedError(f"expected a reservation, found {reservation!r}")
-    return Settlement(ReservationId(reservation), _account(account), _money(amount), _money(left))
-
-
-def _grant(account: Any, to: Any, amount: Any) -> Grant:
-    return Grant(_account(account), _origin(*to), _money(amount, 1))
-
-
-def _verdict(outcome: Any, balance: Any, available: Any, detail: Any) -> Verdict:
-    if not isinstance(detail, str) or len(detail) > DETAIL_CHARACTERS_MAX:
-        raise EntryDamagedError(f"expected a sentence, found {detail!r}")
-    return Verdict(Outcome[outcome], _balance(balance), _balance(available), detail)
+def move_money(records: Sequence[Record]) -> bool:
+    """Whether these are more than refusals."""
+    if isinstance(records, MoveRecords):
+        return len(records.refused) < len(records)
+    return any(record.kind is not RecordKind.REFUSAL for record in records)

@@ -26,7 +26,7 @@ class Expiry:
         """Take note of a reservation that this branch made."""
         if entry.origin != self._context.origin:
             return
-        for record in entry.records:
+        for record in entry.others:
             if record.reservation is not None and record.reservation.expires_ms is not None:
                 due_ms = record.reservation.expires_ms
                 self._next_ms = due_ms if self._next_ms is None else min(self._next_ms, due_ms)

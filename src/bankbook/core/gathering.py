@@ -22,14 +22,14 @@ from itertools import islice
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import RequestId
 from bankbook.core.context import Context
+from bankbook.core.decision import Decision, Short
 from bankbook.core.entry import Entry, Grant, Record, RecordKind
 from bankbook.core.holds import Held, Holds
-from bankbook.core.ledger import Decision, Short
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.rights import Holder, Usage
-from bankbook.core.types import AccountId, BranchId, Money, Seq
+from bankbook.core.types import MONEY_MAX, AccountId, BranchId, Money, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 
 # The first entry of a log.
@@ -147,7 +147,13 @@ class Gatherings:
 
     def on_applied(self, entry: Entry) -> None:
         """Take note of an entry: of what was used, and of rights that came here."""
-        for record in entry.records:
+        if len(self._context.branches) == 1:
+            return  # all rights are here
+        if entry.moves is not None:
+            accounts, _, outs, times = entry.moves.flows
+            for account, out, often in zip(accounts, outs, times, strict=True):
+                self._note_use(account, entry.origin.branch, out, often)
+        for record in entry.others:
             if record.kind is RecordKind.CAPTURE:
                 continue  # it was used when it was reserved
             for account, amount in record.postings:
@@ -157,10 +163,10 @@ class Gatherings:
         if self._gatherings:
             self._enriched.update(self._gatherings.keys() & set(entry.accounts))
 
-    def _note_use(self, account: AccountId, branch: BranchId, amount: Money) -> None:
+    def _note_use(self, account: AccountId, branch: BranchId, amount: Money, times: int = 1) -> None:
         state = self._context.state.account(account)
         if amount > 0 and state is not None and state.available is not None:
-            self._usage.note(account, branch, amount, state.available)
+            self._usage.note(account, branch, amount, state.available, times)
             self._used[account] = None
 
     def _retry(self, gathering: Gathering) -> None:
@@ -213,7 +219,10 @@ class Gatherings:
         self._ask(gathering, dict.fromkeys(self._context.others(), missing))
 
     def _ask(self, gathering: Gathering, plan: dict[BranchId, Money]) -> None:
-        """Ask each branch of the plan for its part."""
+        """Ask each branch of the plan for its part.
+
+        What many want together may be more than any amount can be: the rest is wanted in the next round.
+        """
         context, account = self._context, gathering.account
         since = self._since(gathering)
         gathering.began_us = context.now_us
@@ -221,7 +230,7 @@ class Gatherings:
         gathering.unanswered, gathering.needs = set(plan), NOTHING
         gathering.question = context.ask(
             plan,
-            lambda number, branch: AskHead(number, account, plan[branch], since),
+            lambda number, branch: AskHead(number, account, min(plan[branch], MONEY_MAX), since),
             lambda sender, answer: self._on_answer(gathering, sender, answer),
         )
         if not plan:
@@ -367,10 +376,10 @@ class Gatherings:
                 self._write_grant(account, *passed)
 
     def _write_grant(self, account: AccountId, to: BranchId, amount: Money) -> None:
-        """Pass rights on in the own log; never more than there are, whatever the policy said."""
+        """Pass rights on in the own log; never more than there are, or an entry can tell."""
         own = self._context.state.rights(account)[self._context.branch]
         origin = self._context.peers[to].origin
-        amount = min(amount, own)
+        amount = min(amount, own, MONEY_MAX)
         if amount > 0 and origin is not None:
             self._logs.write((Record(RecordKind.GRANT, grant=Grant(account, origin, amount)),))
 

@@ -8,6 +8,7 @@ Consistent Replicated Data" (PDIS 1994), section 3 and table 1.
 """
 
 from enum import Enum, Flag, auto
+from functools import cache
 from typing import NamedTuple
 
 from bankbook.core.token import Token
@@ -78,8 +79,12 @@ RULES = (
 
 def awaited_vector(token: Token, guarantees: Guarantee, access: Access) -> VersionVector:
     """Return what a branch must dominate before it serves a command that does `access`."""
-    needed = NOTHING
-    for rule in RULES:
-        if rule.guarantee in guarantees and rule.access in access:
-            needed = needed.merge(token.read if rule.awaits is Side.READ_VECTOR else token.write)
-    return needed
+    sides = _awaited_sides(guarantees, access)
+    read = token.read if Side.READ_VECTOR in sides else NOTHING
+    return read.merge(token.write) if Side.WRITE_VECTOR in sides else read
+
+
+@cache
+def _awaited_sides(guarantees: Guarantee, access: Access) -> frozenset[Side]:
+    rules = (rule for rule in RULES if rule.guarantee in guarantees and rule.access in access)
+    return frozenset(rule.awaits for rule in rules)

@@ -11,10 +11,10 @@ request takes effect once, whatever is lost, doubled or sent to whom; and where 
 reached, nobody guesses.
 """
 
-from bankbook.core.commands import Batch, Command, Result
+from bankbook.core.commands import Batch, Command, Result, results_of
 from bankbook.core.context import Context
-from bankbook.core.entry import Entry, Keyed, Record, RecordKind, Verdict
-from bankbook.core.ledger import Decision
+from bankbook.core.decision import Decision
+from bankbook.core.entry import Entry, Keyed, MoveRecords, Record, RecordKind, Verdict
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskKey
 from bankbook.core.outcome import Outcome
@@ -23,10 +23,12 @@ from bankbook.core.types import BranchId, birth_branch, reservation_id
 
 def replay(entry: Entry, command: Command) -> Decision:
     """Return what the caller of `entry` was told."""
-    verdicts = [record.verdict or Verdict(Outcome.OK) for record in entry.records]
     if not isinstance(command, Batch):
-        outcome, balance, available, detail = verdicts[0]
+        outcome, balance, available, detail = entry.records[0].verdict or Verdict(Outcome.OK)
         return Decision(outcome, detail, balance, available)
+    if isinstance(entry.records, MoveRecords):
+        return Decision(Outcome.OK, results=results_of(entry.records))
+    verdicts = [record.verdict or Verdict(Outcome.OK) for record in entry.records]
     results = tuple(
         Result(
             verdict.outcome,

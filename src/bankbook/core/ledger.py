@@ -8,33 +8,32 @@ against a twin of a few lines in tests/core/test_replica_properties.py.
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
+from bankbook.core.bulk import decide_moves
 from bankbook.core.commands import (
     Batch,
     Capture,
     Command,
     Deposit,
+    Moves,
     OpenAccount,
     ReadBalance,
     Release,
     Reserve,
     Result,
-    Statement,
     Submit,
     Transfer,
     Withdraw,
 )
+from bankbook.core.decision import Decision, Short, refusal_of, sum_of_shorts, verdict_of
 from bankbook.core.entry import (
-    DETAIL_CHARACTERS_MAX,
     Posting,
     Record,
     RecordKind,
     Reservation,
     Settlement,
-    Verdict,
 )
-from bankbook.core.outcome import Certainty, Outcome
+from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, ReservationRecord, ReservationState
 from bankbook.core.state import Layer
 from bankbook.core.types import (
@@ -49,38 +48,6 @@ from bankbook.core.types import (
     reservation_id,
     reserving_branch,
 )
-
-
-class Short(NamedTuple):
-    """Rights that this branch lacks for a command."""
-
-    account: AccountId
-    missing: Money
-    is_want_of_funds: bool
-    """Whether the account has too little, as far as is known here; else others have the rights."""
-
-
-class Decision(NamedTuple):
-    """How a command ends, and what is written for it."""
-
-    outcome: Outcome
-    detail: str = ""
-    balance: Money | None = None
-    available: Money | None = None
-    currency: str = ""
-    records: tuple[Record, ...] = ()
-    """What is written: of a batch, one for each of its commands."""
-    results: tuple[Result, ...] = ()
-    """Of a batch, how each of its commands ends."""
-    statement: Statement | None = None
-    shorts: tuple[Short, ...] = ()
-    """Where rights are lacking here; with them it may end otherwise."""
-    branch: BranchId | None = None
-
-    @property
-    def moves_money(self) -> bool:
-        """Whether anything but a refusal is written."""
-        return any(record.kind is not RecordKind.REFUSAL for record in self.records)
 
 
 def decider_of(command: Command, branches: tuple[BranchId, ...]) -> BranchId | None:
@@ -251,6 +218,10 @@ class Teller:
 
     def _decide_batch(self, batch: Batch) -> Decision:
         """Decide the commands in their order, each on top of what the ones before it did."""
+        if isinstance(batch.commands, Moves):
+            decision = decide_moves(batch.commands, self.layer, self.next_entry.origin, self._decide_alone)
+            if decision is not None and not (batch.is_atomic and decision.refuses_some):
+                return decision
         draft = replace(self, layer=self.layer.draft())
         decisions = []
         for index, command in enumerate(batch.commands):
@@ -262,7 +233,10 @@ class Teller:
             return self._abort(decisions)
         records = tuple(each.records[0] if each.records else refusal_of(each) for each in decisions)
         results = tuple(self._result(index, each) for index, each in enumerate(decisions))
-        return Decision(Outcome.OK, records=records, results=results, shorts=_sum_of_shorts(decisions))
+        return Decision(Outcome.OK, records=records, results=results, shorts=sum_of_shorts(decisions))
+
+    def _decide_alone(self, layer: Layer, command: Command) -> Decision:
+        return replace(self, layer=layer).decide(command)
 
     def _abort(self, decisions: list[Decision]) -> Decision:
         """Refuse a whole batch for its first refusal; want of rights here is the last of reasons."""
@@ -279,7 +253,7 @@ class Teller:
             f"command {number} of the batch: {first.detail}",
             records=tuple(refusal_of(each) for each in ends),
             results=tuple(self._result(index, each) for index, each in enumerate(ends)),
-            shorts=_sum_of_shorts(decisions) if is_short else (),
+            shorts=sum_of_shorts(decisions) if is_short else (),
         )
 
     def _result(self, index: int, decision: Decision) -> Result:
@@ -330,14 +304,14 @@ class Teller:
         if not found:
             return None
         facts = [refusal for refusal in found if not refusal.shorts]
-        return facts[0] if facts else found[0]._replace(shorts=_sum_of_shorts(found))
+        return facts[0] if facts else found[0]._replace(shorts=sum_of_shorts(found))
 
     def _why_short_of(self, posting: Posting) -> Decision | None:
         account, amount = posting
         state = self._open(account)
         if amount >= 0 or state.floor is None:
             return None
-        rights = self.layer.rights(account)[self.branch]
+        rights = self.layer.rights_of(account, self.branch)
         if rights + amount >= 0:
             return None
         funds = state.balance - state.floor - state.reserved
@@ -390,22 +364,10 @@ class Teller:
         return record.state is ReservationState.OPEN and expires_ms is not None and expires_ms <= self.now_ms
 
 
-def refusal_of(decision: Decision) -> Record:
-    """Return the record of a command that does nothing."""
-    assert decision.outcome.certainty is not Certainty.DONE, "what was done is not a refusal"
-    return Record(RecordKind.REFUSAL, verdict=verdict_of(decision))
-
-
 def expiry_of(reservation: ReservationId, record: ReservationRecord) -> Record:
     """Return the record that ends a reservation which was neither captured nor released in time."""
     settlement = Settlement(reservation, record.terms.account, record.left, Money(0))
     return Record(RecordKind.EXPIRY, settlement=settlement)
-
-
-def verdict_of(decision: Decision) -> Verdict:
-    """Return what is kept of how a command ended."""
-    detail = decision.detail[:DETAIL_CHARACTERS_MAX]
-    return Verdict(decision.outcome, decision.balance, decision.available, detail)
 
 
 def _told(state: Account) -> Decision:
@@ -440,11 +402,3 @@ def _no_reservation(reservation: ReservationId) -> Decision:
 
 def _first(refusals: Iterable[Decision | None]) -> Decision | None:
     return next((refusal for refusal in refusals if refusal is not None), None)
-
-
-def _sum_of_shorts(decisions: Iterable[Decision]) -> tuple[Short, ...]:
-    sums: dict[AccountId, Short] = {}
-    for account, missing, is_want in (short for decision in decisions for short in decision.shorts):
-        known = sums.get(account, Short(account, Money(0), False))
-        sums[account] = Short(account, Money(known.missing + missing), known.is_want_of_funds or is_want)
-    return tuple(sums.values())

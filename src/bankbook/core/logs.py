@@ -4,11 +4,12 @@ Decides when an entry may be applied, and who waits for it. Must not know what e
 log ends for ever. Proof: tests/core/test_replication.py, tests/core/test_sessions.py.
 """
 
-from collections.abc import Callable  # noqa: TC003  (as every module imports it)
+from collections.abc import Callable, Sequence
 
 from bankbook.core.commands import RequestId
 from bankbook.core.context import Context
-from bankbook.core.entry import Entry, Keyed, Record, make_entry
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry, Keyed, Record
 from bankbook.core.holds import Watchers
 from bankbook.core.messages import Entries
 from bankbook.core.replication import Inbox
@@ -52,7 +53,7 @@ class Logs:
 
     def write(
         self,
-        records: tuple[Record, ...],
+        records: Sequence[Record],
         customer: CustomerId | None = None,
         keyed: Keyed | None = None,
     ) -> Entry:
@@ -104,8 +105,7 @@ class Logs:
                 continue
             first = self._inbox.next(later, self._context.applied)
             if first is not None:
-                ended = (end for record in first.records for end in record.ended)
-                found = next((end.seq for end in ended if end.origin == origin), None)
+                found = next((end.seq for end in first.ended if end.origin == origin), None)
                 if found is not None:
                     return found
         return None

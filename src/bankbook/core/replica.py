@@ -301,8 +301,7 @@ class Replica:
         self._context.peers.end_life(origin)
 
     def _on_applied(self, entry: Entry) -> None:
-        for record in entry.records:
-            self._end_lives(origin for origin, _ in record.ended)
+        self._end_lives(origin for origin, _ in entry.ended)
 
     def _on_ask_key(self, sender: BranchId, message: AskKey) -> None:
         if self._context.has_joined:
@@ -431,10 +430,26 @@ class Replica:
         context = self._context
         reachable = context.reachable()
         if reachable and not self._joining.unanswered:
-            blocked, over = self._logs.blocked, context.state.over()
-            plan = self._subscriptions.plan(reachable, context.applied, blocked, over, context.now_us)
+            blocked, successors = self._logs.blocked, self._successors()
+            plan = self._subscriptions.plan(reachable, context.applied, blocked, successors, context.now_us)
             for branch, message in plan:
                 context.send(branch, message)
+
+    def _successors(self) -> dict[Origin, Peer]:
+        """Return, of stores that were replaced, who took the place of each, and is asked for its log.
+
+        Until the new one has said where that log ends, nobody else is believed about it (`Logs.offer`). So
+        it is asked also where it is silent, as one is that has not joined: two that join would else wait for
+        ever, each for what the other one would have told.
+        """
+        state, reachable = self._context.state, {peer.branch for peer in self._context.reachable()}
+        others = (origin for origin in state.over() if origin.branch != self._context.branch)
+        replaced = [(origin, self._context.peers[origin.branch]) for origin in others]
+        return {
+            origin: peer
+            for origin, peer in replaced
+            if peer.branch in reachable or (peer.is_connected and state.ended(origin) is None)
+        }
 
     def _next_wake_us(self) -> int:
         due = (

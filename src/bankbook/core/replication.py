@@ -7,7 +7,7 @@ Subscriber and publisher are two sides of one stream between two branches; `Inbo
 are the subscriber's, `Outbox` the publisher's.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -168,19 +168,19 @@ class Subscriptions:
         reachable: Iterable[Peer],
         applied: VersionVector,
         blocked: Collection[Origin],
-        over: Collection[Origin],
+        successors: Mapping[Origin, Peer],
         now_us: int,
     ) -> Iterator[tuple[BranchId, Subscribe | Unsubscribe]]:
         """Yield the messages that bring every log here from the best reachable source.
 
         `blocked` are the logs whose next entry is here and waits for another log: nothing of them is lost.
-        `over` are those of stores that were replaced.
+        `successors` are of stores that were replaced, and of whoever took the place of each.
         """
         peers = list(reachable)
         for origin in _origins(peers, self._own):
             has = applied[origin]
             present = self._subscriptions.get(origin)
-            source = _best_source(origin, peers, has, present, is_over=origin in over)
+            source = successors.get(origin) or _best_source(origin, peers, has, present)
             if present is not None and present.source == source.branch:
                 is_moving = has > present.applied or source.applied[origin] <= has or origin in blocked
                 if is_moving:
@@ -199,18 +199,14 @@ def _origins(peers: list[Peer], own: Origin) -> list[Origin]:
     return sorted(known - {own})
 
 
-def _best_source(
-    origin: Origin, peers: list[Peer], has: Seq, present: Subscription | None, *, is_over: bool
-) -> Peer:
+def _best_source(origin: Origin, peers: list[Peer], has: Seq, present: Subscription | None) -> Peer:
     """The origin itself; where it cannot be reached, a relay: who is furthest, but no change for nothing.
-
-    Of a store that was replaced, the one that took its place: what others have may not have been saved.
 
     A relay is left for another one only if that has news and this has none. Otherwise two branches that
     are equally far could fetch a log from each other for ever, while a third one has more of it.
     """
     for peer in peers:
-        if peer.origin == origin or (is_over and peer.branch == origin.branch):
+        if peer.origin == origin:
             return peer
     best = max(peers, key=lambda peer: (peer.applied[origin], -peer.branch))
     for peer in peers:

@@ -32,12 +32,13 @@ from bankbook.core.commands import (
     fingerprint_of,
 )
 from bankbook.core.context import Context
+from bankbook.core.decision import Decision
 from bankbook.core.entry import Entry
 from bankbook.core.freshness import branches_to_ask, heads_known
 from bankbook.core.gathering import Gatherings
 from bankbook.core.guarantees import Access, awaited_vector
 from bankbook.core.holds import Decided, Held, Holds
-from bankbook.core.ledger import Decision, decider_of
+from bankbook.core.ledger import decider_of
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, AskKey, Forward, Head
 from bankbook.core.outcome import Outcome
@@ -502,11 +503,10 @@ class Requests:
         if entry.keyed is not None:
             for request in self.holds.with_key(entry.keyed.key):
                 self.wake(request)
-        for record in entry.records:
-            for origin, _ in record.ended:
-                for waiter in self._logs.watchers.still_watching(origin):
-                    if isinstance(waiter, int):
-                        self.wake(waiter)
+        for origin, _ in entry.ended:
+            for waiter in self._logs.watchers.still_watching(origin):
+                if isinstance(waiter, int):
+                    self.wake(waiter)
 
     def retire(self) -> None:
         """Decide nothing any more: another store took this one's place."""

@@ -179,12 +179,12 @@ class Usage:
         self._used: OrderedDict[AccountId, dict[BranchId, int]] = OrderedDict()
         self._times: dict[AccountId, Counter[BranchId]] = {}
 
-    def note(self, account: AccountId, branch: BranchId, amount: Money, funds: Money) -> None:
-        """Count what a branch took out of an account that has `funds` left."""
+    def note(self, account: AccountId, branch: BranchId, amount: Money, funds: Money, times: int = 1) -> None:
+        """Count what a branch took out, so many times, of an account that has `funds` left."""
         used = self._used.setdefault(account, {})
         self._used.move_to_end(account)
         used[branch] = used.get(branch, 0) + amount
-        self._times.setdefault(account, Counter())[branch] += 1
+        self._times.setdefault(account, Counter())[branch] += times
         if sum(used.values()) > _TURNOVERS_REMEMBERED * max(funds, amount):
             for each in used:
                 used[each] //= 2

@@ -14,11 +14,11 @@ Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balega
 Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry, Record, RecordKind, Reservation, Settlement
+from bankbook.core.entry import Entry, MoveRecords, Record, RecordKind, Reservation, Settlement
 from bankbook.core.ports import (
     Account,
     Changes,
@@ -74,6 +74,7 @@ class Layer:
     def __init__(self, base: Base, genesis: Genesis) -> None:
         self._base = base
         self._genesis = genesis
+        self._genesis_rights = genesis_rights(genesis)
         self._changes = Changes()
 
     def account(self, account: AccountId) -> Account | None:
@@ -97,14 +98,27 @@ class Layer:
 
     def rights(self, account: AccountId) -> dict[BranchId, Money]:
         """Return what each branch may take out of the account without asking."""
-        rights = genesis_rights(self._genesis)
+        rights = dict(self._genesis_rights)
         for origin, holding in self.holdings(account).items():
             rights[origin.branch] = Money(rights[origin.branch] + holding.rights)
         return rights
 
-    def write_set(self, account: AccountId) -> VersionVector:
-        """Return the last entry of each log that touched the account."""
-        return VersionVector((origin, held.last_seq) for origin, held in self.holdings(account).items())
+    def rights_of(self, account: AccountId, branch: BranchId) -> Money:
+        """Return what one branch may take out of the account without asking."""
+        rights = self._genesis_rights[branch]
+        for origin, held in self.holdings(account).items():
+            if origin.branch == branch:
+                rights = Money(rights + held.rights)
+        return rights
+
+    def write_set(self, accounts: Iterable[AccountId]) -> VersionVector:
+        """Return the last entry of each log that touched any of the accounts."""
+        last: dict[Origin, Seq] = {}
+        for account in accounts:
+            for origin, held in self.holdings(account).items():
+                if held.last_seq > last.get(origin, 0):
+                    last[origin] = held.last_seq
+        return VersionVector(last.items())
 
     def last_write(self, account: AccountId, origin: Origin) -> Seq:
         """Return the last entry of one log that touched the account; 0 where there is none."""
@@ -126,9 +140,7 @@ class Layer:
         if record.settlement is not None:
             self._settle(writer, record.settlement, _STATE_AT_END[record.kind])
         for account, amount in record.postings:
-            state = self._existing(account)
-            self._changes.accounts[account] = state._replace(balance=Money(state.balance + amount))
-            self._move_rights(account, writer, amount)
+            self.move(account, writer, amount)
         if record.grant is not None:
             self._existing(record.grant.account)
             self._move_rights(record.grant.account, writer, Money(-record.grant.amount))
@@ -136,6 +148,27 @@ class Layer:
         for account in record.accounts:
             changed = self._changes.holdings[account]
             changed[writer] = changed[writer]._replace(last_seq=entry.seq)
+
+    def apply_moves(self, entry: EntryId, moves: MoveRecords) -> None:
+        """Apply all records of an entry that are plain movements: what each comes to by itself, summed up."""
+        writer, seq = entry
+        accounts, holdings = self._changes.accounts, self._changes.holdings
+        for account, net in zip(moves.flows.accounts, moves.flows.nets, strict=True):
+            state = self.account(account)
+            assert state is not None, f"an entry came before the account {account}, which it touches"
+            balance, floor, currency, reserved = state
+            accounts[account] = Account(Money(balance + net), floor, currency, reserved)
+            changed = holdings.get(account)
+            if changed is None:
+                changed = holdings[account] = {}
+            held = changed.get(writer) or self._base.holdings(account).get(writer, _NO_HOLDING)
+            changed[writer] = Holding(seq, Money(held.rights + net))
+
+    def move(self, account: AccountId, writer: Origin, amount: Money) -> None:
+        """Add to an account, and to the rights of the branch that decided so."""
+        state = self._existing(account)
+        self._changes.accounts[account] = state._replace(balance=Money(state.balance + amount))
+        self._move_rights(account, writer, amount)
 
     def _existing(self, account: AccountId) -> Account:
         state = self.account(account)
@@ -232,12 +265,14 @@ class State(Layer):
 
     def apply(self, entry: Entry) -> None:
         """Apply an entry whole: no reader ever sees one leg of it without the other."""
-        for index, record in enumerate(entry.records):
+        if entry.moves is not None:
+            self.apply_moves(entry.id, entry.moves)
+        for index, record in enumerate(entry.others):
             self.apply_record(entry.id, index, record)
-            for origin, seq in record.ended:
-                self._changes.ended[origin] = seq
+        for origin, seq in entry.ended:
+            self._changes.ended[origin] = seq
         if entry.keyed is not None:
-            fence = entry.records[0].fence
+            fence = entry.others[0].fence if entry.others else None
             self._note_key(entry.keyed.key, KeyRecord(entry.keyed.fingerprint, entry.id, entry.clock, fence))
         self._changes.entries.append(entry)
 

@@ -9,8 +9,8 @@ from itertools import groupby
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.commands import OTHERS_MAX, Line, ReadBalance, ReadStatement, Statement
+from bankbook.core.decision import Decision
 from bankbook.core.entry import Record
-from bankbook.core.ledger import Decision
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position, Reader, StatedPosting
 from bankbook.core.state import State

@@ -5,6 +5,7 @@ Proof: tests/core/test_types.py.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple, NewType
 from zlib import crc32
 
@@ -73,6 +74,7 @@ SEQ_MAX = 2**63 - 1
 ID_CHARACTERS_MAX = 64
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]*")
+_IDS = re.compile(rf"(?:[A-Za-z0-9][A-Za-z0-9._:@+-]{{0,{ID_CHARACTERS_MAX - 1}}}\n)*")
 
 ID_RULE = (
     f"1 to {ID_CHARACTERS_MAX} characters: letters, digits and . _ : @ + -, "
@@ -83,6 +85,12 @@ ID_RULE = (
 def is_id(text: str) -> bool:
     """Whether `text` can name an account or a customer (see ID_RULE)."""
     return len(text) <= ID_CHARACTERS_MAX and _ID.fullmatch(text) is not None
+
+
+def are_ids(texts: Sequence[str]) -> bool:
+    """Whether each can name an account or a customer: one expression for thousands of them."""
+    lines = "".join(f"{text}\n" for text in texts)
+    return lines.count("\n") == len(texts) and _IDS.fullmatch(lines) is not None
 
 
 # A key is an id, behind the number of the branch where it was born if whoever made it knew one.

@@ -49,27 +49,22 @@ class VersionVector:
 
     def dominates(self, other: "VersionVector") -> bool:
         """Whether every component is at least that of `other`: whatever `other` has, this has."""
-        mine = self._seqs
-        return all(mine.get(origin, 0) >= seq for origin, seq in other._seqs.items())
+        return self.first_gap(other) is None
 
     def merge(self, other: "VersionVector") -> "VersionVector":
         """Return the component-wise maximum: the least vector that dominates both."""
         if self.dominates(other):
             return self
-        merged = VersionVector()
-        merged._seqs.update(self._seqs)
+        merged = dict(self._seqs)
         for origin, seq in other._seqs.items():
-            merged._seqs[origin] = max(merged._seqs.get(origin, Seq(0)), seq)
-        return merged
+            merged[origin] = max(merged.get(origin, Seq(0)), seq)
+        return _vector(merged)
 
     def raised(self, origin: Origin, seq: Seq) -> "VersionVector":
         """Return this vector with `origin` at `seq` at least."""
         if self[origin] >= seq:
             return self
-        result = VersionVector()
-        result._seqs.update(self._seqs)
-        result._seqs[origin] = seq
-        return result
+        return _vector({**self._seqs, origin: seq})
 
     def behind(self, other: "VersionVector") -> Iterator[Gap]:
         """Yield a gap for each component in which `other` is ahead, in the order of the origins."""
@@ -96,6 +91,13 @@ class VersionVector:
         return VersionVector(
             (origin, min(seq, other[origin])) for origin, seq in self._seqs.items() if origin in other._seqs
         )
+
+
+def _vector(seqs: dict[Origin, Seq]) -> VersionVector:
+    """Return the vector of these components, all above 0."""
+    vector = VersionVector.__new__(VersionVector)
+    vector._seqs = seqs
+    return vector
 
 
 NOTHING = VersionVector()

@@ -25,7 +25,7 @@ class Fields:
 
     __slots__ = ("_line", "_source", "_values", "_where")
 
-    def __init__(self, values: dict[str, Any], source: str, line: int, where: str = "") -> None:
+    def __init__(self, values: dict[str, Any], source: str, line: int, where: tuple[str, ...] = ()) -> None:
         self._values = values
         self._source = source
         self._line = line
@@ -36,7 +36,8 @@ class Fields:
 
     def fail(self, name: str, message: str) -> NoReturn:
         """Refuse a field."""
-        raise HistoryError(f"{self._source}: line {self._line}: `{self._where}{name}` {message}")
+        place = ".".join((*self._where, name))
+        raise HistoryError(f"{self._source}: line {self._line}: `{place}` {message}")
 
     def _missing(self, name: str) -> NoReturn:
         there = ", ".join(f"`{other}`" for other in self._values) or "nothing"
@@ -136,7 +137,7 @@ class Fields:
     def _open(self, value: object, name: str) -> "Fields":
         if type(value) is not dict:
             self.fail(name, f"must be an object, not {shown(value)}.")
-        return Fields(value, self._source, self._line, f"{self._where}{name}.")
+        return Fields(value, self._source, self._line, (*self._where, name))
 
 
 class _TwiceError(Exception):

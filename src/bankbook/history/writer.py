@@ -1,7 +1,7 @@
 """Where a history is written to while it happens: a file, or memory.
 
 Decides when a line is on its way to the disk, and what becomes of a file that cannot be written. Must not
-know who asks a bank for what (bankbook.client.recorder), nor what stands in a line (file.py).
+know who asks a bank for what (bankbook.client.recorder), nor what stands in a line (lines.py).
 Proof: tests/history/test_writer.py.
 
 A request is in the file before it is sent. Whoever is killed with requests under way leaves a file in which
@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO, Protocol
 
-from bankbook.history.file import asked_line, header_line, item_line
+from bankbook.history.lines import asked_line, header_line, item_line
 from bankbook.history.record import Header, History, Item, Operation
 
 

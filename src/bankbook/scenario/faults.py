@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     CLOCK_JUMP = "clock-jump"
     SLOW_BRANCH = "slow-branch"
     PAUSE = "pause"
+    CROWD = "crowd"
 
 
 class CrashPoint(StrEnum):

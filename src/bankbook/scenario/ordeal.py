@@ -21,6 +21,7 @@ from bankbook.server.launcher import Launcher
 
 _OF_THE_NETWORK = "between processes of one machine the network is what it is"
 _OF_THE_MACHINE = "the branches share this machine's clocks and disks"
+_OF_CUSTOMERS = "it takes a hundred thousand requests that wait"
 _ONCE_IN_ORDER = "gRPC delivers once and in order"
 
 LEFT_OUT: dict[FaultKind, str] = {
@@ -34,6 +35,7 @@ LEFT_OUT: dict[FaultKind, str] = {
     FaultKind.ONE_WAY_PARTITION: _OF_THE_NETWORK,
     FaultKind.CUSTOMER_CUT_OFF: _OF_THE_NETWORK,
     FaultKind.COMMIT_FAILURE: _OF_THE_MACHINE,
+    FaultKind.CROWD: _OF_CUSTOMERS,
     FaultKind.FULL_DISK: _OF_THE_MACHINE,
     FaultKind.CLOCK_JUMP: _OF_THE_MACHINE,
 }
@@ -106,7 +108,7 @@ class Ordeal:
                         await self._hobble(branch)
                 self._go_on(branch)
             case FaultKind.LOST_DISK if self._has_lost_disk or self._kept.down:
-                pass  # as in the simulator: somebody has to remember everything
+                pass  # somebody has to remember everything, and who has joined is not looked at here
             case _:
                 await self._die(fault, branch)
 

@@ -6,7 +6,6 @@ asked. Proof: tests/scenario/test_execute.py, tests/scenario/test_perform.py.
 
 from bankbook.core.commands import (
     LINES_MAX,
-    Batch,
     Capture,
     Command,
     Deposit,
@@ -19,6 +18,7 @@ from bankbook.core.commands import (
     Transfer,
     Withdraw,
     accounts_of,
+    batch_of,
 )
 from bankbook.core.entry import Posting
 from bankbook.core.types import AccountId, CustomerId, Money, ReservationId
@@ -49,7 +49,7 @@ def command_of(
                 _single(each, customer, mode, f"{memo}.{each.number}" if memo else "")
                 for each in event.commands
             )
-            return Batch(tuple(commands), event.is_atomic)
+            return batch_of(commands, is_atomic=event.is_atomic)
         case _:
             return _single(event, customer, mode, memo)
 

@@ -12,7 +12,7 @@ from bankbook.core.outcome import Outcome
 from bankbook.server.calls import Context, abort, guarded, request_id_of
 from bankbook.server.handler import Call, Handler
 from bankbook.wire.basics import MessageDamagedError
-from bankbook.wire.commands import METHODS, AnyRequest, Method
+from bankbook.wire.commands import METHODS, AnyRequest, Method, is_in_columns
 from bankbook.wire.replies import AnyReceipt, encode_answer
 from bankbook.wire.requests import decode_envelope
 from bankbook.wire.status import Failure
@@ -50,4 +50,4 @@ async def _serve(handler: Handler, method: Method, message: AnyRequest, context:
     answer = await handler.handle(command, envelope, call)
     if isinstance(answer, Failure):
         await abort(context, answer)
-    return encode_answer(answer.reply, answer.info)
+    return encode_answer(answer.reply, answer.info, in_columns=is_in_columns(message))

@@ -7,13 +7,13 @@ Proof: tests/server/test_driver.py.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
 
 from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
+from bankbook.core.entry import Entry
 from bankbook.core.messages import Message
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Reader, stores_over
@@ -28,7 +28,7 @@ Seen = TypeVar("Seen")
 
 # For how long a branch writes nothing of its own accord after a commit failed: a disk that is full must not
 # be tried for ever by a branch that has nothing else to do.
-_QUIET_US = 1_000_000
+QUIET_US = 1_000_000
 
 # Of the accounts of one entry, in the log: a batch has thousands.
 _ACCOUNTS_LOGGED_MAX = 8
@@ -63,6 +63,8 @@ class Driver:
         self._waiting: dict[RequestId, tuple[Request, asyncio.Future[Reply]]] = {}
         self._drain: Drain | None = None
         self._timer: asyncio.TimerHandle | None = None
+        """The next one; None where it has gone off."""
+        self._timer_at_us = 0
         self._next_request = 0
         self._replica = self._build()
 
@@ -194,14 +196,7 @@ class Driver:
 
     def _release(self, effects: Effects) -> None:
         for entry in effects.changes.entries:
-            self._log.info(
-                "entry.applied",
-                entry=f"{entry.origin}#{entry.seq}",
-                records=dict(Counter(record.kind.value for record in entry.records)),
-                customer=entry.customer,
-                key=entry.keyed.key if entry.keyed is not None else None,
-                accounts=entry.accounts[:_ACCOUNTS_LOGGED_MAX],
-            )
+            self._log_entry(entry)
         for reply in effects.replies:
             self._resolve(reply)
         outgoing: dict[BranchId, list[Message]] = {}
@@ -209,6 +204,16 @@ class Driver:
             outgoing.setdefault(branch, []).append(message)
         for branch, messages in outgoing.items():
             self._send(branch, messages)
+
+    def _log_entry(self, entry: Entry) -> None:
+        self._log.info(
+            "entry.applied",
+            entry=f"{entry.origin}#{entry.seq}",
+            records={kind.value: count for kind, count in entry.kinds.items()},
+            customer=entry.customer,
+            key=entry.keyed.key if entry.keyed is not None else None,
+            accounts=entry.accounts[:_ACCOUNTS_LOGGED_MAX],
+        )
 
     def _resolve(self, reply: Reply) -> None:
         _, future = self._waiting.get(reply.request, (None, None))
@@ -219,30 +224,44 @@ class Driver:
         """Release nothing of this step; build the replica anew from the disk.
 
         Whoever wrote is told that it failed. Whoever read, or was held, is carried out again by the new
-        replica: a disk that is full must not refuse reads because a write came at the same moment.
+        replica: a disk that is full must not refuse reads because a write came at the same moment. So is who
+        waits for what another branch decides, and may have decided: its entry, or the fence by which it asked
+        for the key, was in this step, and nobody can say that nothing happened.
         """
         self._log.error("commit.failed", error=str(error))
         outcome = Outcome.STORE_UNAVAILABLE
         if isinstance(error, CommitUnknownError):
             outcome = Outcome.OUTCOME_UNKNOWN
         undecided = {each.id for each in self._inputs if isinstance(each, Request)}
-        entries = {entry.id for entry in effects.changes.entries}
+        own = [
+            each
+            for each in effects.changes.entries
+            if each.origin == self._store.identity.origin and each.records[0].fence is None
+        ]
+        entries, keys = {each.id for each in own}, {each.keyed.key for each in own if each.keyed is not None}
         # Not every reply that names an entry: one that is told again was written long ago.
         written = {reply.request for reply in effects.replies if reply.entry in entries}
         again: list[Input] = []
         for request, _ in list(self._waiting.values()):
-            if request.id in written or request.key in effects.changes.keys:
+            if request.id in written or request.key in keys:
                 self._resolve(Reply(request.id, outcome, request.token, detail=str(error)))
             elif request.id not in undecided:
                 again.append(request)
         if self._drain is not None:
             again.append(self._drain)  # behind what was held already, which may end well until the deadline
         self._inputs = again + [each for each in self._inputs if isinstance(each, Request | Cancel)]
-        self._replica = self._build(_QUIET_US)
+        self._replica = self._build(QUIET_US)
         self._reset()
 
     def _wake_at(self, wake_at_us: int) -> None:
         if self._timer is not None:
+            if wake_at_us == self._timer_at_us:
+                return
             self._timer.cancel()
+        self._timer_at_us = wake_at_us
         delay_us = wake_at_us - self._machine.read_clocks().monotonic_us
-        self._timer = asyncio.get_running_loop().call_later(max(delay_us, 0) / 1e6, self._arrived.set)
+        self._timer = asyncio.get_running_loop().call_later(max(delay_us, 0) / 1e6, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._arrived.set()

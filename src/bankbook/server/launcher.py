@@ -28,6 +28,7 @@ from bankbook.core.types import BranchId
 from bankbook.server.branch import Branch, PortTakenError, on_signals
 from bankbook.server.config import BranchConfig
 from bankbook.server.logs import configure_logs
+from bankbook.server.machine import collect_rarely
 from bankbook.server.tasks import first_of
 from bankbook.store.base import StoreError
 
@@ -252,6 +253,7 @@ def run_child(config: BranchConfig, pipe: Connection) -> None:
     # A terminal's Ctrl-C is for the launcher, which then says stop; a branch that had it too might be
     # taken for one that died.
     os.setpgid(0, 0)
+    collect_rarely()
     try:
         configure_logs(config.log_level, config.log_file, config.branch)
     except OSError as error:

@@ -15,7 +15,7 @@ from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.scenario.faults import CrashPoint
 from bankbook.server.config import Delay
-from bankbook.server.driver import Driver
+from bankbook.server.driver import QUIET_US, Driver
 from bankbook.server.handler import Handler
 from bankbook.server.machine import QUESTION_BITS
 from bankbook.simulation.clock import Clocks
@@ -42,6 +42,7 @@ class SimulatedMachine:
         self._clocks = clocks
         self._now = clocks.read()
         """What they said last: as a commit begins, when it was decided."""
+        self._quiet_until_us: int | None = None
         self._draw = draw
         self._trace = trace
         self._commit_us = commit_us
@@ -66,10 +67,12 @@ class SimulatedMachine:
             self._on_released()
         except StoreError as error:
             self._trace.note("commit failed", str(error))
+            self._quiet_until_us = self._clocks.read().monotonic_us + QUIET_US
             raise
 
     async def _commit(self, store: SimulatedDisk, changes: Changes) -> None:
         store.decided_us = self._now.wall_us
+        store.is_quiet = self._quiet_until_us is not None and self._now.monotonic_us < self._quiet_until_us
         half_s = self._commit_us() / 2e6
         await self._pass(CrashPoint.BEFORE_WRITE)
         store.write(changes)
@@ -113,6 +116,8 @@ class SimulatedBranch:
         """How long a commit takes: the range it is drawn from."""
         self.crash_at: CrashPoint | None = None
         """Where it dies next."""
+        self.down_us: int | None = None
+        """How long it is down then; None: until everything is mended."""
         self.life: Life | None = None
         """Its process; None while it is down."""
         self.disk: SimulatedDisk
@@ -156,6 +161,20 @@ class SimulatedBranch:
             self.network.trace.note("start", str(self.disk.identity.origin))
             self.life = Life(self)
 
+    def crowd(self) -> None:
+        """Have no room for a request that has to wait, as where a hundred thousand others do."""
+        self._go_by(self.settings._replace(held_max=0))
+
+    def make_room(self) -> None:
+        """Have room again."""
+        self._go_by(self.settings._replace(held_max=Settings().held_max))
+
+    def _go_by(self, settings: Settings) -> None:
+        self.settings = settings
+        if self.life is not None:
+            driver = self.life.driver
+            driver._settings = driver._replica._context.settings = settings  # noqa: SLF001  (nobody else changes them)
+
     def pause(self) -> None:
         """Stop the process, as SIGSTOP does."""
         self.awake.clear()
@@ -180,6 +199,8 @@ class SimulatedBranch:
         if self.crash_at is point and self.life is not None:
             self.network.trace.note(f"crash {point}", str(self.number))
             self.crash()
+            if self.down_us is not None:
+                self.network.loop.call_later(self.down_us / 1e6, self.start)
 
 
 class Life:
@@ -190,11 +211,7 @@ class Life:
         self._network = branch.network
         draw, disk = branch.draw, branch.disk
         self.streams = SimulatedStreams(
-            self._network,
-            disk.identity.origin,
-            branch.delay,
-            draw,
-            self._accepting,
+            self._network, disk.identity, branch.delay, draw, self._accepting, branch.on_bug
         )
         machine = SimulatedMachine(
             branch.clocks,

@@ -15,7 +15,7 @@ from bankbook.core.outcome import Outcome
 from bankbook.server.handler import Call
 from bankbook.simulation.branch import Life, SimulatedBranch
 from bankbook.simulation.network import Network, Place
-from bankbook.wire.commands import AnyRequest, Method, method_for
+from bankbook.wire.commands import AnyRequest, Method, is_in_columns, method_for
 from bankbook.wire.replies import Answer, AnyReceipt, decode_answer, encode_answer
 from bankbook.wire.requests import Envelope, decode_envelope, encode_request
 from bankbook.wire.status import Failure, decode_failure, encode_failure
@@ -165,7 +165,7 @@ class SimulatedChannels:
             told = decode_failure(encode_failure(answer))
             assert told is not None, "what a branch tells can be read"
             return told
-        encoded = encode_answer(answer.reply, answer.info)
+        encoded = encode_answer(answer.reply, answer.info, in_columns=is_in_columns(sent))
         return type(encoded).FromString(encoded.SerializeToString())
 
 

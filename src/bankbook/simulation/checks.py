@@ -137,6 +137,8 @@ class Judge:
         self._decided: dict[Key, EntryId] = {}
         self._never: set[str] = set()
         """Whose request was refused for good."""
+        self._over: dict[Origin, tuple[frozenset[Origin], frozenset[Origin]]] = {}
+        """Which disks each disk had noted to be replaced, before its last commit and with it."""
         self._lost_disks = 0
         self.expiries: Counter[AccountId] = Counter()
         """How many reservations of each account have ended by themselves."""
@@ -161,15 +163,20 @@ class Judge:
             self.gone.update(each for each in lost if not any(has(applied, each) for applied in kept))
         self.present[origin.branch] = origin
         self.books[origin] = Books(self._opening_balance)
+        self._over[origin] = frozenset(), frozenset()
 
     def on_commit(self, disk: SimulatedDisk, changes: Changes) -> None:
         """Judge what has just become durable. Raises ViolationError."""
         origin = disk.identity.origin
         books = self.books[origin]
         books.lately.clear()
+        # A new store has just learned what its former one had set aside.
+        is_busy = disk.is_quiet or not books.applied[origin]
+        _, before = self._over[origin]
+        self._over[origin] = before, before | {life for life, is_over in changes.lives.items() if is_over}
         for entry in changes.entries:
             if entry.origin == origin:
-                self._decisions.on_own(entry, books, disk.decided_us)
+                self._decisions.on_own(entry, books, disk.decided_us, is_busy=is_busy)
                 self._judge_own(entry)
             else:
                 self._judge_foreign(entry, origin)
@@ -276,7 +283,8 @@ class Judge:
             self._judge_session(operation, past)
         if receipt.entry is None:
             return
-        self._judge_entry(intent, receipt.entry)
+        self._judge_entry(operation, receipt.entry)
+        self._judge_basis(operation, past, receipt.entry)
         if isinstance(receipt, BatchReceipt):
             self._judge_batch(intent, receipt)
         elif not receipt.is_replayed:
@@ -284,7 +292,8 @@ class Judge:
         intent.entry = receipt.entry
         past.wrote.add(receipt.entry)
 
-    def _judge_entry(self, intent: Intent, entry: EntryId) -> None:
+    def _judge_entry(self, operation: Operation, entry: EntryId) -> None:
+        intent = operation.intent
         if intent.entry is not None and intent.entry != entry:
             told = f"{intent.name} is told {intent.entry} and {entry}"
             demand(intent.entry in self.gone, Promise.EXACTLY_ONCE, told)
@@ -300,10 +309,17 @@ class Judge:
         )
         # Of a batch of which all was refused nothing has to be anywhere.
         if intent.durable and self.written[entry][0].moves_money:
-            disks = len(self._had[entry])
-            words = f"{entry} is on {disks} disks, {intent.durable} others were asked for"
-            demand(disks > intent.durable, Promise.DURABLE, words)
-            self.judged[Promise.DURABLE] += 1
+            self._judge_durable(operation, entry)
+
+    def _judge_durable(self, operation: Operation, entry: EntryId) -> None:
+        durable, counted = operation.intent.durable, self._had[entry] - operation.known_lost
+        words = f"{entry} is on {len(counted)} disks not known to be lost, {durable} others were asked for"
+        demand(len(counted) > durable, Promise.DURABLE, words)
+        self.judged[Promise.DURABLE] += 1
+
+    def known_lost(self, branch: int) -> frozenset[Origin]:
+        """Return which disks a branch knew to be replaced, before its last commit."""
+        return self._over[self.present[branch]][0]
 
     def on_error(self, operation: Operation, past: SessionPast, error: BankbookError) -> None:
         """Judge an answer to a request that was not carried out, or may have been. Raises ViolationError."""
@@ -404,6 +420,13 @@ class Judge:
             promise = _PROMISES[rule.guarantee]
             self.judged[promise] += bool(owed)
             self._demand_shown(operation, owed, promise, f"and {rule.in_words}")
+
+    def _judge_basis(self, operation: Operation, past: SessionPast, entry: EntryId) -> None:
+        """Judge a write by what its branch had when it decided, and not only by what it had afterwards."""
+        if self.written[entry][1] < operation.called_us:
+            return  # it was decided before, for who asked first
+        operation.shown = self._decisions.basis(entry)
+        self._judge_session(operation, past)
 
     def _judge_read(self, operation: Operation, past: SessionPast) -> None:
         command, level = operation.command, operation.freshness.level

@@ -101,6 +101,10 @@ def run_in_virtual_time(loop: VirtualLoop, main: Coroutine[Any, Any, Result]) ->
     """Run `main` to its end, and end whatever is left then. The loop is of no use afterwards."""
     try:
         return loop.run_until_complete(main)
+    except KeyboardInterrupt:
+        # It struck in the midst of some task, which nobody is going to ask how it ended.
+        loop.set_exception_handler(lambda _loop, _context: None)
+        raise
     finally:
         try:
             loop.run_until_complete(_end_all())

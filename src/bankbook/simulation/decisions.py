@@ -6,7 +6,7 @@ Must not know what entries add up to (books.py). Proof: tests/simulation/test_sa
 
 from bankbook.core.entry import Entry, RecordKind
 from bankbook.core.types import EntryId, reserving_branch
-from bankbook.core.vector import VersionVector  # noqa: TC001  (as every module imports it)
+from bankbook.core.vector import VersionVector
 from bankbook.simulation.books import Books, has
 from bankbook.simulation.promises import Promise, demand
 
@@ -18,11 +18,22 @@ class Decisions:
         self._gone = gone
         self._basis: dict[EntryId, VersionVector] = {}
 
-    def on_own(self, entry: Entry, books: Books, decided_us: int) -> None:
-        """Judge what a branch has decided; `books` are its own, as they were before."""
+    def basis(self, entry: EntryId) -> VersionVector:
+        """Return what a branch had when it decided an entry."""
+        return self._basis[entry]
+
+    def on_own(self, entry: Entry, books: Books, decided_us: int, *, is_busy: bool) -> None:
+        """Judge what a branch has decided; `books` are its own, as they were before.
+
+        One that `is_busy` with its disk, or just there, need not have ended what is overdue.
+        """
         self._basis[entry.id] = books.applied
         late = f"{entry.id} has the clock {entry.clock}, and rests on what was decided at {books.latest}"
         demand(entry.clock > books.latest, Promise.CAUSAL_ORDER, late)
+        if not is_busy and entry.records[0].kind is not RecordKind.EXPIRY:
+            overdue = books.overdue(entry.origin.branch, decided_us // 1000)
+            words = f"{entry.id} is decided, and {overdue} should have ended by itself before"
+            demand(not overdue, Promise.RESERVATIONS, words)
         for record in entry.records:
             if record.settlement is None:
                 continue

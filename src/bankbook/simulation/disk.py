@@ -21,6 +21,8 @@ class SimulatedDisk(MemoryStore):
     is_full: bool = False
     decided_us: int = 0
     """What its branch's wall clock said when the last commit was decided."""
+    is_quiet: bool = False
+    """Whether that was just after a commit that failed: its branch wrote only what customers asked for."""
 
     def write(self, changes: Changes) -> None:
         """Hand over a commit, not yet durable. Raises CommitRefusedError where it certainly never will be."""

@@ -33,7 +33,6 @@ class Faults:
         self._world = world
         self._faults = sorted(faults, key=lambda fault: fault.at_us)
         self._customers = list(customers)
-        self._lost_disks_left = len(world.branches) - 1
 
     async def torment(self) -> None:
         """Let things go wrong until cancelled."""
@@ -108,7 +107,7 @@ class Faults:
     def _break_stream(self, fault: Fault) -> None:
         ends = tuple(map(branch_place, fault.branches))
         for stream in self._world.network.streams:
-            if (stream.subscriber, stream.publisher) == ends:
+            if (stream.subscriber, stream.publisher) == ends and not stream.is_broken:
                 self._note(fault, f"{stream.subscriber} at {stream.publisher}")
                 stream.end()
                 return
@@ -129,6 +128,10 @@ class Faults:
                 branch.commit_us = _SLOW_COMMIT_US
                 self._note(fault, branch.number)
                 self._later(fault, lambda: setattr(branch, "commit_us", _COMMIT_US))
+            case FaultKind.CROWD:
+                branch.crowd()
+                self._note(fault, branch.number)
+                self._later(fault, branch.make_room)
             case FaultKind.COMMIT_FAILURE:
                 branch.disk.fault = fault.how
                 self._note(fault, f"{branch.number} {fault.how}")
@@ -151,21 +154,22 @@ class Faults:
             case FaultKind.CRASH:
                 branch.crash()
             case FaultKind.CRASH_POINT:
-                branch.crash_at = fault.point
+                branch.crash_at, branch.down_us = fault.point, fault.for_us
+                self._note(fault, f"{branch.number} {fault.point}")
+                return  # it is down from when it gets there
             case FaultKind.LOST_DISK:
-                if not self._may_lose_disk():
+                if not self._is_remembered_elsewhere(branch):
                     return
-                self._lost_disks_left -= 1
                 self._world.lose_disk(branch)
             case _:
                 raise AssertionError(f"nobody knows how to do {fault.kind}")
-        self._note(fault, f"{branch.number} {fault.point or ''}".rstrip())
+        self._note(fault, branch.number)
         self._later(fault, branch.start)
 
-    def _may_lose_disk(self) -> bool:
-        """Whether every other branch is there to remember, and one of them still has its first disk."""
-        branches = self._world.branches.values()
-        return bool(self._lost_disks_left) and all(each.life and not each.lost_disks for each in branches)
+    def _is_remembered_elsewhere(self, branch: SimulatedBranch) -> bool:
+        """Whether another disk, of a branch that is up or down, knows of all that the bank is."""
+        others = (each for each in self._world.branches.values() if each is not branch)
+        return any(each.disk.has_joined() for each in others)
 
     def _pause(self, fault: Fault, branch: SimulatedBranch) -> None:
         """Let nothing reach or leave a branch, and no commit end."""

@@ -2,7 +2,8 @@
 
 Decides delay, loss, duplication, and who is cut off from whom, each direction for itself. Must not know what
 the messages say. Within a stream order is kept, as gRPC keeps it; a stream that breaks loses what is under
-way, and its two ends notice that at different times. Proof: tests/simulation/test_network.py.
+way, and its two ends notice that at different times. What a process had sent before it ended a stream, or
+died, may still arrive, as from a kernel's buffers. Proof: tests/simulation/test_network.py.
 
 A place is a branch or where a customer is. What is sent into a cut waits, as TCP would send it again and
 again, until the cut is mended or somebody loses patience.
@@ -23,6 +24,9 @@ Place = NewType("Place", str)
 
 # How soon gRPC's keepalive finds out that the other end is silent; see server.streams.CHANNEL_OPTIONS.
 _KEEPALIVE_S = (10.0, 15.0)
+
+# How often what was under way from a process that ended a stream, or died, arrives all the same.
+_ARRIVES_STILL = 0.5
 
 
 def branch_place(branch: int) -> Place:
@@ -56,7 +60,7 @@ class Network:
     slow: dict[tuple[Place, Place], tuple[int, int]] = field(default_factory=dict)
     """Directions with a delay of their own."""
     streams: list["Stream"] = field(default_factory=list)
-    """Those that are up, or coming up."""
+    """Those that are up, coming up, or not yet known by both ends to be broken."""
     on_cut: Callable[[Place, Place], None] = lambda _source, _target: None
     """Told of each direction in which nothing passes any more."""
     _mended: list[asyncio.Future[None]] = field(default_factory=list)
@@ -118,6 +122,7 @@ class Network:
         for stream in list(self.streams):
             stream.up.flush()
             stream.down.flush()
+            stream.find_out()
 
 
 class Pipe:
@@ -128,13 +133,13 @@ class Pipe:
         self._source, self._target = source, target
         self._under_way: list[tuple[int, object]] = []
         self._last_us = 0
-        self._is_closed = False
+        self._is_closed = self._is_finished = False
         self.deliver: Listener = lambda _: None
 
     def send(self, batch: object, name: str, *, is_greeting: bool = False) -> None:
         """Send something."""
         network = self._network
-        if self._is_closed:
+        if self._is_closed or self._is_finished:
             return
         network.trace.note("sent", f"{self._source} to {self._target}: {name}")
         weather = network.weather
@@ -148,6 +153,11 @@ class Pipe:
         self._last_us = max(self._last_us, arrives_us)
         self._under_way.append((self._last_us, batch))
         network.loop.call_at(self._last_us / 1e6, self.flush)
+
+    def finish(self) -> float:
+        """Take nothing more; return within how many seconds what is under way arrives."""
+        self._is_finished = True
+        return max(self._last_us - self._network.loop.now_us, 0) / 1e6
 
     def close(self) -> None:
         """Lose what is under way."""
@@ -182,25 +192,31 @@ class Stream:
         self.ended_at_subscriber = network.loop.create_future()
         self.on_end_at_publisher: Callable[[], None] = lambda: None
         self.is_broken = False
+        self._unaware = {subscriber, publisher}
         network.streams.append(self)
 
     def end(self, place: Place | None = None) -> None:
         """Break; `place` notices at once, the other end later. None: both notice later."""
-        if self.is_broken:
-            return
-        self.is_broken = True
-        self._network.trace.note("stream ended", f"{self.subscriber} at {self.publisher}")
-        self._network.streams.remove(self)
-        self.up.close()
-        self.down.close()
-        for here, there, notice in (
-            (self.subscriber, self.publisher, self._end_at_subscriber),
-            (self.publisher, self.subscriber, self._end_at_publisher),
-        ):
+        if not self.is_broken:
+            self._break(place)
+        elif place is not None:
+            self._notice(place)
+
+    def _break(self, place: Place | None) -> None:
+        network, self.is_broken = self._network, True
+        network.trace.note("stream ended", f"{self.subscriber} at {self.publisher}")
+        arrive_s = 0.0
+        if place is not None and network.draw.random() < _ARRIVES_STILL:
+            arrive_s = (self.up if place == self.subscriber else self.down).finish()
+        else:
+            self.up.close()
+            self.down.close()
+        for here, there in ((self.subscriber, self.publisher), (self.publisher, self.subscriber)):
             if here == place:
-                notice()
+                self._notice(here)
             else:
-                self._network.loop.call_later(self._network.patience_s(there, here), notice)
+                notices_s = max(network.patience_s(there, here), arrive_s + 2e-6)
+                network.loop.call_later(notices_s, self._notice, here)
 
     def keep_alive(self) -> None:
         """Break if nothing passes still."""
@@ -208,9 +224,24 @@ class Stream:
         if network.is_cut(here, there) or network.is_cut(there, here):
             self.end()
 
-    def _end_at_subscriber(self) -> None:
-        if not self.ended_at_subscriber.done():
-            self.ended_at_subscriber.set_result(None)
+    def find_out(self) -> None:
+        """Where an end was cut off when the other one broke this off, it notices once that is mended."""
+        network = self._network
+        for here, there in ((self.subscriber, self.publisher), (self.publisher, self.subscriber)):
+            if self.is_broken and here in self._unaware and not network.is_cut(there, here):
+                network.loop.call_later(network.patience_s(there, here), self._notice, here)
 
-    def _end_at_publisher(self) -> None:
-        self.on_end_at_publisher()
+    def _notice(self, place: Place) -> None:
+        """Let one end take note that this is over; nothing arrives there any more."""
+        if place not in self._unaware:
+            return
+        self._unaware.remove(place)
+        if not self._unaware:
+            self._network.streams.remove(self)
+        if place == self.publisher:
+            self.up.close()
+            self.on_end_at_publisher()
+        else:
+            self.down.close()
+            if not self.ended_at_subscriber.done():
+                self.ended_at_subscriber.set_result(None)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bankbook.client.errors import BankbookError
 from bankbook.core.commands import Batch, Command, Freshness
-from bankbook.core.types import EntryId
+from bankbook.core.types import EntryId, Origin
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.scenario.perform import Wish
 from bankbook.wire.replies import Answer
@@ -53,6 +53,8 @@ class Operation:
     error: BankbookError | None = None
     shown: VersionVector = NOTHING
     """What the disk of the branch that answered had when it did."""
+    known_lost: frozenset[Origin] = frozenset()
+    """Which disks that branch knew to be replaced by empty ones."""
     possible: list[State] = field(default_factory=list)
     """What that branch may have told of the first account that is named, newest first."""
 

@@ -1,33 +1,25 @@
-"""What a seed draws before anything happens: a bank, what its customers do, and what goes wrong meanwhile.
+"""What a seed draws before anything happens: a bank, what its customers do, and what goes wrong.
 
 Decides what is worth trying, and how often. It is a scenario like any other: it can be written into a file.
-Must not know what comes of it. Whatever moves on an account moves by amounts of which no two sets have the
-same sum, so that a balance alone tells which writes it counts. Proof: tests/simulation/test_plan.py.
+Must not know what comes of it, nor which faults come together (troubles.py). Whatever moves on an account
+moves by amounts of which no two sets have the same sum, so that a balance alone tells which writes it counts.
+Proof: tests/simulation/test_plan.py.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from heapq import heapify, heapreplace
 from random import Random
+from typing import NamedTuple
 
 from bankbook.core.commands import LATEST, LOCAL, SESSION, Freshness, bounded
 from bankbook.core.guarantees import Guarantee
 from bankbook.core.types import BranchId, CustomerId, Money
-from bankbook.scenario.faults import (
-    MOMENTARY,
-    SHARES,
-    SIDES,
-    WEATHER,
-    CommitFault,
-    CrashPoint,
-    Fault,
-    FaultKind,
-)
+from bankbook.scenario.faults import Fault, FaultKind
 from bankbook.scenario.model import Account, Customer, Event, Interface, Leg, Manner, Scenario
-
-# All sums stay below the largest amount that may be asked for, 2^53 - 1.
-_EXPONENTS = range(34)
+from bankbook.simulation.amounts import Amounts
+from bankbook.simulation.stories import Author, Story
+from bankbook.simulation.troubles import planned_faults
 
 # What a customer is thought to wait for an answer: there are to be about as many events as there is time for.
 _ANSWER_S = 0.15
@@ -35,30 +27,23 @@ _ANSWER_S = 0.15
 # How far back customers go to ask again.
 _RECENT = 5
 
-_MINUTE_MS = 60_000
+# How long before a branch loses its disk, and after it is back, customers come to ask there and elsewhere.
+_AROUND_S = 4.0
 
 _READS = frozenset({Interface.QUERY, Interface.STATEMENT})
+_NO_WRITES = _READS | {Interface.BEGIN, Interface.LEARN, Interface.AGAIN}
 
 
-class Amounts:
-    """Powers of three, each but once for each account: a sum tells its set, and what is counted twice."""
+class Incident(NamedTuple):
+    """A branch loses its disk, and is back after a while with an empty one. Times are in seconds."""
 
-    def __init__(self, draw: Random) -> None:
-        self._draw = draw
-        self._used: dict[CustomerId, set[int]] = defaultdict(set)
+    branch: BranchId
+    at_s: float
+    back_s: float
 
-    def take(self, *accounts: CustomerId, below: Money | None = None, is_large: bool = False) -> Money | None:
-        """Return an amount that is new to all these accounts; None where there is none left."""
-        used = set().union(*(self._used[account] for account in accounts))
-        left = [each for each in _EXPONENTS if each not in used and (below is None or 3**each < below)]
-        if not left:
-            return None
-        # Mostly what is small against what is there; sometimes more than anybody has.
-        places = self._draw.randrange(len(left)), self._draw.randrange(len(left))
-        exponent = left[max(places) if is_large else min(places)]
-        for account in accounts:
-            self._used[account].add(exponent)
-        return Money(3**exponent)
+    def is_near(self, at_s: float) -> bool:
+        """Whether it is about that time."""
+        return self.at_s - _AROUND_S < at_s < self.back_s + _AROUND_S
 
 
 class Plan:
@@ -74,6 +59,8 @@ class Plan:
         self.amounts = Amounts(self._chance("amounts"))
         self.reserving: list[tuple[CustomerId, int, Event]] = []
         """The events so far that set money aside: whose, their numbers, and what they set aside first."""
+        self.incidents: list[Incident] = []
+        """What customers are drawn to."""
 
     def scenario(self, customers: int, duration_s: float, kinds: Iterable[FaultKind]) -> Scenario:
         """Return what is drawn for so many customers, in so much time."""
@@ -82,21 +69,24 @@ class Plan:
             for number in range(1, customers + 1)
         ]
         names = [each.name for each in drawn]
+        duration_ms = int(1000 * duration_s)
+        faults = tuple(
+            planned_faults(self._chance("faults"), self.branches, names, sorted(kinds), duration_ms)
+        )
+        # The only branch there is loses no disk: nobody would know anything.
+        self.incidents = list(_incidents(faults)) if len(self.branches) > 1 else []
         turns = [(each.pause_s(), place, each) for place, each in enumerate(drawn)]
         heapify(turns)
         while turns and turns[0][0] < duration_s:
             at_s, place, customer = turns[0]
-            customer.plan(names)
-            heapreplace(turns, (at_s + _ANSWER_S + customer.pause_s(), place, customer))
-        faults = planned_faults(
-            self._chance("faults"), self.branches, names, sorted(kinds), int(1000 * duration_s)
-        )
+            took_s = customer.plan(names, at_s, duration_s)
+            heapreplace(turns, (at_s + took_s + customer.pause_s(), place, customer))
         return Scenario(
             self.branches,
             Money(self._opening_balance or 0),
             tuple(Customer(each.name, each.name, tuple(each.events)) for each in drawn),
             self._openings() if self._opening_balance is None else (),
-            tuple(faults),
+            faults,
         )
 
     def _chance(self, name: str) -> Random:
@@ -120,6 +110,7 @@ class PlannedCustomer:
         self._mean_pause_s = draw.choice([0.2, 0.6, 1.5])
         self._reading = draw.choice([0.1, 0.3, 0.8])
         """The share of reads in what they ask."""
+        self._author = Author(draw, name, plan.branches, plan.accounts, plan.amounts)
         self._writes: list[Event] = []
         self._statements: list[int] = []
         self._pause_ms = 0
@@ -129,8 +120,60 @@ class PlannedCustomer:
         self._pause_ms = max(1, int(1000 * self._draw.expovariate(1 / self._mean_pause_s)))
         return self._pause_ms / 1000
 
-    def plan(self, customers: list[CustomerId]) -> None:
-        """Draw what they do next."""
+    def plan(self, customers: list[CustomerId], at_s: float, until_s: float) -> float:
+        """Draw what they do next, at that time; return how long that is thought to take, in seconds."""
+        incident = self._incident(at_s)
+        if incident is None:
+            return self._go_on(customers, until_s - at_s)
+        return self._ask_around(incident, at_s, until_s)
+
+    def _incident(self, at_s: float) -> Incident | None:
+        """Return what draws them near; not all, and not always."""
+        near = [each for each in self._plan.incidents if each.is_near(at_s)]
+        return self._draw.choice(near) if near and self._draw.random() < 0.5 else None  # noqa: PLR2004
+
+    def _ask_around(self, incident: Incident, at_s: float, until_s: float) -> float:
+        """Pay in where a disk is about to be lost; or elsewhere, on all disks, the new one included."""
+        account, branches = self._account(), self._plan.branches
+        amount = self._plan.amounts.take(account, is_large=True)
+        there = self._draw.choice([each for each in branches if each != incident.branch])
+        if amount is None:
+            return self._go_on([self.name], until_s - at_s)
+        pay_in = Event(Interface.DEPOSIT, there, amount, None, self._number, account)
+        if at_s < incident.at_s and self._draw.random() < 0.8:  # noqa: PLR2004
+            pay_in = replace(pay_in, branch=incident.branch)
+            return self._look_for_what_may_be_lost(pay_in, there, incident, at_s, until_s)
+        self._add(replace(pay_in, manner=replace(self._patient(), durable=len(branches) - 1)), self._pause_ms)
+        return _ANSWER_S
+
+    def _look_for_what_may_be_lost(
+        self, pay_in: Event, there: BranchId, incident: Incident, at_s: float, until_s: float
+    ) -> float:
+        """Pay in just before a disk is lost, and see elsewhere what became of that.
+
+        As somebody who was told nothing, and by asking again under the same key, too.
+        """
+        draw, patient, account = self._draw, self._patient(), pay_in.account
+        assert account is not None, "a deposit has one"
+        wait_s = max(draw.uniform(incident.at_s - 1.5, incident.at_s) - at_s, 0.0)
+        hasty = Manner(timeout_us=draw.choice([300, 2_000]) * 1000, patience_us=300_000)
+        self._add(replace(pay_in, manner=hasty), self._pause_ms + int(1000 * wait_s))
+        self._add(Event(Interface.BEGIN, None, None, None, self._number), 0)
+        later_s = max(min(draw.uniform(incident.at_s, incident.back_s + 1), until_s) - at_s - wait_s, 0.0)
+        look = replace(self._query(account), manner=replace(patient, freshness=LATEST))
+        less = self._plan.amounts.take(account, below=pay_in.money, is_large=True)
+        if draw.random() < 0.5:  # noqa: PLR2004
+            look = Event(Interface.AGAIN, None, None, None, self._number, event=pay_in.number, manner=patient)
+        elif less is not None and draw.random() < 0.5:  # noqa: PLR2004
+            look = Event(Interface.WITHDRAW, None, less, None, self._number, account, manner=patient)
+        self._add(replace(look, branch=there), int(1000 * later_s))
+        return wait_s + later_s + 2 * _ANSWER_S
+
+    def _patient(self) -> Manner:
+        return Manner(timeout_us=self._draw.choice([8_000, 20_000]) * 1000)
+
+    def _go_on(self, customers: list[CustomerId], left_s: float) -> float:
+        """Draw what they do where nothing draws them near; it fits into the time that is left."""
         kind = self._draw.random()
         if self._writes and kind < 0.20:  # noqa: PLR2004  (shares of what they do)
             earlier = self._draw.choice(self._writes[-_RECENT:])
@@ -143,12 +186,31 @@ class PlannedCustomer:
             event = self._new(is_at_once=True)
         elif kind < 0.33:  # noqa: PLR2004
             event = self._begin()
-        elif kind < 0.41 and len(self._plan.branches) > 1:  # noqa: PLR2004
-            self._look_elsewhere()
-            return
+        elif kind < 0.51 and (story := self._story(kind)):  # noqa: PLR2004
+            took_s = _ANSWER_S * len(story) + sum(part.pause_ms for part in story) / 1000
+            if took_s <= left_s:
+                self._tell(story)
+                return took_s
+            event = self._new()
         else:
             event = self._new()
         self._add(event, self._pause_ms)
+        return _ANSWER_S
+
+    def _story(self, kind: float) -> Story:
+        if kind < 0.39 and len(self._plan.branches) > 1:  # noqa: PLR2004
+            return self._author.look_elsewhere(self._number)
+        if kind < 0.45 and len(self._plan.branches) > 1:  # noqa: PLR2004
+            return self._author.write_on_the_way(self._number)
+        return self._author.have_it_in_time(self._number)
+
+    def _tell(self, story: Story) -> None:
+        for place, (event, pause_ms) in enumerate(story):
+            self._add(event, pause_ms if place else self._pause_ms)
+            if event.interface not in _NO_WRITES:
+                self._writes.append(event)
+            if event.interface is Interface.RESERVE:
+                self._plan.reserving.append((self.name, event.number, event))
 
     def _add(self, event: Event, pause_ms: int) -> None:
         self.events.append(replace(event, manner=replace(event.manner, pause_us=pause_ms * 1000)))
@@ -157,26 +219,6 @@ class PlannedCustomer:
         """Draw a new session; each guarantee has to hold by itself, too."""
         guarantees = self._draw.choice([Guarantee.ALL] * 3 + list(Guarantee.ALL))
         return Event(Interface.BEGIN, None, None, None, self._number, guarantees=guarantees)
-
-    def _look_elsewhere(self) -> None:
-        """Pay in at one branch, and look for it at another one, as somebody who was told nothing."""
-        draw, account, take = self._draw, self._account(), self._plan.amounts.take
-        here, there = draw.sample(self._plan.branches, 2)
-        amount = take(account, is_large=True)
-        less = None if amount is None else take(account, below=amount, is_large=True)
-        if amount is None or less is None:
-            self._add(self._new(), self._pause_ms)
-            return
-        self._add(Event(Interface.DEPOSIT, here, amount, None, self._number, account), self._pause_ms)
-        self._add(Event(Interface.BEGIN, None, None, None, self._number), 0)
-        bound_ms = draw.choice([0, 0, 0, 200, 500, 1_500])
-        if bound_ms or draw.random() < 0.5:  # noqa: PLR2004
-            freshness = bounded(bound_ms / 1000) if bound_ms else LATEST
-            look = replace(self._query(account), manner=Manner(freshness=freshness))
-        else:
-            look = Event(Interface.WITHDRAW, None, less, None, self._number, account)
-        manner = replace(look.manner, timeout_us=8_000_000)
-        self._add(replace(look, branch=there, manner=manner), bound_ms)
 
     @property
     def _number(self) -> int:
@@ -234,27 +276,9 @@ class PlannedCustomer:
         return self._single(self._number)
 
     def _settling(self) -> Event:
-        """Draw how something ends that was set aside lately: all that is left, or bit by bit, by amounts.
-
-        What is captured is never the unknown rest of something else: a balance would not tell it any more.
-        """
-        draw = self._draw
-        customer, number, reserve = draw.choice(self._plan.reserving[-_RECENT:])
-        amount, is_bit_by_bit = reserve.money or Money(1), number % 2 == 0
-        part, is_final = None, True
-        if draw.random() < 0.4:  # noqa: PLR2004
-            interface = Interface.RELEASE
-            if is_bit_by_bit:
-                part = draw.choice([None, Money(max(amount // 4, 1))])
-        else:
-            interface = Interface.CAPTURE
-            if is_bit_by_bit:
-                whose = [each for each in (reserve.account, reserve.to) if each]
-                part = draw.choice([amount, self._plan.amounts.take(*whose, below=amount) or amount])
-                is_final = draw.random() < 0.5  # noqa: PLR2004
-        return Event(
-            interface, None, part, None, self._number, event=number, customer=customer, is_final=is_final
-        )
+        """Draw how something ends that was set aside lately."""
+        customer, number, reserve = self._draw.choice(self._plan.reserving[-_RECENT:])
+        return self._author.settling(self._number, customer, replace(reserve, number=number))
 
     def _single(self, number: int) -> Event:
         draw, take = self._draw, self._plan.amounts.take
@@ -270,7 +294,7 @@ class PlannedCustomer:
         if kind < 7:  # noqa: PLR2004
             return Event(Interface.TRANSFER, None, amount, other, number, one)
         if kind < 9:  # noqa: PLR2004
-            lifetime_ms = draw.choice([None, 700, 5_000, 60_000])
+            lifetime_ms = draw.choice([None, 700, 5_000, 20_000])
             lifetime_us = None if lifetime_ms is None else lifetime_ms * 1000
             return Event(Interface.RESERVE, None, amount, other, number, one, lifetime_us=lifetime_us)
         more = take(*touched) or Money(0)
@@ -296,81 +320,8 @@ class PlannedCustomer:
         return self._draw.choice(self._plan.accounts)
 
 
-# What goes wrong.
-
-
-def planned_faults(
-    draw: Random,
-    branches: tuple[BranchId, ...],
-    customers: list[CustomerId],
-    kinds: list[FaultKind],
-    duration_ms: int,
-) -> Iterator[Fault]:
-    """Draw what goes wrong: how often each kind, when, where, and for how long."""
-    some = [kind for kind in kinds if draw.random() < 0.6] or kinds  # noqa: PLR2004
-    yield from (_weather(draw, kind) for kind in some if kind in WEATHER)
-    events = [kind for kind in some if kind not in WEATHER]
-    if len(branches) == 1:
-        events = [kind for kind in events if kind not in SIDES | {FaultKind.BROKEN_STREAM}]
-    # A disk is lost but once, and most of what can go wrong then takes more than that.
-    events += [kind for kind in events if kind is FaultKind.LOST_DISK] * 2
-    mean_pause_s = draw.choice([0.5, 1.5, 4.0])
-    at_ms = 0
-    while events:
-        at_ms += max(1, int(1000 * draw.expovariate(1 / mean_pause_s)))
-        if at_ms > duration_ms:
-            return
-        fault = _strike(draw, draw.choice(events), at_ms, branches, customers)
-        yield fault
-        if fault.kind is FaultKind.LOST_DISK and {fault.kind, FaultKind.SLOW_LINK} <= set(events):
-            yield _slowly_told(fault, branches)
-
-
-def _slowly_told(lost: Fault, branches: tuple[BranchId, ...]) -> Fault:
-    """Return what makes the new store wait for what the others know."""
-    others = tuple(branch for branch in branches if branch not in lost.branches)
-    return replace(lost, kind=FaultKind.SLOW_LINK, branches=others, for_us=(lost.for_us or 0) + 8_000_000)
-
-
-def _weather(draw: Random, kind: FaultKind) -> Fault:
-    if kind in SHARES:
-        return Fault(kind, percent=draw.choice([2, 10] if kind is FaultKind.BROKEN_CALL else [1, 10]))
-    low, high = draw.choice([(100, 50_000), (100, 400_000), (50_000, 1_500_000)])
-    return Fault(kind, delay_us=(low, high))
-
-
-def _strike(
-    draw: Random,
-    kind: FaultKind,
-    at_ms: int,
-    branches: tuple[BranchId, ...],
-    customers: list[CustomerId],
-) -> Fault:
-    lasts_ms = int(1000 * draw.choice([0.2, 2.0, 8.0, 25.0]) * draw.uniform(0.5, 1.5))
-    fault = Fault(
-        kind,
-        1000 * at_ms,
-        None if kind in MOMENTARY else 1000 * lasts_ms,
-        (draw.choice(branches),),
-    )
-    match kind:
-        case FaultKind.SLOW_LINK | FaultKind.PARTITION | FaultKind.ONE_WAY_PARTITION:
-            side = draw.sample(branches, draw.randint(1, len(branches) - 1))
-            return replace(fault, branches=tuple(sorted(side)))
-        case FaultKind.BROKEN_STREAM:
-            return replace(fault, branches=tuple(draw.sample(branches, 2)))
-        case FaultKind.CUSTOMER_CUT_OFF:
-            is_to_customer = draw.random() < 0.5  # noqa: PLR2004
-            return replace(fault, customer=draw.choice(customers), is_to_customer=is_to_customer)
-        case FaultKind.CLOCK_JUMP:
-            jump_ms = draw.choice([-60, -1, 1, 60]) * draw.randint(1, _MINUTE_MS)
-            return replace(fault, by_us=1000 * jump_ms)
-        case FaultKind.CRASH_POINT:
-            return replace(fault, point=draw.choice(list(CrashPoint)))
-        case FaultKind.COMMIT_FAILURE:
-            return replace(fault, how=draw.choice(list(CommitFault)))
-        case FaultKind.PAUSE:
-            # Nobody does anything meanwhile: a long one is a crash without a restart.
-            return replace(fault, for_us=min(1000 * lasts_ms, 12_000_000))
-        case _:
-            return fault
+def _incidents(faults: Iterable[Fault]) -> Iterator[Incident]:
+    for fault in faults:
+        if fault.kind is FaultKind.LOST_DISK:
+            at_s = fault.at_us / 1e6
+            yield Incident(fault.branches[0], at_s, at_s + (fault.for_us or 0) / 1e6)

@@ -110,6 +110,7 @@ class Desk:
         there = self._world.branches[next(each for each in self._world.branches if each == branch)]
         operation.branch = branch
         operation.shown = there.disk.applied()
+        operation.known_lost = self._world.judge.known_lost(branch)
         has_just_written = there.released_us == self._world.loop.now_us
         states = self._world.judge.states(branch, operation.command)
         operation.possible = states if has_just_written else states[:1]

@@ -122,6 +122,7 @@ class World:
             branch.commit_us = (200, 3_000)
             branch.disk.is_full, branch.disk.fault = False, None
             branch.go_on()
+            branch.make_room()
             branch.start()
 
     def _make_branch(self, number: BranchId) -> SimulatedBranch:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.entry import Entry, EntryDamagedError, Reservation, decode_entry
+from bankbook.core.encoding import EntryDamagedError, decode_entry
+from bankbook.core.entry import Entry, Reservation
 from bankbook.core.ports import (
     Account,
     Changes,

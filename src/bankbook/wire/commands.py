@@ -4,16 +4,18 @@ Decides which method carries which command. Must not know what a command does, n
 Proof: tests/wire/test_requests.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import NamedTuple
 
 from bankbook.core.bounds import BATCH_COMMANDS_MAX, LEGS_MAX
+from bankbook.core.columns import Columns
 from bankbook.core.commands import (
     LINES_MAX,
     Batch,
     Capture,
     Command,
     Deposit,
+    Moves,
     OpenAccount,
     ReadBalance,
     ReadStatement,
@@ -23,6 +25,7 @@ from bankbook.core.commands import (
     Submit,
     Transfer,
     Withdraw,
+    batch_of,
 )
 from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting
 from bankbook.core.types import AccountId, Money, ReservationId
@@ -152,23 +155,57 @@ def _decode_statement(message: bank_pb2.GetStatementRequest) -> ReadStatement:
 
 
 def _encode_batch(command: Batch) -> bank_pb2.SubmitBatchRequest:
+    if isinstance(command.commands, Moves):
+        moves = _encode_moves(command.commands.columns)
+        return bank_pb2.SubmitBatchRequest(moves=moves, is_atomic=command.is_atomic)
     commands = [bank_pb2.BatchCommand(**encode_write(each)) for each in command.commands]  # type: ignore[arg-type]
     return bank_pb2.SubmitBatchRequest(commands=commands, is_atomic=command.is_atomic)
 
 
+def _encode_moves(columns: Columns) -> bank_pb2.Moves:
+    accounts, sources, destinations, amounts, memos = columns
+    return bank_pb2.Moves(
+        accounts=accounts, sources=sources, destinations=destinations, amounts=amounts, memos=memos
+    )
+
+
+def _decode_moves(message: bank_pb2.Moves) -> Moves:
+    columns = Columns(
+        tuple(map(AccountId, message.accounts)),
+        tuple(message.sources),
+        tuple(message.destinations),
+        tuple(map(Money, message.amounts)),
+        tuple(message.memos),
+    )
+    complaint = columns.complaint()
+    if complaint is not None:
+        raise MessageDamagedError(complaint)
+    return Moves(columns)
+
+
 def _decode_batch(message: bank_pb2.SubmitBatchRequest) -> Batch:
     # Before the commands are taken apart, which takes a second for a million of them.
-    if len(message.commands) > BATCH_COMMANDS_MAX:
-        raise MessageDamagedError(
-            f"a batch has 1 to {BATCH_COMMANDS_MAX} commands; this one has {len(message.commands)}"
-        )
-    return Batch(tuple(_decode_in_batch(each) for each in message.commands), message.is_atomic)
+    moves = message.moves
+    columns: tuple[Sized, ...] = (moves.sources, moves.destinations, moves.amounts, moves.memos)
+    size = max(len(message.commands), len(moves.accounts) // 2, *map(len, columns))
+    if size > BATCH_COMMANDS_MAX:
+        raise MessageDamagedError(f"a batch has 1 to {BATCH_COMMANDS_MAX} commands; this one has {size}")
+    if not message.HasField("moves"):
+        return batch_of(map(_decode_in_batch, message.commands), is_atomic=message.is_atomic)
+    if message.commands:
+        raise MessageDamagedError("a batch has either commands or moves; this one has both")
+    return Batch(_decode_moves(moves), message.is_atomic)
 
 
 def _decode_in_batch(message: bank_pb2.BatchCommand) -> SingleWrite:
     command = decode_write(message)
     assert isinstance(command, SingleWrite), "the message has no field for any other"
     return command
+
+
+def is_in_columns(message: AnyRequest) -> bool:
+    """Whether a request asks for plain movements in columns."""
+    return isinstance(message, bank_pb2.SubmitBatchRequest) and message.HasField("moves")
 
 
 METHODS = (

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from bankbook.core.bounds import complaint_about, complaint_about_customer
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
-from bankbook.core.entry import Entry, EntryDamagedError, decode_entry
+from bankbook.core.encoding import EntryDamagedError, decode_entry
+from bankbook.core.entry import Entry
 from bankbook.core.messages import (
     Acknowledge,
     Answer,

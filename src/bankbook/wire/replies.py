@@ -5,11 +5,12 @@ Proof: tests/wire/test_replies.py.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
-from bankbook.core.commands import Line, Reply, Result, Statement
+from bankbook.core.commands import Line, MoveResults, Reply, Result, Statement
 from bankbook.core.entry import RecordKind
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position
@@ -85,7 +86,7 @@ class Receipt:
 class BatchReceipt:
     """The answer to a batch: each command was carried out, or refused for itself."""
 
-    results: tuple[Result, ...]
+    results: Sequence[Result]
     """How each command ended, in their order."""
     entry: EntryId | None
     info: ReplyInfo
@@ -100,6 +101,8 @@ class BatchReceipt:
     @property
     def refused(self) -> tuple[tuple[int, Result], ...]:
         """The commands that were refused, by their places in the batch, from 0."""
+        if isinstance(self.results, MoveResults):
+            return tuple(sorted(self.results.refused.items()))
         return tuple(
             (place, each) for place, each in enumerate(self.results) if each.outcome is not Outcome.OK
         )
@@ -155,11 +158,16 @@ class StatementPage:
 Answer = Receipt | BatchReceipt | StatementPage
 
 
-def encode_answer(reply: Reply, info: ReplyInfo) -> AnyReceipt:
-    """Return the message for a request that was carried out."""
+def encode_answer(reply: Reply, info: ReplyInfo, *, in_columns: bool = False) -> AnyReceipt:
+    """Return the message for a request that was carried out; who asked in columns is answered in columns."""
     if reply.statement is not None:
         return _encode_statement(reply.statement, info, reply.currency)
     entry = None if reply.entry is None else encode_entry_id(reply.entry)
+    if in_columns and isinstance(reply.results, MoveResults):
+        moves = _encode_moves(reply.results)
+        return bank_pb2.BatchReceipt(
+            moves=moves, entry=entry, info=encode_info(info), is_replayed=reply.is_replayed
+        )
     if reply.results:
         results = [_encode_result(each) for each in reply.results]
         return bank_pb2.BatchReceipt(
@@ -184,7 +192,9 @@ def decode_answer(message: AnyReceipt) -> Answer:
     entry = decode_entry_id(message.entry) if message.HasField("entry") else None
     info = decode_info(message.info)
     if isinstance(message, bank_pb2.BatchReceipt):
-        results = tuple(_decode_result(each) for each in message.results)
+        results: Sequence[Result] = tuple(_decode_result(each) for each in message.results)
+        if message.HasField("moves"):
+            results = _decode_moves(message.moves)
         return BatchReceipt(results, entry, info, message.is_replayed)
     return Receipt(
         balance=Money(message.balance),
@@ -195,6 +205,32 @@ def decode_answer(message: AnyReceipt) -> Answer:
         is_replayed=message.is_replayed,
         currency=message.currency,
     )
+
+
+def _encode_moves(results: MoveResults) -> bank_pb2.MoveResults:
+    unlimited = []
+    if None in results.available:
+        unlimited = [place for place, each in enumerate(results.available) if each is None]
+    return bank_pb2.MoveResults(
+        balances=results.balances,
+        available=[each or 0 for each in results.available],
+        unlimited=unlimited,
+        refused=[
+            bank_pb2.RefusedMove(place=place, result=_encode_result(result))
+            for place, result in results.refused.items()
+        ],
+    )
+
+
+def _decode_moves(message: bank_pb2.MoveResults) -> MoveResults:
+    available: list[Money | None] = list(map(Money, message.available))
+    refused = {each.place: _decode_result(each.result) for each in message.refused}
+    places = range(len(message.balances))
+    if len(available) != len(places) or not all(place in places for place in (*message.unlimited, *refused)):
+        raise MessageDamagedError("the columns of results are not of one length")
+    for place in message.unlimited:
+        available[place] = None
+    return MoveResults(tuple(map(Money, message.balances)), tuple(available), refused)
 
 
 def _encode_result(result: Result) -> bank_pb2.Result:

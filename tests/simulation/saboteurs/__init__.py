@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from simulation.saboteurs import (
+    bulk,
     client,
     freshness,
     joining,
@@ -34,6 +35,7 @@ _ROOMS = (
     joining,
     freshness,
     money,
+    bulk,
     reservations,
     client,
     statements,

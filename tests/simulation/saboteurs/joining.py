@@ -1,11 +1,16 @@
 """Saboteurs of lost disks: a branch with a new store serves too early, or an earlier life lives on."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from simulation.saboteurs.kit import Gang
 
 from bankbook.core.joining import Joining
+from bankbook.core.keys import answer_key
+from bankbook.core.logs import Logs
+from bankbook.core.messages import Answer, AskHead, Entries, Head
+from bankbook.core.replica import Replica
 from bankbook.core.requests import Requests
 from bankbook.core.vector import NOTHING
 from bankbook.simulation.branch import SimulatedBranch
@@ -55,3 +60,62 @@ def joins_before_it_has_fetched_anything(patch: pytest.MonkeyPatch) -> None:
 def serves_before_it_has_joined(patch: pytest.MonkeyPatch) -> None:
     """Customers' requests do not wait for what the others know."""
     patch.setattr(Requests, "_waits_for_joining", lambda _self, _held: False)
+
+
+@gang
+def heads_are_told_before_it_has_joined(patch: pytest.MonkeyPatch) -> None:
+    """A new store says for all to hear that it has written nothing, while its former log is not here yet."""
+
+    def on_ask_head(self: Any, sender: Any, message: AskHead) -> None:
+        self._gatherings.answer_ask(sender, message)
+
+    patch.setattr(Replica, "_on_ask_head", on_ask_head)
+
+
+@gang
+def keys_are_given_away_before_it_has_joined(patch: pytest.MonkeyPatch) -> None:
+    """A new store knows no key, and gives away those that its former life has decided."""
+
+    def on_ask_key(self: Any, sender: Any, message: Any) -> None:
+        answer_key(self._context, self._logs, sender, message)
+
+    patch.setattr(Replica, "_on_ask_key", on_ask_key)
+
+
+@gang
+def end_of_a_former_life_is_not_told(patch: pytest.MonkeyPatch) -> None:
+    """Nobody learns that what a token names is lost."""
+
+    def write(self: Any, records: Any, customer: Any = None, keyed: Any = None) -> Any:
+        if any(record.ended for record in records):
+            return None
+        return real(self, records, customer, keyed)
+
+    real = Logs.write
+    patch.setattr(Logs, "write", write)
+
+
+@gang
+def former_life_is_heard_late(patch: pytest.MonkeyPatch) -> None:
+    """What a former life had said is taken for the new one's word, where it comes later."""
+
+    def on_received(self: Any, received: Any) -> None:
+        peer = self._context.peers[received.sender]
+        if isinstance(received.message, Entries | Head | Answer):
+            peer.heard_us = self._context.now_us
+            self._handlers[type(received.message)](received.sender, received.message)
+        else:
+            real(self, received)
+
+    def on_head(self: Any, sender: Any, head: Head) -> None:
+        real_head(self, sender, replace(head, origin=self._context.peers[sender].origin or head.origin))
+
+    real, real_head = Replica._on_received, Replica._on_head
+    patch.setattr(Replica, "_on_received", on_received)
+    patch.setattr(Replica, "_on_head", on_head)
+
+
+@gang
+def inbox_is_kept_over_a_rejoin(patch: pytest.MonkeyPatch) -> None:
+    """What a former life had under way is applied after the new one has asked what there is of it."""
+    patch.setattr(Logs, "forget_lives_before", lambda _self, _present: None)

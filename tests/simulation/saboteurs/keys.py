@@ -207,3 +207,35 @@ def replayed_refusal_is_tried_again(patch: pytest.MonkeyPatch) -> None:
 
     real = State.key
     patch.setattr(State, "key", key)
+
+
+@gang
+def overdue_request_is_sent_on_with_less_than_no_time(patch: pytest.MonkeyPatch) -> None:
+    """How long an answer is awaited is not bounded below, as once it was not: no message can say it."""
+
+    def forward(self: Any, held: Any, decider: Any) -> None:
+        real(self, held, decider)
+        question = None if held.question is None else self._context.questions._open.get(held.question)
+        wait_us = held.deadline_us - self._context.now_us
+        if question is None or wait_us >= 0:
+            return
+        message = replace(question.make(decider), wait_us=wait_us)
+        question.make = lambda _: message
+        sent = self._context.effects.messages
+        sent[-1] = (decider, message)
+
+    real = Requests._forward
+    patch.setattr(Requests, "_forward", forward)
+
+
+@gang
+def decider_forgets_what_was_sent_on_to_it(patch: pytest.MonkeyPatch) -> None:
+    """A request that another branch sends on, and sends again, is carried out again after it was refused."""
+
+    def on_forward(self: Any, sender: Any, forward: Any) -> None:
+        if self._forwards.get((sender, forward.question)) is not None:
+            del self._forwards[sender, forward.question]
+        real(self, sender, forward)
+
+    real = Requests.on_forward
+    patch.setattr(Requests, "on_forward", on_forward)

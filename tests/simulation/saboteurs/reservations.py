@@ -124,6 +124,24 @@ def expires_by_the_hybrid_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
+def never_expires_after_a_restart(patch: pytest.MonkeyPatch) -> None:
+    """When the next reservation ends is kept in memory, and not found out after a crash."""
+
+    def init(self: Any, context: Any, logs: Any) -> None:
+        real(self, context, logs)
+        self._next_ms = None
+
+    real = Expiry.__init__
+    patch.setattr(Expiry, "__init__", init)
+
+
+@gang
+def captured_after_its_end(patch: pytest.MonkeyPatch) -> None:
+    """A reservation that is overdue can be captured as long as nobody has ended it."""
+    patch.setattr(Teller, "_is_due", lambda _self, _record: False)
+
+
+@gang
 def account_is_opened_where_it_is_asked_for(patch: pytest.MonkeyPatch) -> None:
     """Two branches may open the same account."""
 

@@ -8,9 +8,11 @@ from simulation.saboteurs.kit import Gang
 
 from bankbook.client.token import SessionToken
 from bankbook.core import requests as requests_module
-from bankbook.core.peers import Peers
+from bankbook.core.commands import Level
+from bankbook.core.peers import Peer, Peers
 from bankbook.core.requests import Requests
 from bankbook.core.token import Token
+from bankbook.core.types import Seq
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.handler import Handler
 
@@ -98,3 +100,26 @@ def token_is_pruned_of_what_another_has(patch: pytest.MonkeyPatch) -> None:
         return own.floor(others) if list(self) else own
 
     patch.setattr(Peers, "stable", stable)
+
+
+@gang
+def local_write_waits_for_nothing(patch: pytest.MonkeyPatch) -> None:
+    """A write at LOCAL is let through as a read at LOCAL is, before what its session had seen."""
+
+    def waits(self: Any, held: Any) -> bool:
+        if held.request.freshness.level is Level.LOCAL:
+            return False
+        return real(self, held)
+
+    real = Requests._waits_for_freshness
+    patch.setattr(Requests, "_waits_for_freshness", waits)
+
+
+@gang
+def new_disk_is_credited_with_the_old_ones(patch: pytest.MonkeyPatch) -> None:
+    """What a branch had on a disk that was lost, it is still believed to have."""
+
+    def begin_life(self: Any, origin: Any) -> None:
+        self.origin, self.head, self.head_asked_us = origin, Seq(0), None
+
+    patch.setattr(Peer, "begin_life", begin_life)

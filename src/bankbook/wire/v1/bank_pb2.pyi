@@ -646,6 +646,56 @@ class BatchCommand(_message.Message):
 Global___BatchCommand: _TypeAlias = BatchCommand  # noqa: Y015
 
 @_typing.final
+class Moves(_message.Message):
+    """Many deposits, withdrawals and transfers as columns, at a tenth of what a message for each would cost. Each
+    movement is one place in `sources`, `destinations` and `amounts`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    DESTINATIONS_FIELD_NUMBER: _builtins.int
+    AMOUNTS_FIELD_NUMBER: _builtins.int
+    MEMOS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All accounts that are named, each once."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Where in `accounts` the money comes from, counted from 1; 0: it is paid in, a deposit."""
+
+    @_builtins.property
+    def destinations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Where it goes to, counted from 1; 0: it is paid out, a withdrawal."""
+
+    @_builtins.property
+    def amounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """In minor units, 0 to 2^53 - 1."""
+
+    @_builtins.property
+    def memos(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty where no movement has any; else one for each."""
+
+    def __init__(
+        self,
+        *,
+        accounts: _abc.Iterable[_builtins.str] | None = ...,
+        sources: _abc.Iterable[_builtins.int] | None = ...,
+        destinations: _abc.Iterable[_builtins.int] | None = ...,
+        amounts: _abc.Iterable[_builtins.int] | None = ...,
+        memos: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "amounts", b"amounts", "destinations", b"destinations", "memos", b"memos", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Moves: _TypeAlias = Moves  # noqa: Y015
+
+@_typing.final
 class SubmitBatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -655,6 +705,7 @@ class SubmitBatchRequest(_message.Message):
     IS_ATOMIC_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     DURABLE_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     is_atomic: _builtins.bool
     """Whether all are refused where one is."""
     key: _builtins.str
@@ -665,7 +716,11 @@ class SubmitBatchRequest(_message.Message):
     def freshness(self) -> Global___Freshness: ...
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchCommand]:
-        """1 to 8,192."""
+        """1 to 8,192; none where there are `moves`."""
+
+    @_builtins.property
+    def moves(self) -> Global___Moves:
+        """In the place of `commands`: the same, where all are deposits, withdrawals and transfers. 1 to 8,192."""
 
     def __init__(
         self,
@@ -676,10 +731,11 @@ class SubmitBatchRequest(_message.Message):
         is_atomic: _builtins.bool = ...,
         key: _builtins.str = ...,
         durable: _builtins.int = ...,
+        moves: Global___Moves | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "session", b"session"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "moves", b"moves", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "durable", b"durable", "freshness", b"freshness", "is_atomic", b"is_atomic", "key", b"key", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "durable", b"durable", "freshness", b"freshness", "is_atomic", b"is_atomic", "key", b"key", "moves", b"moves", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -910,15 +966,22 @@ class BatchReceipt(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     INFO_FIELD_NUMBER: _builtins.int
     IS_REPLAYED_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     is_replayed: _builtins.bool
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
-        """One for each command, in their order."""
+        """One for each command, in their order; none where there are `moves`."""
 
     @_builtins.property
     def entry(self) -> Global___EntryId: ...
     @_builtins.property
     def info(self) -> Global___ReplyInfo: ...
+    @_builtins.property
+    def moves(self) -> Global___MoveResults:
+        """In the place of `results` where the request had `moves`, unless they were decided one by one, as those of
+        accounts that count different currencies are.
+        """
+
     def __init__(
         self,
         *,
@@ -926,14 +989,83 @@ class BatchReceipt(_message.Message):
         entry: Global___EntryId | None = ...,
         info: Global___ReplyInfo | None = ...,
         is_replayed: _builtins.bool = ...,
+        moves: Global___MoveResults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "info", b"info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "info", b"info", "moves", b"moves"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "info", b"info", "is_replayed", b"is_replayed", "results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "info", b"info", "is_replayed", b"is_replayed", "moves", b"moves", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchReceipt: _TypeAlias = BatchReceipt  # noqa: Y015
+
+@_typing.final
+class MoveResults(_message.Message):
+    """How each movement of `Moves` ended, as columns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BALANCES_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    UNLIMITED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def balances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """What each movement's first account had after it, the source's or else the destination's; 0 where it was
+        refused.
+        """
+
+    @_builtins.property
+    def available(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """What could be taken out of it then; 0 where it was refused or the account has no floor."""
+
+    @_builtins.property
+    def unlimited(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The places, from 0, of the movements whose account has no floor."""
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedMove]:
+        """The movements that were refused."""
+
+    def __init__(
+        self,
+        *,
+        balances: _abc.Iterable[_builtins.int] | None = ...,
+        available: _abc.Iterable[_builtins.int] | None = ...,
+        unlimited: _abc.Iterable[_builtins.int] | None = ...,
+        refused: _abc.Iterable[Global___RefusedMove] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "balances", b"balances", "refused", b"refused", "unlimited", b"unlimited"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveResults: _TypeAlias = MoveResults  # noqa: Y015
+
+@_typing.final
+class RefusedMove(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    place: _builtins.int
+    """Its place among the movements, from 0."""
+    @_builtins.property
+    def result(self) -> Global___Result: ...
+    def __init__(
+        self,
+        *,
+        place: _builtins.int = ...,
+        result: Global___Result | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["place", b"place", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedMove: _TypeAlias = RefusedMove  # noqa: Y015
 
 @_typing.final
 class Result(_message.Message):
