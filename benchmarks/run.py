@@ -166,8 +166,11 @@ class _Measuring:
         return Taken(number, result.value, _rounded(others), dict(result.also), result.notes)
 
     def _fail(self, case: Case, error: Exception) -> None:
-        self.progress.failures.append(Failure(case.name, str(error) or repr(error)))
-        self.show(f"failed   {case.name}: {error}")
+        why = (str(error) or repr(error)).replace(
+            str(self.folder), "FOLDER"
+        )  # a page tells of no machine's paths
+        self.progress.failures.append(Failure(case.name, why))
+        self.show(f"failed   {case.name}: {error!r}")
 
 
 def in_turn(systems: Sequence[System], number: int) -> list[System]:

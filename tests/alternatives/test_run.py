@@ -87,12 +87,15 @@ def test_without_trials_the_first_number_of_callers_is_taken(stage: Stage, tmp_p
 def test_a_case_that_fails_is_told_of_and_not_tried_again_and_the_others_go_on(
     stage: Stage, tmp_path: Path
 ) -> None:
-    def fails(_server: Any, _callers: int, _seconds: float) -> Result:
-        raise BenchmarkError("it leaks")
+    def fails(server: Any, _callers: int, _seconds: float) -> Result:
+        raise BenchmarkError(f"{server}/pipe leaks")
 
     system = stage.system("a", stage.case("bad", fails), stage.case("good", fixed(1.0)))
     run = carry_out(Plan((system,), rounds=2), tmp_path, [], quiet)
-    assert [(each.case, each.why) for each in run.failures] == [("bad", "it leaks")]
+    (failure,) = run.failures
+    assert failure.case == "bad"
+    assert failure.why.startswith("FOLDER/")
+    assert failure.why.endswith("/pipe leaks")
     assert stage.seen.count("bad 1") == 1
     assert run.case("bad") is None
     assert run.case("good") is not None
