@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak sabotage format clean
+.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak sabotage bench format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,10 @@ $(VENV)/.run: $(PINS) | $(BIN)/python
 
 $(VENV)/.dev: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@ $(VENV)/.run
 
 setup: $(VENV)/.dev  ## install everything into .venv, the developers' tools too
@@ -76,6 +80,10 @@ soak: $(VENV)/.dev  ## 1,000 kills of branches, then 12 rounds of every real fau
 
 sabotage: $(VENV)/.dev  ## small bugs in the running code: what catches each, and after how many seeds
 	$(BIN)/python tools/sabotage.py
+
+# As BENCH: --quick, --only NAME, --help for the rest.
+bench: $(VENV)/.bench  ## Bankbook beside PostgreSQL, etcd and Redis: docs/performance.md; about fifteen minutes
+	$(BIN)/python -m benchmarks $(BENCH)
 
 format: $(VENV)/.dev  ## let the formatter and the linter mend what they can
 	$(BIN)/ruff format .

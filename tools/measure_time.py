@@ -159,6 +159,7 @@ def bare_server() -> Iterator[tuple[str, int]]:
     mine, theirs = context.Pipe()
     process = context.Process(target=serve_bare, args=(theirs,), daemon=True)
     process.start()
+    theirs.close()  # so that a server that ends before it listens is noticed
     try:
         assert process.pid is not None
         yield f"127.0.0.1:{mine.recv()}", process.pid
