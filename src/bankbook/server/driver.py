@@ -7,6 +7,7 @@ Proof: tests/server/test_driver.py.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -206,6 +207,8 @@ class Driver:
             self._send(branch, messages)
 
     def _log_entry(self, entry: Entry) -> None:
+        if not self._log.is_enabled_for(logging.INFO):
+            return
         self._log.info(
             "entry.applied",
             entry=f"{entry.origin}#{entry.seq}",

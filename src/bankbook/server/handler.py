@@ -5,6 +5,7 @@ kept for the answer's way back. Must not know any protocol. Proof: tests/server/
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -149,6 +150,8 @@ class Handler:
         return Failure(outcome, detail)
 
     def _log_reply(self, request: Request, reply: Reply, call: Call, request_id: str) -> None:
+        if not self._log.is_enabled_for(logging.INFO):
+            return
         optional = {
             "detail": reply.detail,
             "entry": str(reply.entry) if reply.entry else "",
