@@ -223,9 +223,9 @@ def test_a_commit_that_was_torn_by_a_power_cut_is_there_whole_or_not_at_all(tmp_
 def test_after_a_refused_commit_the_disk_is_read_anew(tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "store.db")) as store:
         add_to_alice(store)
-        changes = changes_by(store, posting_entry(HERE, 2, ("alice", 1)))
+        changes = changes_by(store, posting_entry(HERE, 2, ("alice", 1), key="order-2"))
         store._connection.execute("UPDATE meta SET value = 77 WHERE name = 'clock'")
-        store._connection.execute("DROP TABLE holding")
+        store._connection.execute("DROP TABLE key")
         with pytest.raises(CommitRefusedError, match="no such table"):
             store.commit(changes)
         assert store.clock() == 77
