@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Mapping
 from bankbook.core.ports import Account, Changes, Holding
 from bankbook.core.types import AccountId, Origin
 
-Row = tuple[Account | None, Mapping[Origin, Holding]]
+Row = tuple[Account | None, dict[Origin, Holding]]
 """All that is known of one account, as its readers get it; never changed, only replaced."""
 
 Read = Callable[[Collection[AccountId]], dict[AccountId, Row]]
 """Reads the rows of those of the accounts that the tables have."""
+
+_NONE: dict[Origin, Holding] = {}
 
 
 class Rows:
@@ -28,59 +30,56 @@ class Rows:
         self._read = read
         self._clean_max = clean_max
         self.dirty: dict[AccountId, Row] = {}
-        """What the tables do not have yet."""
-        self.hot: dict[AccountId, Row] = {}
-        """The young generation, and all that is dirty; an account that does not exist may be here too."""
+        """What the tables do not have yet: to be asked before `clean`."""
+        self._young: dict[AccountId, Row] = {}
+        """As the tables have them; an account that they do not have may be here too."""
         self._old: dict[AccountId, Row] = {}
 
-    def row(self, account: AccountId) -> Row:
-        """Return what is known of an account; where it is in `hot`, look there first. Raises StoreError."""
-        row = self.hot.get(account)
+    def clean(self, account: AccountId) -> Row:
+        """Return what is known of an account that is not dirty. Raises StoreError."""
+        row = self._young.get(account)
         if row is None:
             self.load((account,))
-            row = self.hot[account]
+            row = self._young[account]
         return row
 
     def load(self, accounts: Collection[AccountId]) -> None:
-        """Bring the rows of all these accounts into `hot`. Raises StoreError."""
-        self._make_room()
-        missing = [account for account in accounts if account not in self.hot]
-        cold = []
-        for account in missing:
-            row = self._old.get(account)
-            if row is None:
-                cold.append(account)
-            else:
-                self.hot[account] = row
+        """Have the rows of all these accounts in memory. Raises StoreError."""
+        if len(self._young) > self._clean_max:
+            self._old, self._young = self._young, {}
+        dirty, young, old = self.dirty, self._young, self._old
+        missing = [account for account in accounts if account not in dirty and account not in young]
+        cold = [account for account in missing if account not in old]
+        young.update((account, old[account]) for account in missing if account in old)
         if cold:
             found = self._read(cold)
-            self.hot.update((account, found.get(account) or (None, {})) for account in cold)
+            young.update((account, found.get(account) or (None, {})) for account in cold)
 
     def changed(self, changes: Changes) -> dict[AccountId, Row]:
         """Return the rows of all accounts that `changes` change, as they are afterwards. Raises StoreError.
 
         Nothing of it is remembered yet: the commit may fail.
         """
-        accounts, holdings = changes.accounts, changes.holdings
-        assert accounts.keys() >= holdings.keys(), "an account that is touched has a state"
-        self.load(accounts)
-        rows: dict[AccountId, Row] = {}
-        hot = self.hot
-        for account, state in accounts.items():
-            # A new mapping instead of the old one changed: whoever has read that goes on having it as it was.
-            rows[account] = state, {**hot[account][1], **holdings.get(account, {})}
-        return rows
+        assert changes.accounts.keys() >= changes.holdings.keys(), "an account that is touched has a state"
+        try:
+            return self._merged(changes)
+        except KeyError:  # rare: whoever decided the changes has just read these accounts
+            self.load(changes.accounts)
+            return self._merged(changes)
+
+    def _merged(self, changes: Changes) -> dict[AccountId, Row]:
+        holdings, dirty, young = changes.holdings, self.dirty, self._young
+        # A new mapping instead of the old one changed: whoever has read that goes on having it as it was.
+        return {
+            account: (state, (dirty.get(account) or young[account])[1] | holdings.get(account, _NONE))
+            for account, state in changes.accounts.items()
+        }
 
     def keep(self, rows: Mapping[AccountId, Row]) -> None:
         """Take over rows that are newer than the tables."""
-        self.hot.update(rows)
         self.dirty.update(rows)
 
     def settle(self) -> None:
         """Be told that the tables have all that was dirty."""
+        self._young.update(self.dirty)
         self.dirty = {}
-
-    def _make_room(self) -> None:
-        if len(self.hot) - len(self.dirty) > self._clean_max:
-            self._old = self.hot
-            self.hot = dict(self.dirty)

@@ -48,7 +48,6 @@ from bankbook.store.base import (
     CommitUnknownError,
     StoreError,
     applied_after,
-    check_amounts,
 )
 from bankbook.store.history import history, next_batch
 from bankbook.store.sqlite_file import OpenFile, explain, open_file, open_stopped_file
@@ -133,11 +132,11 @@ class SqliteStore:
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
-        return (self._rows.hot.get(account) or self._rows.row(account))[0]
+        return (self._rows.dirty.get(account) or self._rows.clean(account))[0]
 
     def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
         """Return what each log did to the account."""
-        return (self._rows.hot.get(account) or self._rows.row(account))[1]
+        return (self._rows.dirty.get(account) or self._rows.clean(account))[1]
 
     def key(self, key: Key) -> KeyRecord | None:
         """Return what is known of a key; None where nothing is."""
@@ -294,11 +293,9 @@ class SqliteStore:
             state = State(self, self.identity.genesis)
             try:
                 for entry in batch:
-                    assert applied.dominates(entry.dependencies), f"{entry.id} came before what it depends on"
                     state.apply(entry)
-                    applied = applied.raised(entry.origin, entry.seq)
                 changes = state.take_changes(self._kept.clock)
-                check_amounts(changes)
+                applied = applied_after(applied, changes)
             except (AssertionError, KeyError) as error:
                 raise self._file.damaged(f"its log cannot be applied ({error})") from error
             self._sums.keep(changes, self._rows.changed(changes))
