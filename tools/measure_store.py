@@ -1,4 +1,4 @@
-"""Measure the SQLite store on the disk of this folder: python tools/measure_store.py [ROUNDS] [OTHER_CHECKOUT]
+"""Measure the SQLite store on the disk of this folder: python tools/measure_store.py [ROUNDS [CHECKOUT]]
 
 With the folder of another checkout (git worktree add ...), its store is measured in turns with this one, and
 ratios are told. The figures in docs/decisions/0012-tables-are-a-checkpoint.md come from here; those in
@@ -50,7 +50,7 @@ class Bank:
         self.store = store
         self.names = [AccountId(f"account-{number}") for number in range(accounts)]
         self._balances = [0] * accounts
-        self._seq = store.applied()[ORIGIN]
+        self._seq: int = store.applied()[ORIGIN]
         self._random = random.Random(accounts)  # noqa: S311  (chance that can be repeated)
         self.worst_s = 0.0
 
@@ -184,8 +184,9 @@ def reads(path: Path, names: list[AccountId]) -> Iterator[tuple[str, float]]:
         took_s = seconds(lambda: [(store.account(name), store.holdings(name)) for name in chosen])
         yield f"account and its holdings, hot, {over}, µs", took_s / len(chosen) * 1e6
     with closing(new_store(path)) as store:
-        if hasattr(store, "load"):  # a store before there was that
-            took_s = seconds(lambda: [store.load(step) for step in steps])
+        load = getattr(store, "load", None)
+        if load is not None:  # in an older checkout it is
+            took_s = seconds(lambda: [load(step) for step in steps])
             yield f"account loaded with {2 * TRANSFERS:,} others, {over}, µs", took_s / len(chosen) * 1e6
 
 
@@ -247,7 +248,8 @@ def measure_apart(checkout: Path, case: str) -> Figures:
 def main(rounds: int, *others: str) -> None:
     """Measure every case in turns; tell medians and, where there are two checkouts, the ratio of them."""
     checkouts = [Path(__file__).parents[1], *map(Path, others)]
-    print(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}; medians of {rounds}, (lowest–highest)")
+    versions = f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
+    print(f"{versions}; medians of {rounds} (lowest–highest)")
     for case in CASES:
         found: dict[str, list[list[float]]] = {}
         for _ in range(1 if case == "long" else rounds):
@@ -278,4 +280,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--case"]:
         print(json.dumps(measure(sys.argv[2])))
     else:
-        main(*map(int, sys.argv[1:2] or ["3"]), *sys.argv[2:])
+        main(int(sys.argv[1]) if sys.argv[1:] else 3, *sys.argv[2:])

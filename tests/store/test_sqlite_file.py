@@ -424,6 +424,7 @@ def test_a_person_reads_whose_store_it_is(path: Path) -> None:
         "clock": 3 << 16,
         "has joined": 1,
         "failed commits": 0,
+        "summed account": None,
     }
 
 

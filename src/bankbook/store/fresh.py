@@ -11,7 +11,6 @@ import json
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from operator import itemgetter
 from typing import NamedTuple
 
 from bankbook.core.clock import HybridTime
@@ -50,11 +49,6 @@ class Fresh:
         self.moved = amount
         self.texts = [text]
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether it makes one block as it is."""
-        return self.is_ordered and len(self.texts) <= BLOCK_POSTINGS_MAX
-
 
 class FreshPostings:
     """What was posted since the last checkpoint."""
@@ -65,13 +59,15 @@ class FreshPostings:
         self._read: dict[AccountId, list[Leg]] = {}
         """Of accounts whose statement was asked for, in order."""
 
-    def add(self, entry: Entry) -> None:
-        """Take note of an entry's postings."""
+    def add(self, entry: Entry, beyond: AccountId | None = None) -> None:
+        """Take note of an entry's postings; where `beyond` is given, only of accounts beyond it."""
         writer = writer_of(entry.origin)
         place = entry.clock, writer
         head = f"[{entry.clock},{writer},{entry.seq},"
         by_account, postings = self.by_account, entry.postings
         for leg, (account, amount) in enumerate(postings):
+            if beyond is not None and account <= beyond:
+                continue
             fresh = by_account.get(account)
             if fresh is None:
                 by_account[account] = Fresh(place, amount, f"{head}{leg},{amount}]")
@@ -96,16 +92,20 @@ class FreshPostings:
             known.sort()
         return known
 
-    def plain_blocks(self, settled: HybridTime) -> Iterator[Block]:
-        """Yield the blocks of accounts whose postings all follow those of `settled` and before."""
-        for account, fresh in sorted(self.by_account.items(), key=itemgetter(0)):
-            if fresh.is_plain and fresh.first[0] > settled:
-                yield Block(account, HybridTime(fresh.last[0]), Money(fresh.moved), whole(fresh.texts))
+    def plain_block(self, account: AccountId, settled: HybridTime) -> Block | None:
+        """Return the one row that an account's postings make; None where it is not as simple as that.
 
-    def others(self, settled: HybridTime) -> list[AccountId]:
-        """Return the accounts that are not among the plain blocks."""
-        found = self.by_account.items()
-        return sorted(account for account, fresh in found if not fresh.is_plain or fresh.first[0] <= settled)
+        It is where they came in order, and follow all of `settled` and before.
+        """
+        fresh = self.by_account[account]
+        if not fresh.is_ordered or len(fresh.texts) > BLOCK_POSTINGS_MAX or fresh.first[0] <= settled:
+            return None
+        return Block(account, HybridTime(fresh.last[0]), Money(fresh.moved), whole(fresh.texts))
+
+    def remove(self, account: AccountId) -> None:
+        """Be told that the tables have what is fresh of an account."""
+        self.by_account.pop(account, None)
+        self._read.pop(account, None)
 
 
 def blocks_of(account: AccountId, legs: list[Leg]) -> Iterator[Block]:

@@ -31,8 +31,10 @@ class Rows:
         self._clean_max = clean_max
         self.dirty: dict[AccountId, Row] = {}
         """What the tables do not have yet: to be asked before `clean`."""
+        self.frozen: dict[AccountId, Row] = {}
+        """What is being written into the tables; newer ones may be dirty meanwhile."""
         self._young: dict[AccountId, Row] = {}
-        """As the tables have them; an account that they do not have may be here too."""
+        """As the tables have them, or will; an account that they do not have may be here too."""
         self._old: dict[AccountId, Row] = {}
 
     def clean(self, account: AccountId) -> Row:
@@ -49,8 +51,9 @@ class Rows:
             self._old, self._young = self._young, {}
         dirty, young, old = self.dirty, self._young, self._old
         missing = [account for account in accounts if account not in dirty and account not in young]
-        cold = [account for account in missing if account not in old]
-        young.update((account, old[account]) for account in missing if account in old)
+        for known in (old, self.frozen):
+            young.update((account, known[account]) for account in missing if account in known)
+        cold = [account for account in missing if account not in young]
         if cold:
             found = self._read(cold)
             young.update((account, found.get(account) or (None, {})) for account in cold)
@@ -79,7 +82,11 @@ class Rows:
         """Take over rows that are newer than the tables."""
         self.dirty.update(rows)
 
+    def freeze(self) -> None:
+        """Begin to write what is dirty."""
+        self.frozen, self.dirty = self.dirty, {}
+        self._young.update(self.frozen)
+
     def settle(self) -> None:
-        """Be told that the tables have all that was dirty."""
-        self._young.update(self.dirty)
-        self.dirty = {}
+        """Be told that the tables have all that was frozen."""
+        self.frozen = {}

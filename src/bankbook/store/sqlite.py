@@ -15,6 +15,7 @@ and reads only while no commit is under way.
 import sqlite3
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -42,7 +43,7 @@ from bankbook.core.types import (
     ReservationId,
     Seq,
 )
-from bankbook.core.vector import VersionVector
+from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.store.base import (
     CommitRefusedError,
     CommitUnknownError,
@@ -53,7 +54,7 @@ from bankbook.store.history import history, next_batch
 from bankbook.store.sqlite_file import OpenFile, explain, open_file, open_stopped_file
 from bankbook.store.sqlite_logs import Kept, Logs
 from bankbook.store.sqlite_tables import Tables
-from bankbook.store.sums import Bounds, Sums
+from bankbook.store.sums import Bounds, Slice, Sums
 
 
 class SqliteStore:
@@ -167,17 +168,18 @@ class SqliteStore:
     def commit(self, changes: Changes) -> None:
         """Persist `changes` in one transaction; on return they are durable.
 
-        Where much is newer than the tables, the same transaction writes what was committed before into them.
+        Where much is newer than the tables, the same transaction writes some of what was committed before
+        into them.
         """
         if self._is_stale:
             self._read_anew()
         applied = applied_after(self._kept.applied, changes)
-        is_due = self._sums.is_due
+        part = self._sums.next_slice(self._kept.clock, len(changes.accounts))
         try:
             rows = self._rows.changed(changes)
             self._connection.execute("BEGIN IMMEDIATE")
-            if is_due:
-                self._sum_up()
+            if part is not None:
+                self._write_slice(part)
             numbers = self._logs.write(changes, applied, self._kept.numbers)
         except (sqlite3.Error, StoreError) as error:
             # Nothing of a transaction is ever read back without the mark that COMMIT writes.
@@ -189,8 +191,8 @@ class SqliteStore:
             self._back_out(error)
             self._overwrite_remains(error)
             raise CommitRefusedError(self._explain(error)) from error
-        if is_due:
-            self._settle()
+        if part is not None:
+            self._settle(part)
         self._sums.keep(changes, rows)
         self._kept.origins.update((number, origin) for origin, number in numbers.items())
         self._kept = self._kept._replace(
@@ -204,25 +206,31 @@ class SqliteStore:
 
     def close(self) -> None:
         """Write the tables, for whoever opens the file, and let go of it. Closing twice is harmless."""
-        is_writable = not self._file.is_read_only and not self._is_stale
-        if self._sums.is_dirty and is_writable:
-            # Where the disk is full, or fails: the log has everything, and the next start replays it.
-            with suppress(sqlite3.Error, StoreError):
+        # Where the disk is full, or fails: the log has everything, and the next start replays it.
+        with suppress(sqlite3.Error, StoreError):
+            while self._sums.is_dirty and not self._file.is_read_only and not self._is_stale:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._sum_up()
+                part = self._sums.whole_slice(self._kept.clock)
+                self._write_slice(part)
                 self._connection.execute("COMMIT")
+                self._settle(part)
         self._connection.close()
         self._begin_sums()
 
-    def _sum_up(self) -> None:
-        """Write the tables inside the open transaction, before anything else of it."""
-        self._sums.write(self._kept.numbers)
-        self._logs.sum_up()
+    def _write_slice(self, part: Slice) -> None:
+        """Write a slice of the tables inside the open transaction, before anything else of it."""
+        self._sums.write(part, self._kept.numbers)
+        self._logs.sum_up(part.up_to, is_first=part.is_first)
 
-    def _settle(self) -> None:
-        """Take note that the tables tell of all that was committed."""
-        self._sums.settle(self._kept.clock)
-        self._kept = self._kept._replace(summed=self._kept.applied)
+    def _settle(self, part: Slice) -> None:
+        """Take note that a slice is durable."""
+        self._sums.settle(part)
+        kept = self._kept
+        summing = kept.applied if part.is_first else kept.summing
+        if part.is_last:
+            self._kept = kept._replace(summed=summing, summing=NOTHING, summed_account=None)
+        else:
+            self._kept = kept._replace(summing=summing, summed_account=part.up_to)
 
     def _back_out(self, error: Exception) -> None:
         """Give up the transaction; where the disk has anything else than memory, read all of it again."""
@@ -279,7 +287,8 @@ class SqliteStore:
     def _begin_sums(self) -> None:
         """Begin with the tables alone."""
         tables = Tables(self._file, self._kept.origins)
-        self._sums = Sums(tables, self._bounds, self._kept.clock)
+        is_torn = self._kept.summed_account is not None
+        self._sums = Sums(tables, self._bounds, self._kept.clock, is_torn=is_torn)
         self._rows = self._sums.rows
 
     def _replay(self) -> None:
@@ -290,15 +299,32 @@ class SqliteStore:
         applied = self._kept.summed
         entries = history(self, self._kept.summed, self._kept.applied)
         while batch := next_batch(entries):
-            state = State(self, self.identity.genesis)
-            try:
-                for entry in batch:
-                    state.apply(entry)
-                changes = state.take_changes(self._kept.clock)
-                applied = applied_after(applied, changes)
-            except (AssertionError, KeyError) as error:
-                raise self._file.damaged(f"its log cannot be applied ({error})") from error
-            self._sums.keep(changes, self._rows.changed(changes))
+            for beyond, part in groupby(batch, self._told_up_to):
+                try:
+                    applied = self._apply(list(part), applied, beyond)
+                except (AssertionError, KeyError) as error:
+                    raise self._file.damaged(f"its log cannot be applied ({error})") from error
+
+    def _told_up_to(self, entry: Entry) -> AccountId | None:
+        """Return up to which account the tables tell of an entry that is not summed; None where of none."""
+        return self._kept.summed_account if entry.seq <= self._kept.summing[entry.origin] else None
+
+    def _apply(self, entries: list[Entry], applied: VersionVector, beyond: AccountId | None) -> VersionVector:
+        """Apply entries to the accounts beyond one, whose rows do not tell of them; return what is applied.
+
+        What they would do to the rows that do tell of them is worked out too, and dropped: so reservations,
+        which are written with the last slice, see every entry once.
+        """
+        state = State(self, self.identity.genesis)
+        for entry in entries:
+            state.apply(entry)
+        changes = state.take_changes(self._kept.clock)
+        if beyond is not None:
+            changes.accounts = {name: each for name, each in changes.accounts.items() if name > beyond}
+            changes.holdings = {name: each for name, each in changes.holdings.items() if name > beyond}
+        applied = applied_after(applied, changes)
+        self._sums.keep(changes, self._rows.changed(changes), beyond)
+        return applied
 
     def _explain(self, error: Exception) -> str:
         return explain(self._file.path, error) if isinstance(error, sqlite3.Error) else str(error)

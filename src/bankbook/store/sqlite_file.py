@@ -216,6 +216,7 @@ def _create(connection: sqlite3.Connection, identity: Identity) -> None:
             ("clock", 0),
             ("has joined", 0),
             ("failed commits", 0),
+            ("summed account", None),
         ],
     )
 

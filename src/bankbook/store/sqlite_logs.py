@@ -9,14 +9,16 @@ from typing import NamedTuple
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, EntryDamagedError, decode_entry
 from bankbook.core.ports import Changes, KeyRecord
-from bankbook.core.types import BranchId, EntryId, Incarnation, Key, Origin, Seq
+from bankbook.core.types import AccountId, BranchId, EntryId, Incarnation, Key, Origin, Seq
 from bankbook.core.vector import VersionVector
 from bankbook.store.base import KEYS_FORGOTTEN_MAX
 from bankbook.store.sqlite_file import OpenFile
 
 _INSERT_ORIGIN = "INSERT INTO origin (number, branch, incarnation, applied) VALUES (?, ?, ?, ?)"
 _UPDATE_ORIGIN = "UPDATE origin SET applied = ? WHERE number = ?"
-_SUM_UP = "UPDATE origin SET summed = applied WHERE summed <> applied"
+_BEGIN_SUMS = "UPDATE origin SET summing = applied"
+_CONTINUE_SUMS = "UPDATE meta SET value = ? WHERE name = 'summed account'"
+_END_SUMS = "UPDATE origin SET summed = coalesce(summing, summed), summing = NULL"
 _END_ORIGIN = "UPDATE origin SET ended = ? WHERE number = ?"
 _UPDATE_LIFE = "UPDATE origin SET is_over = ? WHERE number = ?"
 _INSERT_ENTRY = "INSERT INTO log (origin, seq, entry) VALUES (?, ?, ?)"
@@ -30,12 +32,14 @@ _UPDATE_CLOCK = "UPDATE meta SET value = ? WHERE name = 'clock'"
 _JOIN = "UPDATE meta SET value = 1 WHERE name = 'has joined'"
 _COUNT_FAILURE = "UPDATE meta SET value = value + 1 WHERE name = 'failed commits'"
 
-_SELECT_ORIGINS = (
-    "SELECT number, branch, incarnation, applied, summed, ended, is_over FROM origin ORDER BY number"
-)
+_SELECT_ORIGINS = """
+    SELECT number, branch, incarnation, applied, summed, coalesce(summing, 0), ended, is_over
+    FROM origin ORDER BY number
+"""
 _SELECT_META = """
     SELECT (SELECT value FROM meta WHERE name = 'clock'),
-           (SELECT value FROM meta WHERE name = 'has joined')
+           (SELECT value FROM meta WHERE name = 'has joined'),
+           (SELECT value FROM meta WHERE name = 'summed account')
 """
 _SELECT_KEY = "SELECT fingerprint, origin, seq, clock, moved_to FROM key WHERE key = ?"
 # As bytes, the way an entry is compared and sent on.
@@ -54,6 +58,10 @@ class Kept(NamedTuple):
     applied: VersionVector
     summed: VersionVector
     """Up to where the tables tell."""
+    summing: VersionVector
+    """Up to where they tell of the accounts up to `summed_account`."""
+    summed_account: AccountId | None
+    """None where they tell the same of all accounts."""
     ended: Mapping[Origin, Seq]
     lives: Mapping[Origin, bool]
     clock: HybridTime
@@ -72,7 +80,7 @@ class Logs:
     def read_kept(self) -> Kept:
         """Return what the file has of that."""
         rows = self._file.select(_SELECT_ORIGINS)
-        ((clock, has_joined),) = self._file.select(_SELECT_META)
+        ((clock, has_joined, account),) = self._file.select(_SELECT_META)
         is_whole = isinstance(clock, int) and isinstance(has_joined, int)
         if not is_whole or [number for number, *_ in rows] != list(range(1, len(rows) + 1)):
             raise self._file.damaged("its clock, whether it has joined, or an origin is missing")
@@ -83,7 +91,9 @@ class Logs:
             {number: origin for origin, number in numbers.items()},
             VersionVector((origin, Seq(applied)) for origin, applied, *_ in logs),
             VersionVector((origin, Seq(summed)) for origin, _, summed, *_ in logs),
-            {origin: Seq(end) for origin, _, _, end, _ in logs if end is not None},
+            VersionVector((origin, Seq(summing)) for origin, _, _, summing, *_ in logs),
+            None if account is None else AccountId(account),
+            {origin: Seq(end) for origin, *_, end, _ in logs if end is not None},
             {origin: bool(is_over) for origin, *_, is_over in logs if is_over is not None},
             HybridTime(clock),
             bool(has_joined),
@@ -150,9 +160,17 @@ class Logs:
         if changes.forget_keys_before is not None:
             self._file.connection.execute(_FORGET_KEYS, (changes.forget_keys_before, KEYS_FORGOTTEN_MAX))
 
-    def sum_up(self) -> None:
-        """Note that the tables tell of all that is in the logs."""
-        self._file.connection.execute(_SUM_UP)
+    def sum_up(self, account: AccountId | None, *, is_first: bool) -> None:
+        """Note that the tables tell, up to this account, of all that was in the logs before the first slice.
+
+        None: of all accounts.
+        """
+        connection = self._file.connection
+        if is_first:
+            connection.execute(_BEGIN_SUMS)
+        if account is None:
+            connection.execute(_END_SUMS)
+        connection.execute(_CONTINUE_SUMS, (account,))
 
     def count_failure(self) -> None:
         """Write something small that changes the file."""

@@ -4,8 +4,9 @@ Decides what a file looks like, and for people how to read it. Must not know wha
 Proof: tests/store/test_sqlite_file.py, which reads the file as a person would.
 
 `log` and `key` have every commit. `account`, `statement` and `reservation` follow from the log and are
-written from time to time, all at once; `origin.summed` says up to where they tell. A branch that was stopped
-has written them; after a crash the last entries of the log are not in them yet.
+written from time to time, in the order of accounts, some of them with each commit; `origin` and `meta` say up
+to where they tell. A branch that was stopped has written them; after a crash the last entries of the log are
+not in them yet.
 
 `origin` gives every log a small number, because `log`, `account` and `key` repeat it in each of their
 rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log and a statement are each read as
@@ -34,7 +35,9 @@ _TABLES = (
         incarnation INTEGER NOT NULL,     -- drawn at random when the branch's store was created
         applied     INTEGER NOT NULL CHECK (applied >= 0),        -- the last seq of its log; 0: none yet
         summed      INTEGER NOT NULL DEFAULT 0              -- up to which seq of it account, statement and
-                    CHECK (summed BETWEEN 0 AND applied),   -- reservation tell; after a crash below applied
+                    CHECK (summed BETWEEN 0 AND applied),   -- reservation tell; after a crash below applied,
+        summing     INTEGER                                 -- and, of accounts up to meta 'summed account',
+                    CHECK (summing BETWEEN summed AND applied),  -- up to this one; NULL: all up to summed
         ended       INTEGER CHECK (ended BETWEEN 1 AND applied),  -- where its log ends for ever; NULL: open
         is_over     INTEGER CHECK (is_over IN (0, 1)),            -- 1: the store was replaced; NULL: not met
         UNIQUE (branch, incarnation)

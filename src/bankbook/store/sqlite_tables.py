@@ -7,7 +7,6 @@ are written. Proof: tests/store/test_sqlite_file.py, tests/store/test_checkpoint
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
-from operator import itemgetter
 from sqlite3 import Error
 from typing import Any
 
@@ -110,18 +109,26 @@ class Tables:
             ],
         )
 
-    def write_postings(self, fresh: FreshPostings, settled: HybridTime) -> None:
-        """Write postings, in the transaction that is open. Raises sqlite3.Error or StoreError.
+    def write_postings(
+        self, postings: FreshPostings, accounts: Iterable[AccountId], settled: HybridTime
+    ) -> None:
+        """Write these accounts' postings, in the transaction that is open. Raises Error or StoreError.
 
         `settled`: no posting that is here already is later. So only what came later than its place in a
         statement has to be put in among them.
         """
-        self._insert(fresh.plain_blocks(settled))
-        for account in fresh.others(settled):
-            first = fresh.by_account[account].first[0]
-            legs = [leg for block in self._blocks(account, first) for leg in block]
-            self._file.connection.execute(_DELETE_BLOCKS, (account, first))
-            self._insert(blocks_of(account, sorted(legs + fresh.legs(account))))
+        posted = [account for account in accounts if account in postings.by_account]
+        blocks = [postings.plain_block(account, settled) for account in posted]
+        self._insert(block for block in blocks if block is not None)
+        for account, block in zip(posted, blocks, strict=True):
+            if block is None:
+                self._insert_among(account, postings)
+
+    def _insert_among(self, account: AccountId, postings: FreshPostings) -> None:
+        first, _ = postings.by_account[account].first
+        legs = [leg for block in self._blocks(account, first) for leg in block]
+        self._file.connection.execute(_DELETE_BLOCKS, (account, first))
+        self._insert(blocks_of(account, sorted(legs + postings.legs(account))))
 
     def _insert(self, blocks: Iterable[Block]) -> None:
         self._file.connection.executemany(_INSERT_BLOCK, blocks)
@@ -150,7 +157,7 @@ class Tables:
 def _account_rows(
     rows: Mapping[AccountId, Row], numbers: Mapping[Origin, int]
 ) -> Iterator[tuple[str | int | None, ...]]:
-    for account, (state, holdings) in sorted(rows.items(), key=itemgetter(0)):
+    for account, (state, holdings) in rows.items():
         assert state is not None, f"{account} was changed, so it is there"
         held = ",".join(f"[{numbers[origin]},{seq},{rights}]" for origin, (seq, rights) in holdings.items())
         yield account, *state, f"[{held}]"
