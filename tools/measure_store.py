@@ -144,6 +144,7 @@ def large_commits(folder: Path, accounts: int) -> Iterator[tuple[str, float]]:
     with closing(new_store(path)) as store:
         bank = Bank(store, accounts)
         bank.fill()
+    gc.freeze()  # what this program itself holds is not to be looked through again and again
     with closing(new_store(path)) as store:
         bank.store = store
         processor_s, wall_s = bank.commit(bank.transfers, BATCHES)

@@ -315,6 +315,7 @@ class SqliteStore:
         What they would do to the rows that do tell of them is worked out too, and dropped: so reservations,
         which are written with the last slice, see every entry once.
         """
+        self.load({account for entry in entries for account in entry.accounts})
         state = State(self, self.identity.genesis)
         for entry in entries:
             state.apply(entry)
