@@ -174,7 +174,7 @@ class SqliteStore:
         if self._is_stale:
             self._read_anew()
         applied = applied_after(self._kept.applied, changes)
-        part = self._sums.next_slice(self._kept.clock, len(changes.accounts))
+        part = self._sums.next_slice(self._kept.clock)
         try:
             rows = self._rows.changed(changes)
             self._connection.execute("BEGIN IMMEDIATE")

@@ -114,20 +114,23 @@ class Sums:
         for entry in changes.entries:
             self._postings.add(entry, beyond)
 
-    def next_slice(self, clock: HybridTime, changed: int) -> Slice | None:
-        """Return what the next commit, which changes so many accounts, has to write; None where nothing.
+    def next_slice(self, clock: HybridTime) -> Slice | None:
+        """Return what the next commit has to write; None where nothing. `clock`: that of the last commit.
 
-        `clock`: that of the last commit. A slice has twice as many accounts as the commit changes: so all are
-        written before the tables are due again. Where they are due all the same, the rest is one slice; and
-        so is everything where the tables are torn, because they cannot be torn twice.
+        A slice is so large that all is written when half of what makes the tables due again is there. Where
+        they are due all the same, the rest is one slice; and so is everything where the tables are torn,
+        because they cannot be torn twice.
         """
+        nearness = self._nearness
         if self._frozen_at is None:
-            if not self._is_due:
+            if nearness < 1:
                 return None
             self._freeze(clock)
-        if self._is_torn or self._is_due:
+            nearness = 0
+        if self._is_torn or nearness >= 1:
             return self._slice(len(self._queue))
-        return self._slice(max(self._bounds.slice_rows, 2 * changed))
+        missing = int(2 * nearness * len(self._queue)) - self._written
+        return self._slice(max(self._bounds.slice_rows, missing))
 
     def whole_slice(self, clock: HybridTime) -> Slice:
         """Return all that is left of what is being written; where that is nothing, all that is newer."""
@@ -160,9 +163,10 @@ class Sums:
             self._frozen_reservations = {}
 
     @property
-    def _is_due(self) -> bool:
+    def _nearness(self) -> float:
+        """How near the tables are to being due: 0 where nothing was committed since, 1 where they are."""
         rows = len(self.rows.dirty) + len(self._reservations)
-        return rows >= self._bounds.rows_max or self._postings.count >= self._bounds.postings_max
+        return max(rows / self._bounds.rows_max, self._postings.count / self._bounds.postings_max)
 
     def _freeze(self, clock: HybridTime) -> None:
         self.rows.freeze()
