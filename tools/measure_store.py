@@ -1,13 +1,21 @@
-"""Measure the SQLite store on the disk of this folder: python tools/measure_store.py
+"""Measure the SQLite store on the disk of this folder: python tools/measure_store.py [ROUNDS [CHECKOUT]]
 
-The figures in docs/decisions/0003-sqlite.md come from here.
+With the folder of another checkout (git worktree add ...), its store is measured in turns with this one, and
+ratios are told. The figures in docs/decisions/0012-tables-are-a-checkpoint.md come from here; those in
+0003-sqlite.md from an earlier form of this program.
 """
 
+import gc
+import json
 import os
+import random
+import shutil
 import sqlite3
+import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -15,158 +23,263 @@ from tempfile import TemporaryDirectory
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.encoding import make_entry
-from bankbook.core.entry import Keyed, Posting, Record, RecordKind
+from bankbook.core.entry import Entry, Keyed, Posting, Record, RecordKind
 from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord, Position
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
 from bankbook.core.vector import NOTHING
 from bankbook.store.base import KEYS_FORGOTTEN_MAX
 from bankbook.store.sqlite import SqliteStore
 
-ORIGIN = Origin(BranchId(1), Incarnation(1))
+ORIGIN = Origin(BranchId(1), Incarnation(0xB0B))
 GENESIS = Genesis("measurement", (BranchId(1),), Money(0))
-ACCOUNTS = 100_000
-SMALL_COMMITS = 5_000
-LARGE_COMMITS = 50
-LARGE_COMMIT_ENTRIES = 1_000
-READS = 50_000
-POSTINGS = 10_000
+TRANSFERS = 1_000  # of one batch
+FEW_ACCOUNTS, MANY_ACCOUNTS = 10_000, 1_000_000
+SMALL_COMMITS = 2_000
+BATCHES = 150
+READS = 20_000
+LONG_LOG = 1_000_000
 PAGE = 100
-END = HybridTime(2**48)
+FOR_EVER = HybridTime(HYBRID_TIME_MAX)
+
+Figures = dict[str, float]
 
 
-def deposits(first: int, count: int, *, are_keyed: bool = False) -> Changes:
-    """Return a commit of deposits, each to another account, scattered over all of them."""
-    changes = Changes(clock=HybridTime(first << 16))
-    for number in range(first, first + count):
-        account, seq = account_number(number), Seq(number)
-        keyed = Keyed(a_key(number), "fingerprint") if are_keyed else None
-        entry = make_entry(
-            origin=ORIGIN,
-            seq=seq,
-            clock=HybridTime(number << 16),
-            dependencies=NOTHING,
-            records=(Record(RecordKind.DEPOSIT, (Posting(account, Money(1)),)),),
-            customer=CustomerId("customer"),
-            keyed=keyed,
-        )
+class Bank:
+    """One branch's books, kept by hand: what a commit says must not cost what is measured."""
+
+    def __init__(self, store: SqliteStore, accounts: int) -> None:
+        self.store = store
+        self.names = [AccountId(f"account-{number}") for number in range(accounts)]
+        self._balances = [0] * accounts
+        self._seq: int = store.applied()[ORIGIN]
+        self._random = random.Random(accounts)  # noqa: S311  (chance that can be repeated)
+        self.worst_s = 0.0
+
+    def batch(self, legs: list[tuple[int, int]], key: str = "") -> Changes:
+        """Return a commit of one entry with these legs, two of them to a transfer."""
+        self._seq += 1
+        changes = Changes(clock=HybridTime(self._seq << 16))
+        entry = self._entry(legs, changes.clock, key)
         changes.entries.append(entry)
-        changes.accounts[account] = Account(Money(number))
-        changes.holdings[account] = {ORIGIN: Holding(seq, Money(1))}
-        if keyed is not None:
-            changes.keys[keyed.key] = KeyRecord(keyed.fingerprint, entry.id, entry.clock)
-    return changes
+        for number, amount in legs:
+            self._balances[number] += amount
+            balance, name = Money(self._balances[number]), self.names[number]
+            changes.accounts[name] = Account(balance)
+            changes.holdings[name] = {ORIGIN: Holding(Seq(self._seq), balance)}
+        if entry.keyed:
+            changes.keys[entry.keyed.key] = KeyRecord(entry.keyed.fingerprint, entry.id, entry.clock)
+        return changes
 
+    def _entry(self, legs: list[tuple[int, int]], clock: HybridTime, key: str) -> Entry:
+        postings = [Posting(self.names[number], Money(amount)) for number, amount in legs]
+        pairs = zip(postings[::2], postings[1::2], strict=True) if len(legs) > 1 else [(postings[0],)]
+        kind = RecordKind.TRANSFER if len(legs) > 1 else RecordKind.DEPOSIT
+        return make_entry(
+            origin=ORIGIN,
+            seq=Seq(self._seq),
+            clock=clock,
+            dependencies=NOTHING,
+            records=tuple(Record(kind, tuple(pair)) for pair in pairs),
+            customer=CustomerId("customer"),
+            keyed=Keyed(Key(key), "fingerprint") if key else None,
+        )
 
-def a_key(number: int) -> Key:
-    """Return a key as a client makes one up: nothing tells where it comes to stand in an index."""
-    return Key(f"{ORIGIN.branch}/{sha256(str(number).encode()).hexdigest()[:32]}")
+    def transfers(self) -> Changes:
+        """Return a commit of a batch of transfers between accounts drawn at random."""
+        drawn = self._random.choices(range(len(self.names)), k=2 * TRANSFERS)
+        return self.batch([(number, 1 if leg % 2 else -1) for leg, number in enumerate(drawn)])
 
+    def deposit(self) -> Changes:
+        """Return a commit of one deposit, with a key as a client makes one up."""
+        key = f"1/{sha256(str(self._seq).encode()).hexdigest()[:32]}"
+        return self.batch([(self._random.randrange(len(self.names)), 1)], key)
 
-def account_number(number: int) -> AccountId:
-    """Return one of ACCOUNTS ids; consecutive numbers lie far apart (7,919 is a prime)."""
-    return AccountId(f"account-{number * 7919 % ACCOUNTS}")
+    def fill(self) -> None:
+        """Touch every account."""
+        for first in range(0, len(self.names), 2 * TRANSFERS):
+            self.store.commit(self.batch([(number, 0) for number in range(first, first + 2 * TRANSFERS)]))
 
-
-def report(what: str, count: int, work: Callable[[], object]) -> None:
-    """Run `work`, which does something `count` times, and write how many a second that was."""
-    started = time.perf_counter()
-    work()
-    sys.stdout.write(f"{count / (time.perf_counter() - started):>10,.0f} {what}\n")
-
-
-def sync_bare(path: Path) -> None:
-    """Append and sync pages without any database: what the disk allows."""
-    with path.open("wb", buffering=0) as file:
-        for _ in range(SMALL_COMMITS):
-            file.write(bytes(4096))
-            os.fdatasync(file.fileno())
-
-
-def main() -> None:
-    """Measure writes, then reads of what they wrote; without keys, then the same with one for each entry."""
-    sys.stdout.write(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, per second:\n")
-    with TemporaryDirectory(dir=Path.cwd(), prefix="measure-") as name:
-        folder = Path(name)
-        report("bare appends of 4 KiB, each synced", SMALL_COMMITS, lambda: sync_bare(folder / "bare"))
-        with closing(new_store(folder / "store.db")) as store:
-            measure_commits(store, are_keyed=False)
-            measure_reads(store)
-            measure_statement(store)
-        with closing(new_store(folder / "keyed.db")) as store:
-            measure_commits(store, are_keyed=True)
-            measure_keys(store)
+    def commit(self, make: Callable[[], Changes], count: int) -> tuple[float, float]:
+        """Commit so many; return the seconds they took of a processor, and of the clock."""
+        processor_s = wall_s = 0.0
+        self.worst_s = 0.0
+        for _ in range(count):
+            changes = make()
+            started, wall = time.process_time(), time.perf_counter()
+            self.store.commit(changes)
+            took_s = time.perf_counter() - wall
+            processor_s += time.process_time() - started
+            wall_s += took_s
+            self.worst_s = max(self.worst_s, took_s)
+        return processor_s, wall_s
 
 
 def new_store(path: Path) -> SqliteStore:
-    """Return an empty store."""
+    """Open a store, or make one."""
     return SqliteStore.create_or_open(path, GENESIS, ORIGIN.branch, ORIGIN.incarnation)
 
 
-def measure_commits(store: SqliteStore, *, are_keyed: bool) -> None:
-    """Fill a new store by small commits, then by large ones."""
-    large = LARGE_COMMITS * LARGE_COMMIT_ENTRIES
-    firsts = range(SMALL_COMMITS + 1, SMALL_COMMITS + large, LARGE_COMMIT_ENTRIES)
-    small_ones = [deposits(number, 1, are_keyed=are_keyed) for number in range(1, SMALL_COMMITS + 1)]
-    large_ones = [deposits(first, LARGE_COMMIT_ENTRIES, are_keyed=are_keyed) for first in firsts]
-    keyed = ", each with a key" if are_keyed else ""
-    report(f"commits of 1 entry{keyed}", SMALL_COMMITS, lambda: commit(store, small_ones))
-    report(f"entries in commits of {LARGE_COMMIT_ENTRIES:,}{keyed}", large, lambda: commit(store, large_ones))
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long it took by the clock."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
-def commit(store: SqliteStore, every: list[Changes]) -> None:
-    """Commit one after the other."""
-    for changes in every:
-        store.commit(changes)
+def small_commits(folder: Path) -> Iterator[tuple[str, float]]:
+    """Yield figures of commits of one entry."""
+    with closing(new_store(folder / "small.db")) as store:
+        bank = Bank(store, FEW_ACCOUNTS)
+        bank.fill()
+        processor_s, wall_s = bank.commit(bank.deposit, SMALL_COMMITS)
+        yield "commit of one deposit, µs of processor", processor_s / SMALL_COMMITS * 1e6
+        yield "commit of one deposit, µs", wall_s / SMALL_COMMITS * 1e6
+        forgetting = Changes(forget_keys_before=FOR_EVER, clock=store.clock())
+        count = min(SMALL_COMMITS, KEYS_FORGOTTEN_MAX)
+        yield "key forgotten, µs", seconds(lambda: store.commit(forgetting)) / count * 1e6
 
 
-def measure_reads(store: SqliteStore) -> None:
-    """Read accounts here and there, and the log from its beginning."""
-    accounts = [account_number(number) for number in range(1, READS + 1)]
-    starts = range(0, READS, LARGE_COMMIT_ENTRIES)
-    report("reads of an account", READS, lambda: [store.account(a) for a in accounts])
-    report("reads of an account's holdings", READS, lambda: [store.holdings(a) for a in accounts])
-    report(
-        f"entries read {LARGE_COMMIT_ENTRIES:,} at a time",
-        READS,
-        lambda: [len(store.entries(ORIGIN, Seq(after), LARGE_COMMIT_ENTRIES)) for after in starts],
-    )
+def large_commits(folder: Path, accounts: int) -> Iterator[tuple[str, float]]:
+    """Yield figures of commits of batches, of reads, and of starting again."""
+    path, over = folder / "large.db", f"over {accounts:,} accounts"
+    with closing(new_store(path)) as store:
+        bank = Bank(store, accounts)
+        bank.fill()
+    gc.freeze()  # what this program itself holds is not to be looked through again and again
+    with closing(new_store(path)) as store:
+        bank.store = store
+        processor_s, wall_s = bank.commit(bank.transfers, BATCHES)
+        count = BATCHES * TRANSFERS
+        yield f"transfer in batches {over}, µs of processor", processor_s / count * 1e6
+        yield f"transfer in batches {over}, µs", wall_s / count * 1e6
+        yield f"longest commit of a batch {over}, ms", bank.worst_s * 1e3
+        yield f"memory {over}, MB", resident_mb()
+        yield from statement(bank)
+        # As a process that is killed leaves it: what is in memory is gone.
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{folder / 'killed.db'}{suffix}")
+    yield f"start after a kill {over}, s", seconds(lambda: new_store(folder / "killed.db").close())
+    yield from reads(path, bank.names)
+    yield f"size of the file {over}, MB", path.stat().st_size / 1e6
 
 
-def measure_keys(store: SqliteStore) -> None:
-    """Read keys, and forget them all."""
-    keys = [a_key(number) for number in range(1, READS + 1)]
-    count = SMALL_COMMITS + LARGE_COMMITS * LARGE_COMMIT_ENTRIES
-    forgetting = Changes(forget_keys_before=HybridTime(HYBRID_TIME_MAX))
-    commits = -(-count // KEYS_FORGOTTEN_MAX)
-    report("reads of a key", READS, lambda: [store.key(key) for key in keys])
-    report(
-        f"keys forgotten in commits of {KEYS_FORGOTTEN_MAX:,}",
-        count,
-        lambda: commit(store, [forgetting] * commits),
-    )
+def statement(bank: Bank) -> Iterator[tuple[str, float]]:
+    """Yield figures of reading the statements of some accounts, and of what was moved before."""
+    store, names = bank.store, bank.names[: FEW_ACCOUNTS : FEW_ACCOUNTS // PAGE]
+    start = Position(HybridTime(0), ORIGIN, Seq(0), 0)
+    end = Position(FOR_EVER, ORIGIN, Seq(0), 0)
+    store.postings(names[0], start, FOR_EVER, PAGE)
+    took_s = seconds(lambda: [store.postings(name, start, FOR_EVER, PAGE) for name in names])
+    yield f"page of a statement {len(bank.names):,}, µs", took_s / len(names) * 1e6
+    took_s = seconds(lambda: [store.moved_before(name, end) for name in names])
+    yield f"balance of the past {len(bank.names):,}, µs", took_s / len(names) * 1e6
 
 
-def measure_statement(store: SqliteStore) -> None:
-    """Read a statement of POSTINGS page by page, and the balance before its end."""
-    account, first = AccountId("busy"), store.applied()[ORIGIN] + 1
-    batch = tuple(Record(RecordKind.DEPOSIT, (Posting(account, Money(1)),)) for _ in range(POSTINGS))
-    entry = make_entry(origin=ORIGIN, seq=Seq(first), clock=END, dependencies=NOTHING, records=batch)
-    balance, held = Account(Money(POSTINGS)), Holding(Seq(first), Money(POSTINGS))
-    store.commit(Changes([entry], {account: balance}, {account: {ORIGIN: held}}))
-    pages = [Position(END, ORIGIN, Seq(first), leg) for leg in range(0, POSTINGS, PAGE)]
-    report(
-        f"postings read {PAGE} at a time",
-        POSTINGS,
-        lambda: [store.postings(account, after, HybridTime(END + 1), PAGE) for after in pages],
-    )
-    report(
-        "postings added up before a position",
-        POSTINGS * 10,
-        lambda: [
-            store.moved_before(account, Position(HybridTime(END + 1), ORIGIN, Seq(0), 0)) for _ in range(10)
-        ],
-    )
+def reads(path: Path, names: list[AccountId]) -> Iterator[tuple[str, float]]:
+    """Yield figures of reading accounts, for the first time and again."""
+    chosen = random.Random(7).sample(names, min(READS, len(names)))  # noqa: S311
+    steps = [chosen[first : first + 2 * TRANSFERS] for first in range(0, len(chosen), 2 * TRANSFERS)]
+    over = f"{len(names):,}"
+    with closing(new_store(path)) as store:
+        took_s = seconds(lambda: [(store.account(name), store.holdings(name)) for name in chosen])
+        yield f"account and its holdings, cold, {over}, µs", took_s / len(chosen) * 1e6
+        took_s = seconds(lambda: [(store.account(name), store.holdings(name)) for name in chosen])
+        yield f"account and its holdings, hot, {over}, µs", took_s / len(chosen) * 1e6
+    with closing(new_store(path)) as store:
+        load = getattr(store, "load", None)
+        if load is not None:  # in an older checkout it is
+            took_s = seconds(lambda: [load(step) for step in steps])
+            yield f"account loaded with {2 * TRANSFERS:,} others, {over}, µs", took_s / len(chosen) * 1e6
+
+
+def long_log(folder: Path) -> Iterator[tuple[str, float]]:
+    """Yield figures of a log of very many entries: the time until a branch serves again."""
+    path = folder / "long.db"
+    with closing(new_store(path)) as store:
+        bank = Bank(store, FEW_ACCOUNTS)
+        bank.fill()
+        for _ in range(LONG_LOG // TRANSFERS):
+            store.commit(merged([bank.deposit() for _ in range(TRANSFERS)]))
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{folder / 'killed.db'}{suffix}")
+    yield f"start with {LONG_LOG:,} entries, s", seconds(lambda: new_store(path).close())
+    yield f"start with {LONG_LOG:,} after a kill, s", seconds(lambda: new_store(folder / "killed.db").close())
+
+
+def merged(commits: list[Changes]) -> Changes:
+    """Return one commit of several."""
+    whole = Changes(clock=commits[-1].clock)
+    for each in commits:
+        whole.entries += each.entries
+        whole.accounts |= each.accounts
+        whole.holdings |= each.holdings
+        whole.keys |= each.keys
+    return whole
+
+
+def resident_mb() -> float:
+    """Return how much memory this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+CASES: dict[str, Callable[[Path], Iterator[tuple[str, float]]]] = {
+    "small": small_commits,
+    "few": lambda folder: large_commits(folder, FEW_ACCOUNTS),
+    "many": lambda folder: large_commits(folder, MANY_ACCOUNTS),
+    "long": long_log,
+}
+
+
+def measure(case: str) -> Figures:
+    """Return the figures of one case."""
+    gc.freeze()
+    with TemporaryDirectory(dir=Path.cwd(), prefix="measure-") as name:
+        return dict(CASES[case](Path(name)))
+
+
+def measure_apart(checkout: Path, case: str) -> Figures:
+    """Return the figures of one case, by a process of its own with the code of a checkout."""
+    command = [sys.executable, __file__, "--case", case]
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+    result = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    figures: Figures = json.loads(result.stdout)
+    return figures
+
+
+def main(rounds: int, *others: str) -> None:
+    """Measure every case in turns; tell medians and, where there are two checkouts, the ratio of them."""
+    checkouts = [Path(__file__).parents[1], *map(Path, others)]
+    versions = f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
+    print(f"{versions}; medians of {rounds} (lowest–highest)")
+    for case in CASES:
+        found: dict[str, list[list[float]]] = {}
+        for _ in range(1 if case == "long" else rounds):
+            for number, checkout in enumerate(checkouts):
+                for what, figure in measure_apart(checkout, case).items():
+                    found.setdefault(what, [[] for _ in checkouts])[number].append(figure)
+        for what, columns in found.items():
+            print(f"{what:<60}", *map(told, columns), ratio(columns), flush=True)
+
+
+def told(figures: list[float]) -> str:
+    """Return a median with the lowest and the highest."""
+    if not figures:
+        return f"{'':>26}"
+    middle = statistics.median(figures)
+    return f"{middle:>10,.2f} ({min(figures):,.2f}–{max(figures):,.2f})"
+
+
+def ratio(columns: list[list[float]]) -> str:
+    """Return how many times as much the last column is as the first."""
+    if len(columns) == 1 or not all(columns):
+        return ""
+    pairs = [last / first for first, last in zip(columns[0], columns[-1], strict=True)]
+    return f"× {statistics.median(pairs):.2f}"
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--case"]:
+        print(json.dumps(measure(sys.argv[2])))
+    else:
+        main(int(sys.argv[1]) if sys.argv[1:] else 3, *sys.argv[2:])

@@ -354,7 +354,8 @@ async def test_a_branch_far_behind_in_several_logs_at_once_catches_up(
         store.commit(Changes(has_joined=True))
         if config.branch == 1:
             for origin in logs:
-                store.commit(Changes([long_entry(origin, seq) for seq in range(1, IN_FLIGHT_MAX + 1)]))
+                entries = [long_entry(origin, seq) for seq in range(1, IN_FLIGHT_MAX + 1)]
+                store.commit(Changes(entries, clock=entries[-1].clock))
         return store
 
     monkeypatch.setattr(branch, "open_store", open_store_of_much)

@@ -3,16 +3,17 @@
 import sys
 from pathlib import Path
 
-from store.history import GENESIS, HERE, THERE, changes_by, entry_of, moved, posting_entry, reserved
+from store.history import HERE, THERE, changes_by, entry_of, moved, posting_entry, reserved
+from store.stores import open_sqlite
 
-from bankbook.store.sqlite import SqliteStore
+from bankbook.store.sums import Bounds
 
 # Whoever forgets to kill it has it end by itself, within some ten seconds.
 COMMITS_MAX = 20_000
 
 
 def main(path: Path) -> None:
-    store = SqliteStore.create_or_open(path, GENESIS, HERE.branch, HERE.incarnation)
+    store = open_sqlite(path, Bounds(rows_max=8, postings_max=40))
     print("open", flush=True)  # noqa: T201
     first = store.applied()[THERE] + 1
     for number in range(first, first + COMMITS_MAX):

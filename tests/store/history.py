@@ -68,12 +68,19 @@ START = Position(HybridTime(0), Origin(BranchId(0), Incarnation(0)), Seq(0), -1)
 """Before every posting."""
 
 
-def entry_of(origin: Origin, seq: int, *records: Record, key: str = "", fingerprint: str = "f") -> Entry:
+def entry_of(
+    origin: Origin,
+    seq: int,
+    *records: Record,
+    key: str = "",
+    fingerprint: str = "f",
+    clock: HybridTime | None = None,
+) -> Entry:
     """Return an entry with these records."""
     return make_entry(
         origin=origin,
         seq=Seq(seq),
-        clock=HybridTime(seq << 16),
+        clock=HybridTime(seq << 16) if clock is None else clock,
         dependencies=NOTHING,
         customer=CustomerId("carol"),
         keyed=Keyed(Key(key), fingerprint) if key else None,

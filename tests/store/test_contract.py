@@ -102,6 +102,17 @@ def test_one_commit_is_read_back_whole(store: Store) -> None:
     assert read.encoded == entry.encoded
 
 
+def test_accounts_answer_the_same_whether_they_were_loaded_together_before_or_not(store: Store) -> None:
+    commit(store, posting_entry(HERE, 1, *((account, 1) for account in ACCOUNTS)))
+    for _ in range(2):
+        assert [store.account(account) for account in ACCOUNTS] == [Account(Money(101))] * len(ACCOUNTS)
+        assert store.account(BOB) is None
+        store.load([*ACCOUNTS, BOB, *ACCOUNTS])
+        store.load([])
+    commit(store, posting_entry(HERE, 2, ("bob", 1)))
+    assert store.account(BOB) == Account(Money(101)), "that it was not there is forgotten"
+
+
 def test_an_account_no_entry_touched_stays_unknown_beside_one_that_was(store: Store) -> None:
     commit(store, posting_entry(HERE, 1, ("alice", 1)))
     assert store.account(BOB) is None

@@ -18,7 +18,6 @@ from store.history import (
     Twin,
     changes_by,
     entry_of,
-    fence_entry,
     granted,
     moved,
     opened,
@@ -67,21 +66,39 @@ SETTLING = st.builds(
 BATCH = st.lists(MOVE | RESERVATION, min_size=1, max_size=3)
 DRAFT = BATCH | SETTLING | GRANT | OPENING | FENCE | REJOINING
 COMMITS = st.lists(
-    st.lists(st.tuples(st.sampled_from(ORIGINS), DRAFT, st.sampled_from(("", "", *KEYS))), max_size=6),
+    st.lists(
+        st.tuples(st.sampled_from(ORIGINS), DRAFT, st.sampled_from(("", "", *KEYS)), st.booleans()),
+        max_size=6,
+    ),
     max_size=8,
 )
 
 
-def decide(twin: Twin, origin: Origin, draft: object, key: str) -> Entry:
-    """Return the entry that comes of a draft, and have the twin remember it."""
+def decide(twin: Twin, origin: Origin, draft: object, key: str, is_apart: bool) -> Entry:
+    """Return the entry that comes of a draft, and have the twin remember it.
+
+    A branch that is apart has not heard of the others for a while, so its clock may be behind theirs; but
+    whoever opens an account, settles a reservation or begins anew knows what that follows from.
+    """
     records = records_by(twin, origin, draft)
     seq = twin.applied()[origin] + 1
+    clock = HybridTime(clock_before(twin, origin, is_apart and isinstance(draft, list)) + 1)
+    fingerprint = "f"
     if records[0].fence:
-        entry = fence_entry(origin, seq, key or KEYS[0], records[0].fence)
-    else:
-        entry = entry_of(origin, seq, *records, key=key)
+        key, fingerprint = key or KEYS[0], ""
+    entry = entry_of(origin, seq, *records, key=key, fingerprint=fingerprint, clock=clock)
     twin.history.append(entry)
     return entry
+
+
+def clock_before(twin: Twin, origin: Origin, is_apart: bool) -> HybridTime:
+    """Return the latest clock of what a branch knows: its own log, and every account that was opened."""
+    known = [
+        entry.clock
+        for entry in twin.history
+        if not is_apart or entry.origin == origin or entry.records[0].opening
+    ]
+    return max(known, default=HybridTime(0))
 
 
 def records_by(twin: Twin, origin: Origin, draft: object) -> list[Record]:
@@ -137,7 +154,7 @@ def compare_statements(store: Store, twin: Twin, account: AccountId, after: int,
     whole = twin.postings(account, START, FOR_EVER, 9999)
     assert store.postings(account, START, FOR_EVER, 9999) == whole
     for position in (posting.position for posting in whole[after : after + 1]):
-        until = HybridTime((after + limit) << 16)
+        until = HybridTime(after + limit)
         assert store.postings(account, position, until, limit) == twin.postings(
             account, position, until, limit
         )
@@ -149,7 +166,7 @@ def compare_statements(store: Store, twin: Twin, account: AccountId, after: int,
 @given(history=COMMITS, after=st.integers(0, 6), limit=st.integers(0, 6))
 def test_any_history_reads_as_a_list_of_its_entries_would(
     new_store: NewStore,
-    history: list[list[tuple[Origin, object, str]]],
+    history: list[list[tuple[Origin, object, str, bool]]],
     after: int,
     limit: int,
 ) -> None:

@@ -6,18 +6,20 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from store.history import ALICE, BOB, FOR_EVER, GENESIS, HERE, START, THERE, changes_by, posting_entry
+from store.history import ALICE, BOB, FOR_EVER, HERE, START, THERE, changes_by, posting_entry
+from store.stores import open_sqlite
 
 from bankbook.core.ports import Account, Holding
 from bankbook.core.types import Key, Money, Seq
 from bankbook.core.vector import VersionVector
 from bankbook.store.base import CommitRefusedError, CommitUnknownError
 from bankbook.store.sqlite import SqliteStore
+from bankbook.store.sums import Bounds
 
 TESTS = Path(__file__).parents[1]
 COMMITTER = (sys.executable, "-m", "store.commit_forever")
@@ -26,8 +28,15 @@ KILLS = 10
 LIFE_S_MAX = 0.25
 
 
-def open_store(path: Path) -> SqliteStore:
-    return SqliteStore.create_or_open(path, GENESIS, HERE.branch, HERE.incarnation)
+Opener = Callable[[Path], SqliteStore]
+
+
+@pytest.fixture(
+    params=[Bounds(), Bounds(rows_max=1, postings_max=1, clean_rows_max=1)],
+    ids=["tables later", "tables with each commit"],
+)
+def open_store(request: pytest.FixtureRequest) -> Opener:
+    return lambda path: open_sqlite(path, request.param)
 
 
 @contextmanager
@@ -83,7 +92,9 @@ def check_whole_commits(store: SqliteStore, commits: int) -> None:
     assert next_one is None
 
 
-def test_whatever_was_acknowledged_before_kill_9_is_there_after_restart(tmp_path: Path) -> None:
+def test_whatever_was_acknowledged_before_kill_9_is_there_after_restart(
+    open_store: Opener, tmp_path: Path
+) -> None:
     path = tmp_path / "store.db"
     acknowledged = 0
     for _ in range(KILLS):
@@ -102,6 +113,7 @@ def test_whatever_was_acknowledged_before_kill_9_is_there_after_restart(tmp_path
 
 
 def test_a_second_branch_on_a_running_branchs_store_is_refused_at_once_and_not_after_kill_9(
+    open_store: Opener,
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "store.db"
@@ -118,7 +130,9 @@ def test_a_second_branch_on_a_running_branchs_store_is_refused_at_once_and_not_a
     open_store(path).close()
 
 
-def test_the_disk_is_full_and_the_branch_refuses_writes_serves_reads_and_recovers(tmp_path: Path) -> None:
+def test_the_disk_is_full_and_the_branch_refuses_writes_serves_reads_and_recovers(
+    open_store: Opener, tmp_path: Path
+) -> None:
     with closing(open_store(tmp_path / "store.db")) as store:
         add_to_alice(store, entries=50)
         (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
@@ -134,7 +148,9 @@ def test_the_disk_is_full_and_the_branch_refuses_writes_serves_reads_and_recover
         check_alice(store, entries=550)
 
 
-def test_the_disk_is_full_when_another_branchs_log_is_first_heard_of(tmp_path: Path) -> None:
+def test_the_disk_is_full_when_another_branchs_log_is_first_heard_of(
+    open_store: Opener, tmp_path: Path
+) -> None:
     with closing(open_store(tmp_path / "store.db")) as store:
         add_to_alice(store)
         (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
@@ -161,7 +177,9 @@ def files_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_write_fails_during_commit_and_its_remains_are_certainly_gone(tmp_path: Path) -> None:
+def test_a_write_fails_during_commit_and_its_remains_are_certainly_gone(
+    open_store: Opener, tmp_path: Path
+) -> None:
     path, log = tmp_path / "store.db", tmp_path / "store.db-wal"
     with closing(open_store(path)) as store:
         add_to_alice(store, entries=5)
@@ -177,7 +195,9 @@ def test_a_write_fails_during_commit_and_its_remains_are_certainly_gone(tmp_path
         check_alice(store, entries=6)
 
 
-def test_every_write_fails_during_commit_and_the_outcome_is_called_unknown(tmp_path: Path) -> None:
+def test_every_write_fails_during_commit_and_the_outcome_is_called_unknown(
+    open_store: Opener, tmp_path: Path
+) -> None:
     path, log = tmp_path / "store.db", tmp_path / "store.db-wal"
     with closing(open_store(path)) as store:
         add_to_alice(store, entries=5)
@@ -192,7 +212,9 @@ def test_every_write_fails_during_commit_and_the_outcome_is_called_unknown(tmp_p
 
 
 @pytest.mark.parametrize("cut", ["sectors missing", "end missing", "both"])
-def test_a_commit_that_was_torn_by_a_power_cut_is_there_whole_or_not_at_all(tmp_path: Path, cut: str) -> None:
+def test_a_commit_that_was_torn_by_a_power_cut_is_there_whole_or_not_at_all(
+    open_store: Opener, tmp_path: Path, cut: str
+) -> None:
     """Of what was written and not synced, a disk may have any sectors, in any order."""
     draw, sector = random.Random(cut), 512  # noqa: S311  (a seed, not a secret)
     path, torn = tmp_path / "store.db", tmp_path / "torn.db"
@@ -220,19 +242,43 @@ def test_a_commit_that_was_torn_by_a_power_cut_is_there_whole_or_not_at_all(tmp_
     assert 5 in outcomes
 
 
-def test_after_a_refused_commit_the_disk_is_read_anew(tmp_path: Path) -> None:
+def test_after_a_refused_commit_the_disk_is_read_anew(open_store: Opener, tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "store.db")) as store:
         add_to_alice(store)
         changes = changes_by(store, posting_entry(HERE, 2, ("alice", 1)))
-        store._connection.execute("UPDATE meta SET value = 77 WHERE name = 'clock'")
-        store._connection.execute("DROP TABLE holding")
-        with pytest.raises(CommitRefusedError, match="no such table"):
+        store._connection.execute("UPDATE meta SET value = 777777 WHERE name = 'clock'")
+        store._connection.execute(
+            "CREATE TRIGGER no_room BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+        with pytest.raises(CommitRefusedError, match="no room"):
             store.commit(changes)
-        assert store.clock() == 77
+        assert store.clock() == 777777
         assert store.account(ALICE) == Account(Money(101))
 
 
-def test_nothing_can_be_read_after_a_failed_commit_and_the_outcome_is_called_unknown(tmp_path: Path) -> None:
+def test_a_disk_that_could_not_be_read_after_a_failed_commit_is_read_anew_before_the_next(
+    open_store: Opener, tmp_path: Path
+) -> None:
+    """Suppose the commit is there after all: whoever goes on from the state before it must not write."""
+    path = tmp_path / "store.db"
+    with closing(open_store(path)) as store:
+        add_to_alice(store)
+        changes = changes_by(store, posting_entry(HERE, 2, ("alice", 1)))
+        store._connection.execute("ALTER TABLE meta RENAME TO lost")
+        with pytest.raises(CommitUnknownError, match="no such table"):
+            store.commit(changes)
+        with pytest.raises(CommitRefusedError, match="no such table"):
+            store.commit(changes)
+        store._connection.execute("ALTER TABLE lost RENAME TO meta")
+        with pytest.raises(CommitRefusedError, match="read anew after a commit had failed: try again"):
+            store.commit(changes)
+        store.commit(changes)
+        check_alice(store, entries=2)
+
+
+def test_nothing_can_be_read_after_a_failed_commit_and_the_outcome_is_called_unknown(
+    open_store: Opener, tmp_path: Path
+) -> None:
     with closing(open_store(tmp_path / "store.db")) as store:
         changes = changes_by(store, posting_entry(HERE, 1, ("alice", 1)))
         store._connection.execute("DROP TABLE meta")

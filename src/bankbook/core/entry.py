@@ -223,9 +223,16 @@ class MoveRecords(Sequence[Record]):
 
     def postings(self) -> Iterator[Posting]:
         """Yield every leg of every movement that happened."""
-        for place in range(len(self)):
-            if place not in self.refused:
-                yield from self._postings_at(place)
+        accounts, sources, destinations, amounts, _ = self.columns
+        for place, (source, destination, amount) in enumerate(
+            zip(sources, destinations, amounts, strict=True)
+        ):
+            if place in self.refused:
+                continue
+            if source:
+                yield Posting(accounts[source - 1], Money(-amount))
+            if destination:
+                yield Posting(accounts[destination - 1], amount)
 
     def _postings_at(self, place: int) -> Iterator[Posting]:
         source, destination, amount, _ = self.columns.movement(place)

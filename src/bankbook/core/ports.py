@@ -4,7 +4,7 @@ Decides the shapes. Must not know how anything is stored. Proof: tests/store/tes
 holds every store to this page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -188,6 +188,13 @@ class Reader(Protocol):
 
     def lives(self) -> Mapping[Origin, bool]:
         """Return the lives of branches' stores that were noted, and whether each is over."""
+        ...
+
+    def load(self, accounts: Collection[AccountId]) -> None:
+        """Be told that these accounts are about to be read: all at once is cheaper than one by one.
+
+        A hint: `account` and `holdings` answer the same without it.
+        """
         ...
 
     def account(self, account: AccountId) -> Account | None:

@@ -5,7 +5,7 @@ Decides nothing. Proof: tests/store/test_contract.py.
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 
 from bankbook.core.clock import HybridTime
@@ -81,6 +81,9 @@ class MemoryStore:
     def lives(self) -> Mapping[Origin, bool]:
         """Return the lives of branches' stores that were noted, and whether each is over."""
         return self._lives
+
+    def load(self, accounts: Collection[AccountId]) -> None:
+        """Do nothing: everything is at hand."""
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""

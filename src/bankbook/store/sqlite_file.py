@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bankbook.core.ports import Genesis, Identity
 from bankbook.core.types import BranchId, Incarnation, Money, Origin
@@ -30,8 +30,23 @@ WAL_BYTES_KEPT_MAX = 16 * 1024 * 1024
 class OpenFile(NamedTuple):
     """A file that is ours alone until it is closed."""
 
+    path: Path
     connection: sqlite3.Connection
     identity: Identity
+    is_read_only: bool
+
+    def select(self, statement: str, *parameters: str | int | None) -> list[Any]:
+        """Return all rows that a statement finds. Raises StoreError."""
+        try:
+            return self.connection.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(explain(self.path, error)) from error
+
+    def damaged(self, what: str) -> StoreError:
+        """Return the error for a file that cannot be right."""
+        return StoreError(
+            f"{self.path} is damaged, {what}: restore the file, or start again as a new incarnation"
+        )
 
 
 def open_file(path: Path, genesis: Genesis, branch: BranchId, incarnation: Incarnation) -> OpenFile:
@@ -43,7 +58,8 @@ def open_file(path: Path, genesis: Genesis, branch: BranchId, incarnation: Incar
     assert branch in genesis.branches, f"branch {branch} is none of {genesis.branches}"
     _check_version()
     _prepare_folder(path)
-    return _open(path, lambda connection: _claim(connection, path, genesis, Origin(branch, incarnation)))
+    origin = Origin(branch, incarnation)
+    return _open(path, lambda connection: _claim(connection, path, genesis, origin), is_read_only=False)
 
 
 def open_stopped_file(path: Path) -> OpenFile:
@@ -54,10 +70,10 @@ def open_stopped_file(path: Path) -> OpenFile:
     _check_version()
     if not path.is_file():
         raise StoreError(f"there is no store {path}: name the folder of one branch, such as data/branch-1")
-    return _open(path, lambda connection: _claim_to_read(connection, path))
+    return _open(path, lambda connection: _claim_to_read(connection, path), is_read_only=True)
 
 
-def _open(path: Path, claim: Callable[[sqlite3.Connection], Identity]) -> OpenFile:
+def _open(path: Path, claim: Callable[[sqlite3.Connection], Identity], *, is_read_only: bool) -> OpenFile:
     try:
         connection = sqlite3.connect(
             path.absolute(),  # a bare ":memory:" would not be a file
@@ -66,7 +82,7 @@ def _open(path: Path, claim: Callable[[sqlite3.Connection], Identity]) -> OpenFi
             check_same_thread=False,  # the driver commits from a worker thread; never two at once
         )
         try:
-            return OpenFile(connection, claim(connection))
+            return OpenFile(path, connection, claim(connection), is_read_only)
         except BaseException:
             connection.close()
             raise
@@ -200,6 +216,7 @@ def _create(connection: sqlite3.Connection, identity: Identity) -> None:
             ("clock", 0),
             ("has joined", 0),
             ("failed commits", 0),
+            ("summed account", None),
         ],
     )
 

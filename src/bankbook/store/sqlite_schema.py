@@ -3,14 +3,19 @@
 Decides what a file looks like, and for people how to read it. Must not know what is written when.
 Proof: tests/store/test_sqlite_file.py, which reads the file as a person would.
 
-`origin` gives every log a small number, because `log`, `holding` and `key` repeat it in each of their
-rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log, a statement and the holdings of
-an account are each read as one range, and no second index has to be kept.
+`log` and `key` have every commit. `account`, `statement` and `reservation` follow from the log and are
+written from time to time, in the order of accounts, some of them with each commit; `origin` and `meta` say up
+to where they tell. A branch that was stopped has written them; after a crash the last entries of the log are
+not in them yet.
+
+`origin` gives every log a small number, because `log`, `account` and `key` repeat it in each of their
+rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log and a statement are each read as
+one range, and no second index has to be kept.
 
 A hybrid clock reading is milliseconds since 1970 × 2^16, plus a counter.
 """
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # "bank" in ASCII. SQLite keeps this number in the file's header, where `file` shows it too, so another
 # program's database is never mistaken for an empty or a damaged store.
@@ -29,6 +34,10 @@ _TABLES = (
         branch      INTEGER NOT NULL,     -- its number in the bank
         incarnation INTEGER NOT NULL,     -- drawn at random when the branch's store was created
         applied     INTEGER NOT NULL CHECK (applied >= 0),        -- the last seq of its log; 0: none yet
+        summed      INTEGER NOT NULL DEFAULT 0              -- up to which seq of it account, statement and
+                    CHECK (summed BETWEEN 0 AND applied),   -- reservation tell; after a crash below applied,
+        summing     INTEGER                                 -- and, of accounts up to meta 'summed account',
+                    CHECK (summing BETWEEN summed AND applied),  -- up to this one; NULL: all up to summed
         ended       INTEGER CHECK (ended BETWEEN 1 AND applied),  -- where its log ends for ever; NULL: open
         is_over     INTEGER CHECK (is_over IN (0, 1)),            -- 1: the store was replaced; NULL: not met
         UNIQUE (branch, incarnation)
@@ -48,30 +57,17 @@ _TABLES = (
         balance  INTEGER NOT NULL,  -- minor units, as every amount in this file
         floor    INTEGER,           -- the balance it may not fall below; NULL: none
         currency TEXT NOT NULL,     -- empty: plain units
-        reserved INTEGER NOT NULL CHECK (reserved >= 0)  -- what of its balance is set aside
+        reserved INTEGER NOT NULL CHECK (reserved >= 0),  -- what of its balance is set aside
+        holdings TEXT NOT NULL      -- what each log did to it, as JSON; readable_rights shows what is in it
     ) STRICT, WITHOUT ROWID
     """,
     """
-    CREATE TABLE holding (  -- what each log did to each account
-        -- Rights are what a branch may take out of an account without asking. Where meta has an opening
-        -- balance, each branch began with an even share of it, which is not in here: only what came to
-        -- that or went from it since, and so a number below 0 is no debt.
-        account  TEXT NOT NULL REFERENCES account (id),       -- that it touched, or was given rights to
-        origin   INTEGER NOT NULL REFERENCES origin (number), -- the log
-        last_seq INTEGER NOT NULL CHECK (last_seq >= 0),      -- its last entry there; 0: only given rights
-        rights   INTEGER NOT NULL,                            -- by how much its branch's rights changed
-        PRIMARY KEY (account, origin)
-    ) STRICT, WITHOUT ROWID
-    """,
-    """
-    CREATE TABLE posting (  -- every amount that was added to an account, in the order of its statement
-        account TEXT NOT NULL REFERENCES account (id),  -- that received it
-        clock   INTEGER NOT NULL,  -- when: milliseconds since 1970 × 65536, plus a counter
-        writer  INTEGER NOT NULL,  -- whose log: branch × 4294967296 + incarnation, alike at every branch
-        seq     INTEGER NOT NULL,  -- the entry in that log
-        leg     INTEGER NOT NULL,  -- its number, from 0, among all postings of that entry
-        amount  INTEGER NOT NULL,  -- below 0 where the account paid
-        PRIMARY KEY (account, clock, writer, seq, leg)
+    CREATE TABLE statement (  -- what was added to each account, in order, some postings in each row
+        account  TEXT NOT NULL REFERENCES account (id),  -- that received them
+        until    INTEGER NOT NULL,  -- when the last of them was: milliseconds since 1970 × 65536 + a counter
+        moved    INTEGER NOT NULL,  -- their sum
+        postings TEXT NOT NULL,     -- they, as JSON; readable_statement shows what is in it
+        PRIMARY KEY (account, until)
     ) STRICT, WITHOUT ROWID
     """,
     """
@@ -110,29 +106,43 @@ _VIEWS = (
     SELECT branch, printf('%08x', incarnation) AS incarnation, seq,
            strftime('%Y-%m-%dT%H:%M:%fZ', (json_extract(entry, '$.clock') >> 16) / 1000.0, 'unixepoch')
                AS time,
-           (SELECT group_concat(json_extract(value, '$.kind'), ', ')
-            FROM json_each(entry, '$.records')) AS kinds,
+           iif(json_type(entry, '$.moves') IS NULL,
+               (SELECT group_concat(json_extract(value, '$.kind'), ', ') FROM json_each(entry, '$.records')),
+               'movements') AS kinds,
            json_extract(entry, '$.customer') AS customer,
            json_extract(entry, '$.key[0]') AS key,
-           (SELECT group_concat(
-                       printf('%s %+lld', json_extract(leg.value, '$[0]'), json_extract(leg.value, '$[1]')),
-                       ', ')
-            FROM json_each(entry, '$.records') AS record,
-                 json_each(record.value, '$.postings') AS leg) AS postings
+           -- Of movements, which are columns, only how many there are: readable_statement has each.
+           iif(json_type(entry, '$.moves') IS NULL,
+               (SELECT group_concat(
+                           printf('%s %+lld',
+                                  json_extract(leg.value, '$[0]'), json_extract(leg.value, '$[1]')),
+                           ', ')
+                FROM json_each(entry, '$.records') AS record,
+                     json_each(record.value, '$.postings') AS leg),
+               printf('%d among %d accounts', json_array_length(entry, '$.moves.amounts'),
+                      json_array_length(entry, '$.moves.accounts'))) AS postings
     FROM log JOIN origin ON number = origin
     """,
     """
-    CREATE VIEW readable_rights AS  -- see table holding
-    SELECT account, branch, printf('%08x', incarnation) AS incarnation, last_seq, rights
-    FROM holding JOIN origin ON number = origin
+    CREATE VIEW readable_rights AS  -- what each log did to each account
+    -- Rights are what a branch may take out of an account without asking. Where meta has an opening
+    -- balance, each branch began with an even share of it, which is not in here: only what came to
+    -- that or went from it since, and so a number below 0 is no debt. last_seq: the log's last entry that
+    -- touched the account; 0: it was only given rights.
+    SELECT account.id AS account, branch, printf('%08x', incarnation) AS incarnation,
+           json_extract(held.value, '$[1]') AS last_seq, json_extract(held.value, '$[2]') AS rights
+    FROM account, json_each(holdings) AS held JOIN origin ON number = json_extract(held.value, '$[0]')
     """,
     """
-    CREATE VIEW readable_statement AS  -- see table posting; balance: after each posting
+    CREATE VIEW readable_statement AS  -- one row for each posting; balance: after it
     SELECT account, strftime('%Y-%m-%dT%H:%M:%fZ', (clock >> 16) / 1000.0, 'unixepoch') AS time,
            writer >> 32 AS branch, printf('%08x', writer & 0xffffffff) AS incarnation, seq, amount,
            coalesce((SELECT value FROM meta WHERE name = 'opening balance'), 0)
                + sum(amount) OVER (PARTITION BY account ORDER BY clock, writer, seq, leg) AS balance
-    FROM posting
+    FROM (SELECT account, json_extract(value, '$[0]') AS clock, json_extract(value, '$[1]') AS writer,
+                 json_extract(value, '$[2]') AS seq, json_extract(value, '$[3]') AS leg,
+                 json_extract(value, '$[4]') AS amount
+          FROM statement, json_each(postings))
     """,
 )
 

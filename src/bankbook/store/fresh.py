@@ -1,0 +1,162 @@
+"""Postings: those that the tables do not have yet, and the text that a row of the tables has of several.
+
+Decides the form of `statement.postings`, and how an account's postings are divided into rows so that these
+follow each other in time. Must not know SQL. Proof: tests/store/test_fresh.py, test_checkpoints.py.
+
+A posting is text from the moment it is committed, [clock, writer, seq, leg, amount]: to put the texts of an
+account together is all that a checkpoint has to do, where nothing arrived late.
+"""
+
+import json
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from bankbook.core.clock import HybridTime
+from bankbook.core.entry import Entry
+from bankbook.core.ports import Position, StatedPosting
+from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
+
+BLOCK_POSTINGS_MAX = 256
+"""About 12 kB: as much as a page of a statement takes. Of one moment there may be more."""
+
+Leg = list[int]
+"""One posting: clock, writer, seq, leg, amount. Lists are ordered as positions are."""
+
+_LAST = math.inf  # above every amount, so above every posting in the same place
+
+
+class Block(NamedTuple):
+    """A row of the statement table."""
+
+    account: AccountId
+    until: HybridTime
+    """The clock of the last of its postings. No row that follows has a posting of this moment or before."""
+    moved: Money
+    """Their sum."""
+    postings: str
+
+
+class Fresh:
+    """What was posted to one account since the last checkpoint."""
+
+    __slots__ = ("first", "is_ordered", "last", "moved", "texts")
+
+    def __init__(self, place: tuple[int, int], amount: int, text: str) -> None:
+        self.first = self.last = place
+        self.is_ordered = True
+        self.moved = amount
+        self.texts = [text]
+
+
+class FreshPostings:
+    """What was posted since the last checkpoint."""
+
+    def __init__(self) -> None:
+        self.by_account: dict[AccountId, Fresh] = {}
+        self.count = 0
+        self._read: dict[AccountId, list[Leg]] = {}
+        """Of accounts whose statement was asked for, in order."""
+
+    def add(self, entry: Entry, beyond: AccountId | None = None) -> None:
+        """Take note of an entry's postings; where `beyond` is given, only of accounts beyond it."""
+        writer = writer_of(entry.origin)
+        place = entry.clock, writer
+        head = f"[{entry.clock},{writer},{entry.seq},"
+        by_account, postings = self.by_account, entry.postings
+        for leg, (account, amount) in enumerate(postings):
+            if beyond is not None and account <= beyond:
+                continue
+            fresh = by_account.get(account)
+            if fresh is None:
+                by_account[account] = Fresh(place, amount, f"{head}{leg},{amount}]")
+                continue
+            fresh.texts.append(f"{head}{leg},{amount}]")
+            fresh.moved += amount
+            if place >= fresh.last:
+                fresh.last = place
+            else:
+                fresh.is_ordered = False
+                fresh.first = min(fresh.first, place)
+        self.count += len(postings)
+
+    def legs(self, account: AccountId) -> list[Leg]:
+        """Return what is fresh of an account, in order."""
+        fresh = self.by_account.get(account)
+        if fresh is None:
+            return []
+        known = self._read.setdefault(account, [])
+        if len(known) < len(fresh.texts):
+            known += parsed(whole(fresh.texts[len(known) :]))
+            known.sort()
+        return known
+
+    def plain_block(self, account: AccountId, settled: HybridTime) -> Block | None:
+        """Return the one row that an account's postings make; None where it is not as simple as that.
+
+        It is where they came in order, and follow all of `settled` and before.
+        """
+        fresh = self.by_account[account]
+        if not fresh.is_ordered or len(fresh.texts) > BLOCK_POSTINGS_MAX or fresh.first[0] <= settled:
+            return None
+        return Block(account, HybridTime(fresh.last[0]), Money(fresh.moved), whole(fresh.texts))
+
+    def remove(self, account: AccountId) -> None:
+        """Be told that the tables have what is fresh of an account."""
+        self.by_account.pop(account, None)
+        self._read.pop(account, None)
+
+
+def blocks_of(account: AccountId, legs: list[Leg]) -> Iterator[Block]:
+    """Yield blocks of these postings, which are in order; those of one moment are in one block."""
+    start = 0
+    while start < len(legs):
+        end = min(start + BLOCK_POSTINGS_MAX, len(legs))
+        while end < len(legs) and legs[end][0] == legs[end - 1][0]:
+            end += 1
+        part = legs[start:end]
+        text = json.dumps(part, separators=(",", ":"))
+        yield Block(account, HybridTime(part[-1][0]), Money(sum(leg[-1] for leg in part)), text)
+        start = end
+
+
+def whole(texts: Iterable[str]) -> str:
+    """Return the text of a block of these postings."""
+    return f"[{','.join(texts)}]"
+
+
+def parsed(text: str) -> list[Leg]:
+    """Return the postings of a block. Raises ValueError or TypeError where it is damaged."""
+    legs: list[Leg] = json.loads(text)
+    for clock, writer, seq, leg, amount in legs:
+        if not type(clock) is type(writer) is type(seq) is type(leg) is type(amount) is int:
+            raise TypeError("a posting has five integers")
+    return legs
+
+
+def behind(legs: list[Leg], position: Position) -> list[Leg]:
+    """Return those of the postings, which are in order, that stand behind a position."""
+    return legs[bisect_right(legs, [*place_of(position), _LAST]) :]
+
+
+def moved_before(legs: list[Leg], position: Position) -> int:
+    """Return the sum of those of the postings, which are in order, that stand before a position."""
+    return sum(leg[-1] for leg in legs[: bisect_left(legs, place_of(position))])
+
+
+def stated(leg: Leg) -> StatedPosting:
+    """Return a posting as a statement lists it."""
+    clock, writer, seq, number, amount = leg
+    origin = Origin(BranchId(writer >> 32), Incarnation(writer & 0xFFFFFFFF))
+    return StatedPosting(Position(HybridTime(clock), origin, Seq(seq), number), Money(amount))
+
+
+def writer_of(origin: Origin) -> int:
+    """Return an origin as one int64 that is ordered as it is."""
+    return origin.branch << 32 | origin.incarnation
+
+
+def place_of(position: Position) -> list[int]:
+    """Return a position as postings have it."""
+    return [position.clock, writer_of(position.origin), position.seq, position.leg]

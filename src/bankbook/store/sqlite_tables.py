@@ -1,0 +1,163 @@
+"""The tables that sum up the logs: accounts, statements and reservations, as of the last checkpoint.
+
+Decides their statements, and what a row of theirs says. Must not know what is newer than they, nor when they
+are written. Proof: tests/store/test_sqlite_file.py, tests/store/test_checkpoints.py.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
+from sqlite3 import Error
+from typing import Any
+
+from bankbook.core.clock import HybridTime
+from bankbook.core.entry import Reservation
+from bankbook.core.ports import (
+    Account,
+    Holding,
+    Position,
+    ReservationRecord,
+    ReservationState,
+)
+from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
+from bankbook.store.base import StoreError
+from bankbook.store.fresh import Block, FreshPostings, Leg, behind, blocks_of, moved_before, parsed
+from bankbook.store.rows import Row
+from bankbook.store.sqlite_file import OpenFile, explain
+
+_UPSERT_ACCOUNT = """
+    INSERT INTO account (id, balance, floor, currency, reserved, holdings) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE
+    SET balance = excluded.balance, floor = excluded.floor, currency = excluded.currency,
+        reserved = excluded.reserved, holdings = excluded.holdings
+"""
+_INSERT_BLOCK = "INSERT INTO statement (account, until, moved, postings) VALUES (?, ?, ?, ?)"
+_DELETE_BLOCKS = "DELETE FROM statement WHERE account = ? AND until >= ?"
+_UPSERT_RESERVATION = """
+    INSERT INTO reservation (id, account, amount, destination, expires_ms, left, state, branch)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET left = excluded.left, state = excluded.state
+"""
+
+_SELECT_ACCOUNT = "SELECT id, balance, floor, currency, reserved, holdings FROM account WHERE id = ?"
+_SELECT_ACCOUNTS = """
+    SELECT id, balance, floor, currency, reserved, holdings
+    FROM account WHERE id IN (SELECT value FROM json_each(?))
+"""
+_SELECT_BLOCKS = "SELECT postings FROM statement WHERE account = ? AND until >= ? ORDER BY until"
+_SUM_BLOCKS = "SELECT coalesce(sum(moved), 0) FROM statement WHERE account = ? AND until < ?"
+_SELECT_RESERVATION = """
+    SELECT account, amount, destination, expires_ms, left, state FROM reservation WHERE id = ?
+"""
+_SELECT_EXPIRING = """
+    SELECT expires_ms, id FROM reservation
+    WHERE branch = ? AND state = 'open' AND expires_ms IS NOT NULL ORDER BY expires_ms, id LIMIT ?
+"""
+
+
+class Tables:
+    """The tables of one file. Every call raises StoreError where they cannot be read."""
+
+    def __init__(self, file: OpenFile, origins: Mapping[int, Origin]) -> None:
+        """`origins`: what the file calls each log; may grow later."""
+        self._file = file
+        self._origins = origins
+
+    def rows(self, accounts: Collection[AccountId]) -> dict[AccountId, Row]:
+        """Return the rows of those of the accounts that are there."""
+        if len(accounts) == 1:
+            found = self._file.select(_SELECT_ACCOUNT, *accounts)
+        else:
+            found = self._file.select(_SELECT_ACCOUNTS, json.dumps(list(accounts)))
+        return {
+            account: (Account(balance, floor, currency, reserved), self._holdings(account, held))
+            for account, balance, floor, currency, reserved, held in found
+        }
+
+    def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
+        """Return a reservation's state; None where none is there."""
+        for *terms, left, state in self._file.select(_SELECT_RESERVATION, reservation):
+            return ReservationRecord(Reservation(*terms), Money(left), ReservationState(state))
+        return None
+
+    def expiring(self, branch: BranchId, limit: int) -> list[tuple[int, ReservationId]]:
+        """Return the open reservations that `branch` made and that expire, soonest first."""
+        return self._file.select(_SELECT_EXPIRING, branch, limit)
+
+    def moved_before(self, account: AccountId, position: Position) -> int:
+        """Return the sum of the account's postings before `position`."""
+        ((moved,),) = self._file.select(_SUM_BLOCKS, account, position.clock)
+        block = next(self._blocks(account, position.clock), [])
+        return int(moved) + moved_before(block, position)
+
+    def postings(self, account: AccountId, after: Position) -> Iterator[Leg]:
+        """Yield the account's postings behind a position, in order."""
+        for block in self._blocks(account, after.clock):
+            yield from behind(block, after)
+
+    def write_accounts(self, rows: Mapping[AccountId, Row], numbers: Mapping[Origin, int]) -> None:
+        """Write the rows of accounts, in the transaction that is open. Raises sqlite3.Error."""
+        self._file.connection.executemany(_UPSERT_ACCOUNT, _account_rows(rows, numbers))
+
+    def write_reservations(self, records: Mapping[ReservationId, ReservationRecord]) -> None:
+        """Write reservations, in the transaction that is open. Raises sqlite3.Error."""
+        self._file.connection.executemany(
+            _UPSERT_RESERVATION,
+            [
+                (reservation, *record.terms, record.left, record.state.value, reserving_branch(reservation))
+                for reservation, record in sorted(records.items())
+            ],
+        )
+
+    def write_postings(
+        self, postings: FreshPostings, accounts: Iterable[AccountId], settled: HybridTime
+    ) -> None:
+        """Write these accounts' postings, in the transaction that is open. Raises Error or StoreError.
+
+        `settled`: no posting that is here already is later. So only what came later than its place in a
+        statement has to be put in among them.
+        """
+        posted = [account for account in accounts if account in postings.by_account]
+        blocks = [postings.plain_block(account, settled) for account in posted]
+        self._insert(block for block in blocks if block is not None)
+        for account, block in zip(posted, blocks, strict=True):
+            if block is None:
+                self._insert_among(account, postings)
+
+    def _insert_among(self, account: AccountId, postings: FreshPostings) -> None:
+        first, _ = postings.by_account[account].first
+        legs = [leg for block in self._blocks(account, first) for leg in block]
+        self._file.connection.execute(_DELETE_BLOCKS, (account, first))
+        self._insert(blocks_of(account, sorted(legs + postings.legs(account))))
+
+    def _insert(self, blocks: Iterable[Block]) -> None:
+        self._file.connection.executemany(_INSERT_BLOCK, blocks)
+
+    def _blocks(self, account: AccountId, start: int) -> Iterator[list[Leg]]:
+        """Yield the postings in each row from the one that has what was at `start`, or follows it."""
+        try:
+            with closing(self._file.connection.execute(_SELECT_BLOCKS, (account, start))) as cursor:
+                for (text,) in cursor:
+                    yield parsed(text)
+        except (ValueError, TypeError) as error:
+            raise self._file.damaged(f"the statement of {account} cannot be understood ({error})") from error
+        except Error as error:
+            raise StoreError(explain(self._file.path, error)) from error
+
+    def _holdings(self, account: AccountId, text: str) -> dict[Origin, Holding]:
+        try:
+            held: list[tuple[Any, ...]] = json.loads(text)
+            return {self._origins[number]: Holding(seq, rights) for number, seq, rights in held}
+        except KeyError as error:
+            raise self._file.damaged(f"there is no origin number {error}") from error
+        except (ValueError, TypeError) as error:
+            raise self._file.damaged(f"the holdings of {account} cannot be understood ({error})") from error
+
+
+def _account_rows(
+    rows: Mapping[AccountId, Row], numbers: Mapping[Origin, int]
+) -> Iterator[tuple[str | int | None, ...]]:
+    for account, (state, holdings) in rows.items():
+        assert state is not None, f"{account} was changed, so it is there"
+        held = ",".join(f"[{numbers[origin]},{seq},{rights}]" for origin, (seq, rights) in holdings.items())
+        yield account, *state, f"[{held}]"

@@ -1,0 +1,180 @@
+"""What the logs add up to: the tables, and on top of them, in memory, what is newer than they.
+
+Decides when the tables are due, what of them each commit writes, and how what they say and what is newer make
+one answer. Must not know the logs, transactions, or what a commit that fails leaves behind.
+Proof: tests/store/test_checkpoints.py.
+"""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from itertools import islice, takewhile
+from typing import NamedTuple
+
+from bankbook.core.clock import HybridTime
+from bankbook.core.ports import Changes, Position, ReservationRecord, ReservationState, StatedPosting
+from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
+from bankbook.store.fresh import FreshPostings, Leg, behind, moved_before, stated
+from bankbook.store.rows import Row, Rows
+from bankbook.store.sqlite_tables import Tables
+
+
+class Bounds(NamedTuple):
+    """How much is kept in memory. The figures: docs/decisions/0012-tables-are-a-checkpoint.md."""
+
+    rows_max: int = 32_768
+    """Of accounts and reservations that are newer than the tables, until these are due."""
+    postings_max: int = 65_536
+    """That are newer than the tables, until these are due."""
+    slice_rows: int = 128
+    """Of accounts, that a commit writes at least while the tables are due: below a millisecond."""
+    clean_rows_max: int = 32_768
+    """Of accounts, in each of two generations."""
+
+
+class Slice(NamedTuple):
+    """What one commit writes into the tables."""
+
+    accounts: Sequence[AccountId]
+    is_first: bool
+    is_last: bool
+
+    @property
+    def up_to(self) -> AccountId | None:
+        """Up to which account the tables are written then; None where all are."""
+        return None if self.is_last else self.accounts[-1]
+
+
+class Sums:
+    """The accounts, statements and reservations of one store, as of its last commit."""
+
+    def __init__(self, tables: Tables, bounds: Bounds, settled: HybridTime, *, is_torn: bool) -> None:
+        """`settled`: no posting that the tables have is later.
+
+        `is_torn`: of some accounts they tell more than of others.
+        """
+        self._tables = tables
+        self._bounds = bounds
+        self._settled = settled
+        self._is_torn = is_torn
+        self.rows = Rows(tables.rows, bounds.clean_rows_max)
+        self._postings = FreshPostings()
+        self._reservations: dict[ReservationId, ReservationRecord] = {}
+        # What is being written, as of the moment at which that began.
+        self._queue: list[AccountId] = []
+        self._written = 0
+        self._frozen_at: HybridTime | None = None
+        self._frozen_postings = FreshPostings()
+        self._frozen_reservations: dict[ReservationId, ReservationRecord] = {}
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether anything is newer than the tables."""
+        return self._frozen_at is not None or bool(self.rows.dirty or self._reservations)
+
+    def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
+        """Return a reservation's state; None where no entry made it."""
+        newer = self._reservations.get(reservation) or self._frozen_reservations.get(reservation)
+        return newer or self._tables.reservation(reservation)
+
+    def expiring(self, branch: BranchId, limit: int) -> list[tuple[int, ReservationId]]:
+        """Return the open reservations that `branch` made and that expire, soonest first."""
+        newer = self._frozen_reservations | self._reservations
+        found = [
+            (record.terms.expires_ms, name)
+            for name, record in newer.items()
+            if record.state is ReservationState.OPEN and record.terms.expires_ms is not None
+            if reserving_branch(name) == branch
+        ]
+        found += [each for each in self._tables.expiring(branch, limit + len(newer)) if each[1] not in newer]
+        return sorted(found)[:limit]
+
+    def moved_before(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings before `position`."""
+        newer = sum(moved_before(legs, position) for legs in self._newer_legs(account))
+        return Money(self._tables.moved_before(account, position) + newer)
+
+    def postings(
+        self, account: AccountId, after: Position, until: HybridTime, limit: int
+    ) -> list[StatedPosting]:
+        """Return at most `limit` postings behind `after` and with a clock below `until`."""
+        newer = [behind(legs, after) for legs in self._newer_legs(account)]
+        found = heapq.merge(self._tables.postings(account, after), *newer)
+        return [stated(leg) for leg in islice(takewhile(lambda leg: leg[0] < until, found), limit)]
+
+    def _newer_legs(self, account: AccountId) -> tuple[list[Leg], list[Leg]]:
+        return self._frozen_postings.legs(account), self._postings.legs(account)
+
+    def keep(self, changes: Changes, rows: Mapping[AccountId, Row], beyond: AccountId | None = None) -> None:
+        """Take over what was committed; `rows` are what it makes of the accounts (see Rows.changed).
+
+        Where `beyond` is given, the tables have it of all accounts up to that.
+        """
+        self.rows.keep(rows)
+        self._reservations.update(changes.reservations)
+        for entry in changes.entries:
+            self._postings.add(entry, beyond)
+
+    def next_slice(self, clock: HybridTime) -> Slice | None:
+        """Return what the next commit has to write; None where nothing. `clock`: that of the last commit.
+
+        A slice is so large that all is written when half of what makes the tables due again is there. Where
+        they are due all the same, the rest is one slice; and so is everything where the tables are torn,
+        because they cannot be torn twice.
+        """
+        nearness = self._nearness
+        if self._frozen_at is None:
+            if nearness < 1:
+                return None
+            self._freeze(clock)
+            nearness = 0
+        if self._is_torn or nearness >= 1:
+            return self._slice(len(self._queue))
+        missing = int(2 * nearness * len(self._queue)) - self._written
+        return self._slice(max(self._bounds.slice_rows, missing))
+
+    def whole_slice(self, clock: HybridTime) -> Slice:
+        """Return all that is left of what is being written; where that is nothing, all that is newer."""
+        if self._frozen_at is None:
+            self._freeze(clock)
+        return self._slice(len(self._queue))
+
+    def write(self, part: Slice, numbers: Mapping[Origin, int]) -> None:
+        """Write a slice, in the transaction that is open. Raises sqlite3.Error or StoreError.
+
+        In the order of the tables, which is several times as fast as in that of the commits.
+        """
+        frozen = self.rows.frozen
+        self._tables.write_accounts({account: frozen[account] for account in part.accounts}, numbers)
+        self._tables.write_postings(self._frozen_postings, part.accounts, self._settled)
+        if part.is_last:
+            self._tables.write_reservations(self._frozen_reservations)
+
+    def settle(self, part: Slice) -> None:
+        """Be told that a slice is durable."""
+        self._written += len(part.accounts)
+        for account in part.accounts:
+            self._frozen_postings.remove(account)
+        if part.is_last:
+            assert self._frozen_at is not None, "what was written was frozen"
+            assert not self._frozen_postings.by_account, "who was posted to was changed"
+            self._settled, self._frozen_at = max(self._settled, self._frozen_at), None
+            self._is_torn = False
+            self.rows.settle()
+            self._frozen_reservations = {}
+
+    @property
+    def _nearness(self) -> float:
+        """How near the tables are to being due: 0 where nothing was committed since, 1 where they are."""
+        rows = len(self.rows.dirty) + len(self._reservations)
+        return max(rows / self._bounds.rows_max, self._postings.count / self._bounds.postings_max)
+
+    def _freeze(self, clock: HybridTime) -> None:
+        self.rows.freeze()
+        self._frozen_at, self._queue, self._written = clock, sorted(self.rows.frozen), 0
+        self._frozen_postings, self._postings = self._postings, FreshPostings()
+        self._frozen_reservations, self._reservations = self._reservations, {}
+
+    def _slice(self, count: int) -> Slice:
+        end = self._written + count
+        accounts = self._queue[self._written : end]
+        return Slice(accounts, is_first=self._written == 0, is_last=end >= len(self._queue))

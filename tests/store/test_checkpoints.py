@@ -1,0 +1,390 @@
+"""Tables are a checkpoint of the log: whenever they are written, the answers are those of the whole log."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store.history import (
+    ACCOUNTS,
+    ALICE,
+    BOB,
+    FOR_EVER,
+    GENESIS,
+    HERE,
+    IDENTITY,
+    START,
+    THERE,
+    Twin,
+    changes_by,
+    entry_of,
+    moved,
+    opened,
+    posting_entry,
+    reserved,
+    settled,
+)
+from store.stores import open_sqlite
+from store.test_histories import COMMITS, compare, decide
+
+from bankbook.core.clock import HybridTime
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Entry, RecordKind
+from bankbook.core.ports import Account, Changes, Holding
+from bankbook.core.types import EntryId, Money, Origin, ReservationId, Seq, reservation_id
+from bankbook.core.vector import VersionVector
+from bankbook.store import fresh
+from bankbook.store.base import CommitRefusedError, StoreError
+from bankbook.store.history import history
+from bankbook.store.memory import MemoryStore
+from bankbook.store.sqlite import SqliteStore
+from bankbook.store.sums import Bounds
+
+NEVER = Bounds()
+ALWAYS = Bounds(rows_max=1, postings_max=1, slice_rows=99, clean_rows_max=1)
+"""Every commit writes what the one before has left to be written, and almost nothing is remembered."""
+NO_ROOM = "CREATE TRIGGER no_room BEFORE INSERT ON statement BEGIN SELECT RAISE(ABORT, 'no room'); END"
+
+
+def killed(store: SqliteStore, folder: Path) -> Path:
+    """Return a copy of the store's files as a process that is killed at this moment leaves them."""
+    path = store._file.path
+    copy = folder / f"{path.stem}-killed.db"
+    for suffix in ("", "-wal"):
+        Path(f"{copy}{suffix}").unlink(missing_ok=True)
+        if Path(f"{path}{suffix}").exists():
+            shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+    return copy
+
+
+@contextmanager
+def store_with(path: Path, bounds: Bounds, *commits: list[Entry]) -> Iterator[SqliteStore]:
+    """Open a store, and commit these."""
+    with closing(open_sqlite(path, bounds)) as store:
+        for entries in commits:
+            store.commit(changes_by(store, *entries))
+        yield store
+
+
+def summed(store: SqliteStore) -> VersionVector:
+    """Return what the tables tell of, as the file says."""
+    rows = store._connection.execute("SELECT branch, incarnation, summed FROM origin")
+    return VersionVector((Origin(branch, life), seq) for branch, life, seq in rows)
+
+
+def check_integrity(store: SqliteStore) -> None:
+    """Check tables and memory together against a store that applies the whole log anew, entry by entry."""
+    replayed = MemoryStore(IDENTITY)
+    names: dict[ReservationId, None] = {}
+    for entry in history(store, VersionVector(), store.applied()):
+        changes = changes_by(replayed, entry)
+        replayed.commit(changes)
+        names |= dict.fromkeys(changes.reservations)
+    for account in {*ACCOUNTS, ALICE, BOB}:
+        assert store.account(account) == replayed.account(account)
+        assert store.holdings(account) == replayed.holdings(account)
+        stated = replayed.postings(account, START, FOR_EVER, 9999)
+        assert store.postings(account, START, FOR_EVER, 9999) == stated
+        for posting in stated:
+            assert store.moved_before(account, posting.position) == replayed.moved_before(
+                account, posting.position
+            )
+    for name in names:
+        assert store.reservation(name) == replayed.reservation(name)
+    for branch in GENESIS.branches:
+        assert store.expiring(branch, 9) == replayed.expiring(branch, 9)
+
+
+def check_tables(store: SqliteStore) -> None:
+    """Check that the rows of each statement follow each other in time, and that their sums are right."""
+    question = "SELECT account, until, moved, postings FROM statement ORDER BY account, until"
+    before: dict[str, int] = {}
+    for account, until, total, text in store._connection.execute(question):
+        legs = fresh.parsed(text)
+        assert legs == sorted(legs)
+        assert legs[0][0] > before.get(account, -1)
+        assert legs[-1][0] == until
+        assert sum(leg[-1] for leg in legs) == total
+        before[account] = until
+
+
+BOUNDS = st.builds(Bounds, st.integers(1, 8), st.integers(1, 8), st.integers(1, 3), st.integers(1, 4))
+
+
+@settings(max_examples=150)
+@given(
+    commits=COMMITS,
+    bounds=BOUNDS,
+    ends=st.lists(st.sampled_from(["goes on", "closed", "killed"]), min_size=8, max_size=8),
+    after=st.integers(0, 6),
+    limit=st.integers(0, 6),
+)
+def test_any_history_with_stops_and_kills_anywhere_reads_as_its_log(
+    commits: list[list[tuple[Origin, object, str, bool]]],
+    bounds: Bounds,
+    ends: list[str],
+    after: int,
+    limit: int,
+) -> None:
+    twin = Twin()
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "store.db"
+        store = open_sqlite(path, bounds)
+        try:
+            for drafts, end in zip(commits, ends, strict=False):
+                store.commit(changes_by(store, *[decide(twin, *draft) for draft in drafts]))
+                if end == "killed":
+                    copy = killed(store, folder)
+                    store.close()
+                    path = copy
+                if end == "closed":
+                    store.close()
+                if end != "goes on":
+                    store = open_sqlite(path, bounds)
+                compare(store, twin, after, limit)
+                check_integrity(store)
+                check_tables(store)
+        finally:
+            store.close()
+
+
+def deposits(*seqs: int) -> list[Entry]:
+    return [posting_entry(HERE, seq, ("alice", seq)) for seq in seqs]
+
+
+def test_what_a_commit_made_durable_is_there_after_a_kill_though_no_table_has_it(tmp_path: Path) -> None:
+    with store_with(tmp_path / "store.db", NEVER, deposits(1, 2), deposits(3)) as store:
+        assert store._connection.execute("SELECT count(*) FROM account").fetchone() == (0,)
+        copy = killed(store, tmp_path)
+    with store_with(copy, NEVER) as store:
+        assert summed(store) == VersionVector()
+        assert store.account(ALICE) == Account(Money(106))
+        assert store.holdings(ALICE) == {HERE: Holding(Seq(3), Money(6))}
+        check_integrity(store)
+
+
+def test_a_branch_that_is_stopped_leaves_a_file_that_is_complete_without_it(tmp_path: Path) -> None:
+    with store_with(tmp_path / "store.db", NEVER, deposits(1, 2, 3)):
+        pass
+    with closing(SqliteStore.open_stopped(tmp_path / "store.db")) as store:
+        assert summed(store) == store.applied() == VersionVector([(HERE, Seq(3))])
+        assert store._connection.execute("SELECT balance FROM account").fetchall() == [(106,)]
+        assert store._connection.execute("SELECT balance FROM readable_statement").fetchall() == [
+            (101,),
+            (103,),
+            (106,),
+        ]
+
+
+def test_whoever_audits_after_a_kill_sees_all_and_changes_nothing(tmp_path: Path) -> None:
+    with store_with(tmp_path / "store.db", NEVER, deposits(1, 2)) as store:
+        copy = killed(store, tmp_path)
+    for _ in range(2):
+        with closing(SqliteStore.open_stopped(copy)) as store:
+            assert store.account(ALICE) == Account(Money(103))
+            assert summed(store) == VersionVector()
+
+
+@pytest.mark.parametrize("bounds", [Bounds(rows_max=2), Bounds(postings_max=3)])
+def test_the_tables_are_written_by_the_commit_after_the_one_that_goes_beyond_a_bound(
+    tmp_path: Path, bounds: Bounds
+) -> None:
+    first = [posting_entry(HERE, 1, ("alice", 1), ("bob", 1))]
+    second = [posting_entry(HERE, 2, ("alice", 1), ("bob", 1))]
+    with store_with(tmp_path / "store.db", bounds, first, second, deposits(3)) as store:
+        assert summed(store) == VersionVector([(HERE, Seq(2))])
+        assert store.account(ALICE) == Account(Money(105)), "the commit itself is in memory only"
+        check_integrity(store)
+
+
+def test_a_reservation_counts_as_a_row_that_is_newer_than_the_tables(tmp_path: Path) -> None:
+    made = [entry_of(HERE, 1, reserved("alice", 1), reserved("alice", 2))]
+    with store_with(tmp_path / "store.db", Bounds(rows_max=3), made, deposits(2)) as store:
+        assert summed(store) == VersionVector([(HERE, Seq(1))])
+
+
+def test_a_commit_that_fails_with_a_checkpoint_in_it_leaves_memory_and_tables_as_they_were(
+    tmp_path: Path,
+) -> None:
+    with store_with(tmp_path / "store.db", ALWAYS, deposits(1), deposits(2)) as store:
+        store._connection.execute(NO_ROOM)
+        for _ in range(2):
+            with pytest.raises(CommitRefusedError, match="no room"):
+                store.commit(changes_by(store, *deposits(3)))
+            assert store.account(ALICE) == Account(Money(103))
+            assert summed(store) == VersionVector([(HERE, Seq(1))])
+            check_integrity(store)
+        store._connection.execute("DROP TRIGGER no_room")
+        store.commit(changes_by(store, *deposits(3)))
+        assert summed(store) == VersionVector([(HERE, Seq(2))])
+        check_integrity(store)
+
+
+def test_the_last_checkpoint_fails_and_the_branch_starts_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with store_with(path, NEVER, deposits(1, 2)) as store:
+        store._connection.execute(NO_ROOM)
+    with store_with(path, NEVER) as store:
+        assert summed(store) == VersionVector()
+        assert store.account(ALICE) == Account(Money(103))
+        check_integrity(store)
+
+
+def step_on(store: SqliteStore) -> None:
+    """Commit something that touches no account."""
+    store.commit(Changes(clock=store.clock()))
+
+
+@pytest.mark.parametrize("steps", range(8))
+def test_a_kill_while_some_accounts_are_written_and_others_not(tmp_path: Path, steps: int) -> None:
+    """A slice at a time: accounts at the front tell of more than those behind, and are not told it twice."""
+    slow = Bounds(rows_max=4, slice_rows=1)
+    every = [(account, 1) for account in ACCOUNTS]
+    first = entry_of(HERE, 1, moved(*every), reserved("a", 5, expires_ms=9))
+    name = reservation_id(first.id, 1)
+    with store_with(tmp_path / "store.db", slow, [first]) as store:
+        made = store.reservation(name)
+        assert made is not None
+        for _ in range(steps):
+            step_on(store)
+        store.commit(changes_by(store, entry_of(HERE, 2, settled(RecordKind.CAPTURE, name, made, 2))))
+        store.commit(changes_by(store, posting_entry(HERE, 3, *every)))
+        step_on(store)
+        check_integrity(store)
+        copy = killed(store, tmp_path)
+    for seq in (4, 5):
+        with store_with(copy, slow) as store:
+            check_integrity(store)
+            store.commit(changes_by(store, posting_entry(HERE, seq, ("a", 1), ("z" * 64, 1))))
+            check_integrity(store)
+            check_tables(store)
+            copy = killed(store, tmp_path)
+
+
+def test_a_commit_that_begins_to_write_torn_tables_fails_and_the_next_one_writes_them_whole(
+    tmp_path: Path,
+) -> None:
+    slow = Bounds(rows_max=4, slice_rows=1)
+    first = posting_entry(HERE, 1, *((account, 1) for account in ACCOUNTS))
+    with store_with(tmp_path / "store.db", slow, [first]) as store:
+        step_on(store)
+        assert summed(store) == VersionVector()
+        copy = killed(store, tmp_path)
+    with store_with(copy, slow) as store:
+        store._connection.execute(NO_ROOM)
+        with pytest.raises(CommitRefusedError, match="no room"):
+            step_on(store)
+        store._connection.execute("DROP TRIGGER no_room")
+        step_on(store)
+        assert summed(store) == store.applied()
+        check_integrity(store)
+        check_tables(store)
+
+
+def late(origin: Origin, seq: int, clock: int, *legs: tuple[str, int]) -> Entry:
+    return make_entry(
+        origin=origin,
+        seq=Seq(seq),
+        clock=HybridTime(clock),
+        dependencies=VersionVector(),
+        records=(moved(*legs),),
+    )
+
+
+def test_postings_that_arrive_late_are_put_among_those_that_the_tables_have(tmp_path: Path) -> None:
+    """Another branch was apart, and what it did is older than what this one has done meanwhile."""
+    own = [late(HERE, seq, 10 * seq, ("alice", seq)) for seq in range(1, 7)]
+    their = [late(THERE, seq, 15 * seq - 1, ("alice", 100 * seq)) for seq in range(1, 4)]
+    commits = [own[:2], own[2:4], own[4:], their[:1], their[1:], []]
+    with store_with(tmp_path / "store.db", ALWAYS, *commits) as store:
+        amounts = [posting.amount for posting in store.postings(ALICE, START, FOR_EVER, 99)]
+        assert amounts == [1, 100, 2, 200, 3, 4, 300, 5, 6]
+        check_tables(store)
+        check_integrity(store)
+
+
+def test_a_batch_with_very_many_postings_of_one_moment_is_one_row_and_its_neighbours_are_not(
+    tmp_path: Path,
+) -> None:
+    many = fresh.BLOCK_POSTINGS_MAX + 10
+    batch = entry_of(HERE, 3, *(moved(("alice", 1)) for _ in range(many)))
+    with store_with(tmp_path / "store.db", NEVER, [*deposits(1, 2), batch], deposits(4)) as store:
+        check_integrity(store)
+    with store_with(tmp_path / "store.db", NEVER) as store:
+        rows = store._connection.execute("SELECT until >> 16, json_array_length(postings) FROM statement")
+        assert rows.fetchall() == [(3, many + 2), (4, 1)]
+        check_tables(store)
+        check_integrity(store)
+
+
+def test_a_hot_account_is_divided_into_rows_of_a_page_each(tmp_path: Path) -> None:
+    size = fresh.BLOCK_POSTINGS_MAX
+    with store_with(tmp_path / "store.db", NEVER, deposits(*range(1, 2 * size + 2))):
+        pass
+    with store_with(tmp_path / "store.db", NEVER) as store:
+        rows = store._connection.execute("SELECT json_array_length(postings) FROM statement ORDER BY until")
+        assert rows.fetchall() == [(size,), (size,), (1,)]
+        check_integrity(store)
+
+
+def test_a_statement_that_is_read_while_it_grows_has_each_posting_once(tmp_path: Path) -> None:
+    with store_with(tmp_path / "store.db", NEVER) as store:
+        for seq in range(1, 6):
+            store.commit(changes_by(store, *deposits(seq)))
+            amounts = [posting.amount for posting in store.postings(ALICE, START, FOR_EVER, 99)]
+            assert amounts == list(range(1, seq + 1))
+
+
+def test_rows_that_were_forgotten_are_read_again_as_they_were(tmp_path: Path) -> None:
+    with store_with(tmp_path / "store.db", ALWAYS) as store:
+        for seq, account in zip(count(1), (*ACCOUNTS, *ACCOUNTS), strict=False):
+            store.commit(changes_by(store, posting_entry(HERE, seq, (account, 1))))
+        for account in ACCOUNTS:
+            assert store.account(account) == Account(Money(102))
+        store.load(ACCOUNTS)
+        assert [store.account(account) for account in ACCOUNTS] == [Account(Money(102))] * len(ACCOUNTS)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("replace(entry, '\"alice\",5,0', '\"alice\",5,1') WHERE seq = 3", "does not follow"),
+        ("replace(entry, '-2-0\"', '-9-0\"') WHERE seq = 3", "was settled before it was made"),
+        ("replace(entry, '\"clock\":131072', '\"clock\":1310720') WHERE seq = 2", "later than the clock"),
+        ("replace(entry, '\"clock\"', '\"clack\"') WHERE seq = 3", "not an entry"),
+    ],
+)
+def test_a_log_that_cannot_be_applied_is_a_damaged_file(tmp_path: Path, damage: str, sentence: str) -> None:
+    with store_with(tmp_path / "store.db", NEVER, deposits(1)) as store:
+        store.commit(changes_by(store, entry_of(HERE, 2, reserved("alice", 5))))
+        name = reservation_id(EntryId(HERE, Seq(2)), 0)
+        made = store.reservation(name)
+        assert made is not None
+        store.commit(changes_by(store, entry_of(HERE, 3, settled(RecordKind.RELEASE, name, made, 5))))
+        copy = killed(store, tmp_path)
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute(f"UPDATE log SET entry = {damage}").rowcount == 1  # noqa: S608
+        connection.commit()
+    with pytest.raises(StoreError, match=f"is damaged, .*{sentence}.*: restore the file, or start again as"):
+        open_sqlite(copy, NEVER)
+
+
+def test_a_step_that_only_notes_something_writes_no_tables(tmp_path: Path) -> None:
+    with store_with(tmp_path / "store.db", ALWAYS) as store:
+        store.commit(Changes(has_joined=True))
+        assert not store._sums.is_dirty
+
+
+def test_an_account_is_opened_and_used_between_two_checkpoints(tmp_path: Path) -> None:
+    opening = entry_of(HERE, 1, opened("till", None, "EUR"))
+    with store_with(tmp_path / "store.db", NEVER, [opening], [posting_entry(HERE, 2, ("till", -5))]) as store:
+        copy = killed(store, tmp_path)
+    with store_with(copy, NEVER) as store:
+        assert store.account(opening.accounts[0]) == Account(Money(-5), None, "EUR")

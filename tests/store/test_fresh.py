@@ -1,0 +1,84 @@
+"""Postings on their way into the tables: their text, and how they are divided into rows."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from store.history import ALICE, BOB, HERE, THERE, entry_of, moved, posting_entry
+
+from bankbook.core.clock import HybridTime
+from bankbook.store.fresh import (
+    BLOCK_POSTINGS_MAX,
+    FreshPostings,
+    blocks_of,
+    parsed,
+    whole,
+    writer_of,
+)
+
+NEVER = HybridTime(-1)
+
+
+def test_postings_of_one_account_in_order_make_one_row() -> None:
+    fresh = FreshPostings()
+    fresh.add(entry_of(HERE, 1, moved(("alice", -3), ("bob", 3)), moved(("alice", 9))))
+    fresh.add(posting_entry(HERE, 2, ("alice", 1)))
+    block = fresh.plain_block(ALICE, NEVER)
+    assert block is not None
+    assert (block.account, block.until, block.moved) == (ALICE, 2 << 16, 7)
+    writer = writer_of(HERE)
+    expected = [[1 << 16, writer, 1, 0, -3], [1 << 16, writer, 1, 2, 9], [2 << 16, writer, 2, 0, 1]]
+    assert parsed(block.postings) == expected == fresh.legs(ALICE)
+    assert fresh.count == 4
+
+
+def test_what_came_late_or_is_too_much_is_not_that_simple() -> None:
+    fresh = FreshPostings()
+    fresh.add(posting_entry(HERE, 5, ("alice", 1), ("bob", 1)))
+    assert fresh.plain_block(BOB, HybridTime(5 << 16)) is None, "the table may have something of that moment"
+    fresh.add(posting_entry(THERE, 4, ("alice", 1)))
+    assert fresh.plain_block(ALICE, NEVER) is None
+    assert fresh.by_account[ALICE].first == (4 << 16, writer_of(THERE))
+    assert [leg[2] for leg in fresh.legs(ALICE)] == [4, 5]
+    fresh.add(entry_of(HERE, 6, *[moved(("bob", 1))] * BLOCK_POSTINGS_MAX))
+    assert fresh.plain_block(BOB, NEVER) is None
+
+
+def test_of_an_entry_only_the_accounts_beyond_one_are_taken() -> None:
+    fresh = FreshPostings()
+    fresh.add(posting_entry(HERE, 1, ("alice", 1), ("bob", 2)), beyond=ALICE)
+    assert fresh.legs(ALICE) == []
+    assert fresh.legs(BOB) == [[1 << 16, writer_of(HERE), 1, 1, 2]]
+
+
+def test_what_the_tables_have_is_no_longer_fresh() -> None:
+    fresh = FreshPostings()
+    fresh.add(posting_entry(HERE, 1, ("alice", 1), ("bob", 2)))
+    assert fresh.legs(ALICE)
+    fresh.remove(ALICE)
+    assert fresh.legs(ALICE) == []
+    assert fresh.legs(BOB)
+
+
+@given(clocks=st.lists(st.integers(0, 9), max_size=3 * BLOCK_POSTINGS_MAX))
+def test_rows_have_all_postings_in_order_and_share_no_moment(clocks: list[int]) -> None:
+    legs = [[clock, 1, 1, number, number] for number, clock in enumerate(sorted(clocks))]
+    blocks = list(blocks_of(ALICE, legs))
+    parts = [parsed(block.postings) for block in blocks]
+    assert [leg for part in parts for leg in part] == legs
+    for block, part in zip(blocks, parts, strict=True):
+        assert (block.until, block.moved) == (part[-1][0], sum(leg[-1] for leg in part))
+        assert len(part) - BLOCK_POSTINGS_MAX < [leg[0] for leg in part].count(block.until)
+    for before, after in pairwise(parts):
+        assert before[-1][0] < after[0][0]
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1]", "[[1,2,3,4]]", '[[1,2,3,4,"5"]]', "[[1,2,3,4,5.0]]", "7"])
+def test_a_row_that_is_none_is_noticed(text: str) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        parsed(text)
+
+
+def test_texts_of_postings_make_a_row() -> None:
+    assert parsed(whole(["[1,2,3,4,5]", "[1,2,3,5,6]"])) == [[1, 2, 3, 4, 5], [1, 2, 3, 5, 6]]
