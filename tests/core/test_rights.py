@@ -69,7 +69,15 @@ def test_passing_on_comes_to_rest_soon_with_nobody_in_need(
     assert grants <= 4 * len(rights) ** 2
     shares, part = shares_by_use(rights, used), 0.95 if is_at_leisure else 0.75
     if any(used.values()):
-        assert all(rights[each] >= part * shares[each] - 4 * len(rights) for each in rights)
+        enough = {each: min(part * shares[each], 4 * used.get(each, 0)) for each in rights}
+        assert all(rights[each] >= enough[each] - 4 * len(rights) for each in rights)
+
+
+def test_who_has_many_times_what_it_lately_used_is_given_nothing_unasked() -> None:
+    rights = {BranchId(1): Money(1_000_000), BranchId(2): Money(100)}
+    for used, is_needy in ((20, False), (30, True)):
+        passed = POLICY.to_pass_on(BranchId(1), rights, {BranchId(2): used}, is_at_leisure=False)
+        assert (passed is not None) == is_needy
 
 
 @given(banks(), amounts, amounts)
@@ -135,6 +143,6 @@ def test_of_a_hundred_thousand_accounts_the_busiest_lately_are_remembered() -> N
         usage.note(AccountId(f"a{number}"), BranchId(1), Money(1), Money(1))
         if number % 100 == 0:
             usage.note(ANNA, BranchId(1), Money(1), Money(1))
-    assert len(usage._used) == ACCOUNTS_MAX
+    assert len(usage._uses) == ACCOUNTS_MAX
     assert usage.of(ANNA)
     assert usage.of(AccountId("a0")) == {}

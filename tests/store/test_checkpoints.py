@@ -348,7 +348,7 @@ def test_rows_that_were_forgotten_are_read_again_as_they_were(tmp_path: Path) ->
             store.commit(changes_by(store, posting_entry(HERE, seq, (account, 1))))
         for account in ACCOUNTS:
             assert store.account(account) == Account(Money(102))
-        store.load(ACCOUNTS)
+        store.rows(ACCOUNTS)
         assert [store.account(account) for account in ACCOUNTS] == [Account(Money(102))] * len(ACCOUNTS)
 
 

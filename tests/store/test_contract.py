@@ -107,8 +107,10 @@ def test_accounts_answer_the_same_whether_they_were_loaded_together_before_or_no
     for _ in range(2):
         assert [store.account(account) for account in ACCOUNTS] == [Account(Money(101))] * len(ACCOUNTS)
         assert store.account(BOB) is None
-        store.load([*ACCOUNTS, BOB, *ACCOUNTS])
-        store.load([])
+        rows = store.rows([*ACCOUNTS, BOB, *ACCOUNTS])
+        assert list(rows) == [*ACCOUNTS, BOB]
+        assert rows == {each: (store.account(each), store.holdings(each)) for each in [*ACCOUNTS, BOB]}
+        assert store.rows([]) == {}
     commit(store, posting_entry(HERE, 2, ("bob", 1)))
     assert store.account(BOB) == Account(Money(101)), "that it was not there is forgotten"
 

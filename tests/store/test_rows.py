@@ -5,9 +5,9 @@ from collections.abc import Collection
 import pytest
 from store.history import ACCOUNTS, ALICE, BOB, HERE
 
-from bankbook.core.ports import Account, Changes, Holding
+from bankbook.core.ports import Account, Changes, Holding, Row
 from bankbook.core.types import AccountId, Money, Seq
-from bankbook.store.rows import Row, Rows
+from bankbook.store.rows import Rows
 
 
 class Table:

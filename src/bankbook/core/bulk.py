@@ -67,8 +67,7 @@ class _Counts:
         self.kept: list[Money | None] = [None]
         """What of the balance is not available: floor and reserved; None where there is no floor."""
         self.currencies: set[str] = set()
-        for account in columns.accounts:
-            state = layer.account(account)
+        for state, rights in layer.at_hand(columns.accounts, writer.branch):
             if state is None:
                 self._add(_NOTHING, _NOTHING, None)
                 continue
@@ -77,7 +76,6 @@ class _Counts:
             if state.floor is None:
                 self._add(state.balance + MONEY_MAX, room, None)
             else:
-                rights = layer.rights_of(account, writer.branch)
                 self._add(rights, room, Money(state.floor + state.reserved))
 
     def _add(self, spare: int, room: int, kept: Money | None) -> None:

@@ -28,7 +28,6 @@ def reads_past(request: Request) -> bool:
 def decide(context: Context, logs: Logs, held: Held) -> Decision:
     """Decide a request's command; nothing is changed yet."""
     request = held.request
-    context.reader.load(accounts_of(request.command))
     if isinstance(request.command, ReadBalance | ReadStatement) and reads_past(request):
         return decide_past(request.command, context.reader, context.state)
     return Teller(

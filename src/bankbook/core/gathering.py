@@ -164,8 +164,10 @@ class Gatherings:
             self._enriched.update(self._gatherings.keys() & set(entry.accounts))
 
     def _note_use(self, account: AccountId, branch: BranchId, amount: Money, times: int = 1) -> None:
+        if amount <= 0:
+            return
         state = self._context.state.account(account)
-        if amount > 0 and state is not None and state.available is not None:
+        if state is not None and state.available is not None:
             self._usage.note(account, branch, amount, state.available, times)
             self._used[account] = None
 

@@ -135,7 +135,6 @@ class Logs:
                     self.watch(gap, current)
                     break
                 self._inbox.remove(entry)
-                self._context.reader.load(entry.accounts)
                 ready.extend(self._apply(entry))
 
     def _apply(self, entry: Entry) -> list[Origin]:

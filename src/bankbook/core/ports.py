@@ -53,6 +53,10 @@ class Holding(NamedTuple):
     """By how much it changed the rights of its branch: below 0 where it used up more than it brought."""
 
 
+Row = tuple[Account | None, Mapping[Origin, Holding]]
+"""All that is known of one account: its state, None where no entry ever touched it, and its holdings."""
+
+
 class KeyRecord(NamedTuple):
     """What is known of one idempotency key."""
 
@@ -190,10 +194,10 @@ class Reader(Protocol):
         """Return the lives of branches' stores that were noted, and whether each is over."""
         ...
 
-    def load(self, accounts: Collection[AccountId]) -> None:
-        """Be told that these accounts are about to be read: all at once is cheaper than one by one.
+    def rows(self, accounts: Collection[AccountId]) -> Mapping[AccountId, Row]:
+        """Return what `account` and `holdings` tell of each of these, in their order.
 
-        A hint: `account` and `holdings` answer the same without it.
+        All at once is cheaper than one by one.
         """
         ...
 

@@ -13,7 +13,6 @@ Sources: Balegas et al., "Extending Eventually Consistent Cloud Databases for En
 (SRDS 2015), section 4.3, asks the richest first and moves rights ahead of need; the shares by use are ours.
 """
 
-from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from math import isqrt
 from typing import NamedTuple, Protocol
@@ -41,6 +40,10 @@ _SLACK_SHARE = 4
 # So many times make a habit. A customer who walks from branch to branch and takes something out at each
 # leaves no need behind; rights that hurried after would be missed at the branch where the customer goes next.
 _HABIT_TIMES = 3
+
+# Who has so many times what it lately used needs no more, whatever its share: where hardly anything is taken
+# out, the shares go up and down with each withdrawal, and grants would cost more than the withdrawals.
+_AMPLE_TIMES = 4
 
 # Binary places of the roots, so that small numbers have different ones.
 _PLACES = 16
@@ -147,7 +150,9 @@ class ByUse:
         gaps = {
             branch: shares[branch] - rights[branch]
             for branch in rights
-            if branch != own and rights[branch] * whole < shares[branch] * below
+            if branch != own
+            and rights[branch] < used.get(branch, 0) * _AMPLE_TIMES
+            and rights[branch] * whole < shares[branch] * below
         }
         if not gaps or not spare[own]:
             return None
@@ -176,23 +181,25 @@ class Usage:
     """What each branch lately took out of each account, again and again."""
 
     def __init__(self) -> None:
-        self._used: OrderedDict[AccountId, dict[BranchId, int]] = OrderedDict()
-        self._times: dict[AccountId, Counter[BranchId]] = {}
+        self._uses: dict[AccountId, dict[BranchId, tuple[int, int]]] = {}
+        """How much each branch took, and how often; whose use was noted last stands last."""
 
     def note(self, account: AccountId, branch: BranchId, amount: Money, funds: Money, times: int = 1) -> None:
         """Count what a branch took out, so many times, of an account that has `funds` left."""
-        used = self._used.setdefault(account, {})
-        self._used.move_to_end(account)
-        used[branch] = used.get(branch, 0) + amount
-        self._times.setdefault(account, Counter())[branch] += times
-        if sum(used.values()) > _TURNOVERS_REMEMBERED * max(funds, amount):
-            for each in used:
-                used[each] //= 2
-        if len(self._used) > ACCOUNTS_MAX:
-            del self._times[self._used.popitem(last=False)[0]]
+        uses = self._uses.pop(account, None)
+        if uses is None:
+            uses = {}
+            if len(self._uses) >= ACCOUNTS_MAX:
+                del self._uses[next(iter(self._uses))]
+        self._uses[account] = uses
+        used, often = uses.get(branch, (0, 0))
+        uses[branch] = used + amount, often + times
+        total = used + amount if len(uses) == 1 else sum(each for each, _ in uses.values())
+        if total > _TURNOVERS_REMEMBERED * max(funds, amount):
+            for each, (used, often) in uses.items():
+                uses[each] = used // 2, often
 
     def of(self, account: AccountId) -> Mapping[BranchId, int]:
         """Return what each branch took out that has done so some times; empty where none is remembered."""
-        times = self._times.get(account, Counter[BranchId]())
-        used = self._used.get(account, {})
-        return {branch: amount for branch, amount in used.items() if times[branch] >= _HABIT_TIMES}
+        uses = self._uses.get(account, {})
+        return {branch: used for branch, (used, often) in uses.items() if often >= _HABIT_TIMES}

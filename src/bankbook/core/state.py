@@ -14,7 +14,7 @@ Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balega
 Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 from bankbook.core.clock import HybridTime
@@ -28,6 +28,7 @@ from bankbook.core.ports import (
     Reader,
     ReservationRecord,
     ReservationState,
+    Row,
     stores_over,
 )
 from bankbook.core.types import (
@@ -63,6 +64,10 @@ class Base(Protocol):
         """Return what each log did to the account."""
         ...
 
+    def rows(self, accounts: Collection[AccountId]) -> Mapping[AccountId, Row]:
+        """Return what `account` and `holdings` tell of each of these accounts."""
+        ...
+
     def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
         """Return a reservation's state; None where no entry made it."""
         ...
@@ -75,22 +80,22 @@ class Layer:
         self._base = base
         self._genesis = genesis
         self._genesis_rights = genesis_rights(genesis)
+        self._untouched = _untouched(genesis)
         self._changes = Changes()
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where it is not open here."""
-        state = self._changes.accounts.get(account) or self._base.account(account)
-        if state is None and self._genesis.opening_balance is not None:
-            opening = self._genesis.opening_balance
-            # Who begins below 0 may stay there, and cannot get further down.
-            return Account(opening, floor=Money(min(opening, 0)))
-        return state
+        return self._changes.accounts.get(account) or self._base.account(account) or self._untouched
 
     def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
         """Return what each log did to the account."""
         changed = self._changes.holdings.get(account)
         below = self._base.holdings(account)
         return below if changed is None else {**below, **changed}
+
+    def rows(self, accounts: Collection[AccountId]) -> Mapping[AccountId, Row]:
+        """Return what `account` and `holdings` tell of each of these accounts."""
+        return {account: (self.account(account), self.holdings(account)) for account in accounts}
 
     def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
         """Return a reservation's state; None where no entry made it."""
@@ -111,13 +116,27 @@ class Layer:
                 rights = Money(rights + held.rights)
         return rights
 
-    def write_set(self, accounts: Iterable[AccountId]) -> VersionVector:
+    def at_hand(
+        self, accounts: Collection[AccountId], branch: BranchId
+    ) -> Iterator[tuple[Account | None, Money]]:
+        """Yield the state of each of these accounts, and what one branch may take out of it."""
+        changed, moved, share = self._changes.accounts, self._changes.holdings, self._genesis_rights[branch]
+        for account, (state, holdings) in self._base.rows(accounts).items():
+            rights = share
+            for origin, held in ({**holdings, **moved[account]} if account in moved else holdings).items():
+                if origin.branch == branch:
+                    rights = Money(rights + held.rights)
+            yield changed.get(account) or state or self._untouched, rights
+
+    def write_set(self, accounts: Collection[AccountId]) -> VersionVector:
         """Return the last entry of each log that touched any of the accounts."""
         last: dict[Origin, Seq] = {}
-        for account in accounts:
-            for origin, held in self.holdings(account).items():
-                if held.last_seq > last.get(origin, 0):
-                    last[origin] = held.last_seq
+        changed = self._changes.holdings
+        for account, (_, below) in self._base.rows(accounts).items():
+            for holdings in (below, changed.get(account, below)):
+                for origin, held in holdings.items():
+                    if held.last_seq > last.get(origin, 0):
+                        last[origin] = held.last_seq
         return VersionVector(last.items())
 
     def last_write(self, account: AccountId, origin: Origin) -> Seq:
@@ -153,15 +172,17 @@ class Layer:
         """Apply all records of an entry that are plain movements: what each comes to by itself, summed up."""
         writer, seq = entry
         accounts, holdings = self._changes.accounts, self._changes.holdings
+        rows = self._base.rows(moves.flows.accounts)
         for account, net in zip(moves.flows.accounts, moves.flows.nets, strict=True):
-            state = self.account(account)
+            below, held_below = rows[account]
+            state = accounts.get(account) or below or self._untouched
             assert state is not None, f"an entry came before the account {account}, which it touches"
             balance, floor, currency, reserved = state
             accounts[account] = Account(Money(balance + net), floor, currency, reserved)
             changed = holdings.get(account)
             if changed is None:
                 changed = holdings[account] = {}
-            held = changed.get(writer) or self._base.holdings(account).get(writer, _NO_HOLDING)
+            held = changed.get(writer) or held_below.get(writer, _NO_HOLDING)
             changed[writer] = Holding(seq, Money(held.rights + net))
 
     def move(self, account: AccountId, writer: Origin, amount: Money) -> None:
@@ -301,6 +322,13 @@ def genesis_rights(genesis: Genesis) -> dict[BranchId, Money]:
     funds = max(genesis.opening_balance or 0, 0)
     each, rest = divmod(funds, len(genesis.branches))
     return {branch: Money(each + (number < rest)) for number, branch in enumerate(sorted(genesis.branches))}
+
+
+def _untouched(genesis: Genesis) -> Account | None:
+    """Return the state of an account that no entry touched; None where accounts are opened."""
+    opening = genesis.opening_balance
+    # Who begins below 0 may stay there, and cannot get further down.
+    return None if opening is None else Account(opening, floor=Money(min(opening, 0)))
 
 
 def _rank(record: KeyRecord) -> tuple[bool, int, Origin]:

@@ -19,6 +19,7 @@ from bankbook.core.ports import (
     Position,
     ReservationRecord,
     ReservationState,
+    Row,
     StatedPosting,
 )
 from bankbook.core.types import (
@@ -82,8 +83,9 @@ class MemoryStore:
         """Return the lives of branches' stores that were noted, and whether each is over."""
         return self._lives
 
-    def load(self, accounts: Collection[AccountId]) -> None:
-        """Do nothing: everything is at hand."""
+    def rows(self, accounts: Collection[AccountId]) -> dict[AccountId, Row]:
+        """Return what is known of each of these accounts."""
+        return {account: (self._accounts.get(account), self.holdings(account)) for account in accounts}
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""

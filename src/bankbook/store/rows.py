@@ -9,12 +9,10 @@ of use would have to be changed at each.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from typing import cast
 
-from bankbook.core.ports import Account, Changes, Holding
+from bankbook.core.ports import Changes, Holding, Row
 from bankbook.core.types import AccountId, Origin
-
-Row = tuple[Account | None, dict[Origin, Holding]]
-"""All that is known of one account, as its readers get it; never changed, only replaced."""
 
 Read = Callable[[Collection[AccountId]], dict[AccountId, Row]]
 """Reads the rows of those of the accounts that the tables have."""
@@ -45,6 +43,15 @@ class Rows:
             row = self._young[account]
         return row
 
+    def rows(self, accounts: Collection[AccountId]) -> dict[AccountId, Row]:
+        """Return the rows of all these accounts. Raises StoreError."""
+        dirty, young = self.dirty, self._young
+        found = {account: dirty.get(account) or young.get(account) for account in accounts}
+        if None not in found.values():
+            return cast("dict[AccountId, Row]", found)
+        self.load(accounts)
+        return {account: dirty.get(account) or self._young[account] for account in accounts}
+
     def load(self, accounts: Collection[AccountId]) -> None:
         """Have the rows of all these accounts in memory. Raises StoreError."""
         if len(self._young) > self._clean_max:
@@ -74,7 +81,7 @@ class Rows:
         holdings, dirty, young = changes.holdings, self.dirty, self._young
         # A new mapping instead of the old one changed: whoever has read that goes on having it as it was.
         return {
-            account: (state, (dirty.get(account) or young[account])[1] | holdings.get(account, _NONE))
+            account: (state, {**(dirty.get(account) or young[account])[1], **holdings.get(account, _NONE)})
             for account, state in changes.accounts.items()
         }
 

@@ -30,6 +30,7 @@ from bankbook.core.ports import (
     KeyRecord,
     Position,
     ReservationRecord,
+    Row,
     StatedPosting,
 )
 from bankbook.core.state import State
@@ -127,9 +128,9 @@ class SqliteStore:
         """Return the lives of branches' stores that were noted, and whether each is over."""
         return self._kept.lives
 
-    def load(self, accounts: Collection[AccountId]) -> None:
-        """Read all these accounts in one statement, those that are not in memory."""
-        self._rows.load(accounts)
+    def rows(self, accounts: Collection[AccountId]) -> dict[AccountId, Row]:
+        """Return what is known of each of these accounts; those not in memory are read in one statement."""
+        return self._rows.rows(accounts)
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
@@ -315,7 +316,7 @@ class SqliteStore:
         What they would do to the rows that do tell of them is worked out too, and dropped: so reservations,
         which are written with the last slice, see every entry once.
         """
-        self.load({account for entry in entries for account in entry.accounts})
+        self._rows.load({account for entry in entries for account in entry.accounts})
         state = State(self, self.identity.genesis)
         for entry in entries:
             state.apply(entry)

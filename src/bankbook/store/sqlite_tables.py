@@ -18,11 +18,11 @@ from bankbook.core.ports import (
     Position,
     ReservationRecord,
     ReservationState,
+    Row,
 )
 from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
 from bankbook.store.base import StoreError
 from bankbook.store.fresh import Block, FreshPostings, Leg, behind, blocks_of, moved_before, parsed
-from bankbook.store.rows import Row
 from bankbook.store.sqlite_file import OpenFile, explain
 
 _UPSERT_ACCOUNT = """

@@ -11,10 +11,10 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.ports import Changes, Position, ReservationRecord, ReservationState, StatedPosting
+from bankbook.core.ports import Changes, Position, ReservationRecord, ReservationState, Row, StatedPosting
 from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
 from bankbook.store.fresh import FreshPostings, Leg, behind, moved_before, stated
-from bankbook.store.rows import Row, Rows
+from bankbook.store.rows import Rows
 from bankbook.store.sqlite_tables import Tables
 
 
