@@ -123,6 +123,7 @@ class BankInOneThread:
         balance_max: int | None = None,
         key: str | None = None,
         durable: int = 0,
+        at_hand: bool = False,
     ) -> RequestId:
         """Hand a request to a branch; return its number."""
         self._requests += 1
@@ -136,6 +137,7 @@ class BankInOneThread:
             freshness,
             key=None if key is None else Key(key),
             durable=durable,
+            at_hand=at_hand,
             **({} if balance_max is None else {"balance_max": Money(balance_max)}),
         )
         self.waiting[request.id] = branch
