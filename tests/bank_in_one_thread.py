@@ -110,7 +110,7 @@ class BankInOneThread:
 
     # What customers do.
 
-    def ask(
+    def ask(  # noqa: PLR0913  (as many as a request has)
         self,
         branch: int,
         command: Command,

@@ -1,19 +1,18 @@
 """A session: one customer's line of work, whichever branches it visits.
 
-Decides which token a request carries, and which branch is asked first. Must not know how branches do what
-they do, nor how often a request is tried. Proof: tests/client/test_bank.py, tests/client/test_failover.py.
+Decides which command each method is, and what is malformed in it. Must not know how requests go out
+(bankbook.client.sending), nor which of them go together (coalescing). Proof: tests/client/test_bank.py.
 """
 
-import asyncio
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from bankbook.client.attempts import ClosedError, Missed
 from bankbook.client.calls import Calls, Manner
+from bankbook.client.coalescing import Coalescer, may_go_with_others
 from bankbook.client.errors import BankbookError, error_for
-from bankbook.client.recorder import SessionRecorder
-from bankbook.client.retries import Plan
+from bankbook.client.flights import SHARED_MARK, SharedKey
+from bankbook.client.sending import Sender
 from bankbook.client.statement import Statement
 from bankbook.client.token import SessionToken
 from bankbook.core.bounds import (
@@ -46,42 +45,33 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position
 from bankbook.core.types import AccountId, CustomerId, Key, Money, ReservationId
 from bankbook.wire.replies import EPOCH, Answer, BatchReceipt, Receipt, StatementPage
-from bankbook.wire.requests import Envelope, complaint_about_durable
+from bankbook.wire.requests import complaint_about_durable
 from bankbook.wire.status import Failure
-
-# Each request under way can bring a token of its own, of up to about 500 bytes in a bank of twenty branches,
-# and the session's next request takes them all along: 64 kB hold 128 of these. A session that asks for more
-# at once waits for its own earlier requests.
-REQUESTS_UNDER_WAY_MAX = 128
 
 
 class Session:
     """One customer's line of work, whichever branches it visits; it carries the token for the caller.
 
-    Requests may be under way at the same time; each sees what had been answered when it was sent.
+    Requests may be under way at the same time; each sees what had been answered when it was sent. Deposits,
+    withdrawals and transfers that are asked for at the same time travel together: see
+    bankbook.client.coalescing.
     """
 
     def __init__(
         self, calls: Calls, customer: str, account: str, token: SessionToken, guarantees: Guarantee
     ) -> None:
-        self._calls = calls
-        self._customer = CustomerId(customer)
         self._account = account
-        self._token = token
-        self._guarantees = guarantees
-        self._usual = calls.branches[0]
-        """The branch that is asked first: the last one that answered."""
-        self._under_way = asyncio.Semaphore(REQUESTS_UNDER_WAY_MAX)
-        self._recorder = calls.recorder_for(customer, guarantees)
+        self._sender = Sender(calls, CustomerId(customer), token, guarantees)
+        self._coalescer = Coalescer(self._sender)
 
     @property
     def token(self) -> SessionToken:
         """What this session knows by now; save it, and the customer can go on anywhere."""
-        return self._token
+        return self._sender.token
 
     def merge(self, token: SessionToken) -> None:
         """Let this session know what another one knows, too."""
-        self._token = self._token.merge(token)
+        self._sender.token = self._sender.token.merge(token)
 
     async def balance(
         self,
@@ -323,77 +313,42 @@ class Session:
         complaint = self._complaint(command, manner)
         if complaint is not None:
             raise _refused(complaint, manner.key)
-        async with self._under_way:
-            if self._recorder is None:
-                return await self._ask(command, manner, self._calls.plan(command, manner, self._usual))
-            await self._calls.begin_recording()
-            return await self._ask_on_record(command, manner, self._recorder)
-
-    async def _ask_on_record(self, command: Command, manner: Manner, recorder: SessionRecorder) -> Answer:
-        plan = self._calls.plan(command, manner, self._usual)
-        asked = recorder.ask(command, plan, manner.freshness, manner.durable)
-        try:
-            answer = await self._ask(command, manner, plan)
-        except BankbookError as error:
-            asked.failed(error.failure)
-            raise
-        except BaseException:
-            asked.left()
-            raise
-        asked.told(answer)
-        return answer
-
-    async def _ask(self, command: Command, manner: Manner, plan: Plan) -> Answer:
-        try:
-            return await self._persist(command, manner, plan)
-        except ClosedError:
-            if plan.is_in_doubt:
-                raise error_for(plan.doubt(), plan.key) from None
-            raise
+        if may_go_with_others(command, manner):
+            return await self._coalescer.carry_out(command, manner)
+        if isinstance(manner.key, SharedKey):
+            settled = await manner.key.flight.settle(manner.key, command, manner, self._sender)
+            if isinstance(settled, Receipt):
+                return settled
+            manner = settled
+        return await self._sender.send(command, manner)
 
     async def _receipt(self, command: Command, manner: Manner) -> Receipt:
         answer = await self._carry_out(command, manner)
         assert isinstance(answer, Receipt), "the method answers with it"
         return answer
 
-    async def _persist(self, command: Command, manner: Manner, plan: Plan) -> Answer:
-        while isinstance(answer := await self._attempt(command, manner, plan), Missed):
-            pause_s = plan.pause_after(answer, asyncio.get_running_loop().time())
-            if pause_s is None:
-                raise error_for(plan.verdict(answer.failure), plan.key) from answer.cause
-            await self._calls.pause(pause_s)
-        return answer
-
-    async def _attempt(self, command: Command, manner: Manner, plan: Plan) -> Answer | Missed:
-        sent = self._token
-        envelope = Envelope(
-            self._customer, bytes(sent), self._guarantees, manner.freshness, plan.key, manner.durable
-        )
-        answer = await self._calls.attempt(command, envelope, plan)
-        info = answer.failure.info if isinstance(answer, Missed) else answer.info
-        if info is not None:
-            self._learn(sent, info.token)
-        if not isinstance(answer, Missed):
-            self._usual = plan.branch
-        return answer
-
     def _complaint(self, command: Command, manner: Manner) -> str | None:
         """Return what is malformed in a request, in words: it is said at once, without a branch."""
         return (
-            self._calls.complaint_about_branch(manner.branch)
+            self._sender.calls.complaint_about_branch(manner.branch)
             or complaint_about(command)
-            or complaint_about_customer(self._customer)
+            or complaint_about_customer(self._sender.customer)
             or complaint_about_freshness(manner.freshness)
-            or complaint_about_key(None if manner.key is None else Key(manner.key))
+            or _complaint_about_key(manner.key)
             or complaint_about_durable(manner.durable)
         )
 
-    def _learn(self, sent: SessionToken, replied: bytes) -> None:
-        """Put the reply's token in the place of what it covers: all that was sent, and no more.
 
-        Other requests may have been answered meanwhile; what they taught is kept.
-        """
-        self._token = SessionToken((self._token.parts - sent.parts) | {replied})
+def _complaint_about_key(key: str | None) -> str | None:
+    """Return what is malformed in a caller's key, in words; None where nothing is."""
+    if key is None or isinstance(key, SharedKey):
+        return None
+    if SHARED_MARK in key:
+        return (
+            f"the key {key[:80]!r} is of a call that went together with others: it is good only as the "
+            "object that the error had, in that process; a call that is asked for elsewhere needs its own"
+        )
+    return complaint_about_key(Key(key))
 
 
 def _money(amount: int | None) -> Money | None:

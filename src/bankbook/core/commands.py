@@ -299,7 +299,7 @@ class Request:
     durable: int = 0
     """On how many other branches' disks it must be before it is acknowledged."""
     at_hand: bool = False
-    """Of a batch: whether what lacks rights at this branch is refused at once, and keeps nothing else waiting."""
+    """Of a batch: whether what lacks rights at this branch is refused at once and not held."""
 
 
 @dataclass(frozen=True, slots=True)
