@@ -1,9 +1,9 @@
 """Concurrent calls of one session, gathered into batches without being asked for.
 
-    await asyncio.gather(*(session.deposit(1) for _ in range(1000)))    # about three requests
+    await asyncio.gather(*(session.deposit(1) for _ in range(1000)))    # one request
 
-A call that is alone goes out at once, exactly as it is. Another one that comes while it is under way goes out
-at once, too, with all that are asked for in the same turn of the event loop, as one batch under one key. What
+A call that is alone in its turn of the event loop goes out at once, exactly as it is. Others that come while
+it is under way go out at once, too, all that are asked for in the same turn as one batch under one key. What
 comes while a batch is under way gathers, and goes as the next batch when that one is answered, or has missed.
 No call ever waits for a clock, nor for another one that is held for rights: a batch asks for what is at hand,
 and what the branch has no rights for goes again by itself.
@@ -100,25 +100,41 @@ class Lane:
 
         Raises BankbookError, ClosedError, OSError.
         """
-        if self._is_one_alone or self._gathered:
-            return await self._gather(command)
-        self._is_one_alone = True
+        deadline = self._sender.calls.deadline(self._manner)
+        if self._is_one_alone or self._gathered or self._room.locked():
+            await self._find_room(deadline)
+            return await self._go_with_others(command, deadline)
+        await self._room.acquire()
+        await self._look_around()
+        if self._gathered:
+            self._is_one_alone = False
+            return await self._go_with_others(command, deadline, is_first=True)
+        self._room.release()
         try:
             return await self._send_alone(command, self._manner)
         finally:
             self._is_one_alone = False
 
+    async def _look_around(self) -> None:
+        """Let all gather that are asked for in this turn of the loop: by one `gather`, or upon one answer."""
+        self._is_one_alone = True
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self._is_one_alone = False
+            self._room.release()
+            raise
+
     async def _send_alone(self, command: PlainMovement, manner: Manner) -> Receipt:
         return cast("Receipt", await self._sender.send(command, manner))
 
-    async def _gather(self, command: PlainMovement) -> Receipt:
+    async def _go_with_others(
+        self, command: PlainMovement, deadline: float, *, is_first: bool = False
+    ) -> Receipt:
+        """Go with the next batch, having found room; `is_first` of all who gather."""
         loop = asyncio.get_running_loop()
-        deadline = self._sender.calls.deadline(self._manner)
-        if self._room.locked():
-            await self._find_room(deadline)
-        else:
-            await self._room.acquire()
         call = Call(command, deadline, loop.create_future())
+        self._gathered = {call: None, **self._gathered} if is_first else self._gathered
         self._gathered[call] = None
         if self._timer is None:
             self._timer = loop.call_at(deadline, self._expire)
@@ -130,6 +146,9 @@ class Lane:
         return await self._send_again(call, told)
 
     async def _find_room(self, deadline: float) -> None:
+        if not self._room.locked():
+            await self._room.acquire()
+            return
         try:
             async with asyncio.timeout_at(deadline):
                 await self._room.acquire()
