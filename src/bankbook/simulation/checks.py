@@ -327,6 +327,26 @@ class Judge:
             self._judge_refusal(operation)
             past.saw.update(self._seen(operation, error.balance))
 
+    def on_call(self, intent: Intent, ended: Receipt | BankbookError, *, is_first: bool) -> None:
+        """Judge what the caller of a plain movement was told, who may not have been the only one to call.
+
+        Raises ViolationError.
+        """
+        if isinstance(ended, Receipt):
+            assert ended.entry is not None, "it was written"
+            self._judge_entry(intent, ended.entry)
+            effect = self._effects.get(intent.name)
+            words = f"{intent.name} is told {ended.entry}, and took effect in {effect}"
+            demand(effect == ended.entry or ended.entry in self.gone, Promise.EXACTLY_ONCE, words)
+            self.judged[Promise.EXACTLY_ONCE] += 1
+            intent.entry = ended.entry
+            return
+        told = f"{intent.name} is told {ended.outcome.name}: {ended}"
+        is_fit = ended.outcome not in _ONLY_WITH_LOST_DISKS or self.has_lost_disks
+        demand(ended.outcome not in _NEVER and is_fit, Promise.OUTCOMES, told)
+        if is_first and ended.outcome.certainty is not Certainty.UNKNOWN:
+            self._judge_never(intent.name, told)
+
     def _judge_never(self, memo: str, told: str) -> None:
         """Judge that what was refused has not taken effect, and never will."""
         entry, promise = self._effects.get(memo), Promise.REFUSED_MEANS_NEVER
