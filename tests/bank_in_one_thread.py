@@ -112,7 +112,7 @@ class BankInOneThread:
 
     # What customers do.
 
-    def ask(
+    def ask(  # noqa: PLR0913  (as many as a request has)
         self,
         branch: int,
         command: Command,
@@ -125,6 +125,7 @@ class BankInOneThread:
         balance_max: int | None = None,
         key: str | None = None,
         durable: int = 0,
+        at_hand: bool = False,
     ) -> RequestId:
         """Hand a request to a branch; return its number."""
         self._requests += 1
@@ -138,6 +139,7 @@ class BankInOneThread:
             freshness,
             key=None if key is None else Key(key),
             durable=durable,
+            at_hand=at_hand,
             **({} if balance_max is None else {"balance_max": Money(balance_max)}),
         )
         self.waiting[request.id] = branch

@@ -17,6 +17,11 @@ from bankbook.bench.settings import Load, SettingsError, Workload, check
         (Load(accounts=1), 1, "--accounts: a transfer needs two accounts"),
         (Load(duration_s=0), 1, "--duration: nothing can be measured in no time"),
         (
+            Load(callers=7, sessions=4, clients=2),
+            3,
+            "4 sessions need at least 8 callers, not 7",
+        ),
+        (
             Load(callers=1, clients=2),
             1,
             "1 callers cannot be shared by 2 processes; give --callers 2 or more",

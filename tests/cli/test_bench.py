@@ -54,6 +54,7 @@ def test_it_tells_a_program_the_same_and_what_was_asked_for() -> None:
         "bulk": 5,
         "remote": 0.15,
         "callers": 4,
+        "sessions": None,
         "clients": 1,
         "rate": None,
         "durable": 1,

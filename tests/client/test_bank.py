@@ -28,9 +28,9 @@ from bankbook.client import (
     Session,
     SessionToken,
     UnknownAccountError,
-    asking,
     bounded,
     retries,
+    sending,
 )
 from bankbook.client.attempts import Channels
 from bankbook.wire.commands import AnyRequest
@@ -117,13 +117,13 @@ async def test_a_session_that_asks_for_very_much_at_once_never_outgrows_its_toke
         session = bank.client().session("anna")
         most = 0
 
-        async def deposit() -> None:
+        async def deposit(number: int) -> None:
             nonlocal most
-            await session.deposit(1, branch=1)
+            await session.deposit(1, branch=1, key=f"1/by-itself-{number}")
             most = max(most, len(session.token.parts))
 
-        await asyncio.gather(*(deposit() for _ in range(4 * asking.REQUESTS_UNDER_WAY_MAX)))
-        assert 1 < most <= asking.REQUESTS_UNDER_WAY_MAX
+        await asyncio.gather(*(deposit(number) for number in range(4 * sending.REQUESTS_UNDER_WAY_MAX)))
+        assert 1 < most <= sending.REQUESTS_UNDER_WAY_MAX
 
 
 async def test_an_answer_that_comes_late_does_not_undo_what_was_learned_meanwhile() -> None:
@@ -136,7 +136,9 @@ async def test_an_answer_that_comes_late_does_not_undo_what_was_learned_meanwhil
 
     async with fake_branch(answer) as branch, Bank([branch.address]) as bank:
         session = bank.session("anna", token=SessionToken([b"knew"]))
-        first, second = (asyncio.ensure_future(session.deposit(amount)) for amount in (1, 2))
+        first, second = (
+            asyncio.ensure_future(session.deposit(amount, key=f"by-itself-{amount}")) for amount in (1, 2)
+        )
         while len(branch.asked) < 2:
             await asyncio.wait_for(branch.has_been_asked.wait(), FOREVER_S)
             branch.has_been_asked.clear()

@@ -209,7 +209,7 @@ async def test_requests_at_once_do_not_know_each_others_answers() -> None:
     recorder = Recorder(Kept(), Header("", 1, Terms()), lambda: 5_000)
     async with open_bank(1) as running, Bank(running.addresses, history=recorder) as bank:
         session = bank.session("anna")
-        await asyncio.gather(session.deposit(1), session.deposit(2))
+        await asyncio.gather(session.deposit(1, key="by-itself-1"), session.deposit(2, key="by-itself-2"))
         await session.balance()
         told = {each.number: each for each in operations(kept_by(bank))}
     assert [told[number].call_us for number in (1, 2, 3)] == [5, 5, 5]

@@ -166,3 +166,16 @@ def test_a_bank_that_cannot_be_made_leaves_no_thread() -> None:
 def test_a_bank_that_nobody_can_reach_is_closed_without_having_connected() -> None:
     with sync.Bank(["127.0.0.1:1"]) as client, pytest.raises(InvalidRequestError):
         client.session("anna").deposit(-1)
+
+
+async def test_what_threads_ask_one_session_for_at_the_same_time_travels_together() -> None:
+    def work() -> None:
+        with sync.Bank(running.addresses) as client, ThreadPoolExecutor(20) as threads:
+            session = client.session("anna")
+            receipts = list(threads.map(session.deposit, range(1, 101)))
+            assert session.balance().balance == 5050
+            assert max(receipt.balance for receipt in receipts) == 5050
+            assert len({receipt.entry for receipt in receipts}) < 100
+
+    async with open_bank(1) as running:
+        await in_a_thread(work)

@@ -3,8 +3,19 @@
 import pytest
 from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
 
-from bankbook.core.commands import Batch, Deposit, ReadBalance, Reserve, Submit, Transfer, Withdraw
-from bankbook.core.entry import Posting
+from bankbook.core.commands import (
+    Batch,
+    Deposit,
+    MoveResults,
+    OpenAccount,
+    ReadBalance,
+    Reserve,
+    Submit,
+    Transfer,
+    Withdraw,
+    batch_of,
+)
+from bankbook.core.entry import Opening, Posting
 from bankbook.core.messages import Entries
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId, Money
@@ -87,6 +98,45 @@ def test_when_time_is_over_what_can_be_done_is_done_and_the_rest_may_be_tried_ag
     assert bank.do(1, batch, key="1/batch").results == reply.results
     bank.mend_link(1, 2)
     assert (balances(bank), balances(bank, BERT)) == ({50}, {105})
+
+
+@pytest.mark.parametrize("is_in_columns", [False, True])
+def test_of_what_is_asked_for_at_hand_nothing_waits_for_rights(is_in_columns: bool) -> None:
+    bank = settled_bank(2)
+    asked = (Withdraw(ANNA, Money(60)), Deposit(BERT, FIVE), Withdraw(ANNA, FIVE))
+    batch = batch_of(asked) if is_in_columns else Batch(asked)
+    reply = bank.do(1, batch, key="1/at-hand", at_hand=True)
+    assert [each.outcome for each in reply.results] == [SHORT, Outcome.OK, Outcome.OK]
+    assert reply.held_us == 0
+    assert balances(bank) == {95}
+    again = bank.do(2, batch, key="1/at-hand", at_hand=True)
+    assert again.is_replayed
+    assert list(again.results) == list(reply.results), "it is refused for good under this key"
+    by_itself = bank.ask(1, asked[0], key="1/by-itself")
+    bank.deliver_all()
+    assert bank.reply(by_itself).balance == 35
+
+
+def test_a_single_command_waits_for_rights_whatever_it_says_of_what_is_at_hand() -> None:
+    bank = settled_bank(2)
+    asked = bank.ask(1, Withdraw(ANNA, Money(60)), at_hand=True)
+    assert bank.is_held(asked)
+    bank.deliver_all()
+    assert bank.reply(asked).balance == 40
+
+
+def test_a_batch_tells_what_its_balances_count_also_when_it_is_told_again() -> None:
+    bank = BankInOneThread(1, opening_balance=None)
+    for account, currency in ((ANNA, "EUR"), (BERT, "SEK")):
+        bank.do(1, OpenAccount(Opening(account, Money(0), currency)))
+    alike = batch_of([Deposit(ANNA, FIVE), Withdraw(ANNA, FIVE)])
+    mixed = batch_of([Deposit(BERT, FIVE), Deposit(ANNA, FIVE), Transfer(ANNA, BERT, FIVE)])
+    for name, batch, currencies in (("alike", alike, ["EUR", "EUR"]), ("mixed", mixed, ["SEK", "EUR", ""])):
+        for is_replayed in (False, True):
+            reply = bank.do(1, batch, key=name)
+            assert reply.is_replayed == is_replayed
+            assert [each.currency for each in reply.results] == currencies
+            assert isinstance(reply.results, MoveResults) == (name == "alike")
 
 
 def test_of_an_atomic_batch_nothing_happens_when_time_is_over() -> None:

@@ -124,7 +124,9 @@ def test_movements_in_columns_end_as_the_same_commands_one_by_one(
     assert changed_by(store, quick) == changed_by(store, plain)
     assert decode_entry(quick.encoded) == quick
     again = replay(quick, in_columns), replay(plain, one_by_one)
-    assert list(again[0].results) == list(again[1].results) == list(slow.results)
+    # What balances count stands in no entry; who replays one looks it up (test_batches.py).
+    told = [each._replace(currency="") for each in slow.results]
+    assert list(again[0].results) == list(again[1].results) == told
     assert [each.outcome for each in again] == [slow.outcome] * 2
 
 

@@ -58,6 +58,7 @@ results = st.builds(
     st.none() | numbers,
     st.none() | numbers,
     st.none() | reservations,
+    st.sampled_from(["", "EUR"]),
 )
 lines = st.builds(
     Line,
@@ -131,7 +132,7 @@ def move_results(draw: st.DrawFn) -> MoveResults:
     refused = draw(st.dictionaries(st.integers(0, len(told) - 1), refusals))
     told = [(Money(0), Money(0)) if place in refused else each for place, each in enumerate(told)]
     balances, available = zip(*told, strict=True)
-    return MoveResults(balances, available, refused)
+    return MoveResults(balances, available, refused, draw(st.sampled_from(["", "EUR"])))
 
 
 @given(infos, move_results(), st.booleans())

@@ -13,6 +13,7 @@ from bankbook.core.commands import (
     LATEST,
     LOCAL,
     SESSION,
+    Batch,
     Capture,
     Command,
     Deposit,
@@ -69,6 +70,7 @@ envelopes = st.builds(
     st.sampled_from([LOCAL, SESSION, LATEST]) | whole_milliseconds,
     st.none() | keys,
     st.integers(0, 255),
+    st.booleans(),
 )
 
 
@@ -86,6 +88,8 @@ def test_every_request_arrives_as_it_was_sent(command: Command, envelope: Envelo
         envelope = envelope._replace(freshness=SESSION)
     if isinstance(command, ReadBalance | ReadStatement):
         envelope = envelope._replace(key=None, durable=0)
+    if not isinstance(command, Batch):
+        envelope = envelope._replace(at_hand=False)
     assert (arrived, along) == (command, envelope)
     assert complaint_about(arrived) is None
     assert complaint_about_key(along.key) is None

@@ -173,10 +173,14 @@ _FOR_EVER_S = 1e9
 async def _call_all(assignment: Assignment, window: Window, tally: Tally, bank: Bank) -> None:
     load = assignment.load
     schedule = _schedule_of(assignment, window)
+    sessions: dict[int, Session] = {}
     async with asyncio.TaskGroup() as callers:
         for number in assignment.callers:
             customer = Customer(load, bank.branches, number)
-            ask = Teller(bank.session(f"bench-{number}"), load.durable).ask
+            session = load.session_of(number)
+            if session not in sessions:
+                sessions[session] = bank.session(f"bench-{session}")
+            ask = Teller(sessions[session], load.durable).ask
             callers.create_task(call(window, schedule, tally, customer.next, ask, load.bulk))
 
 

@@ -175,6 +175,7 @@ def _load_as_json(load: Load) -> dict[str, Any]:
         "bulk": load.bulk,
         "remote": load.remote,
         "callers": load.callers,
+        "sessions": load.sessions,
         "clients": load.clients,
         "rate": _rounded(load.rate),
         "durable": load.durable,

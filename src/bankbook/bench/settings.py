@@ -72,6 +72,8 @@ class Load:
     """Which share of the requests is made at another branch than the customer's usual one."""
     callers: int = 64
     """Customers at a time, in all clients together."""
+    sessions: int | None = None
+    """How many sessions the callers share, in each client; None: each has one of their own."""
     clients: int = 1
     """Processes."""
     rate: float | None = None
@@ -84,6 +86,10 @@ class Load:
     duration_s: float = 10.0
     operations: int | None = None
     """Where given, the bench ends after so many, and not by the clock."""
+
+    def session_of(self, caller: int) -> int:
+        """Return the number of a caller's session, from 0; callers of different clients share none."""
+        return caller if self.sessions is None else caller // self.clients % self.sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,11 @@ def _about_numbers(load: Load) -> str | None:
 
 
 def _about_hands(load: Load) -> str | None:
+    if load.sessions is not None and load.sessions > load.callers // load.clients:
+        return (
+            f"--sessions: {load.sessions} sessions need at least {load.sessions * load.clients} callers, not "
+            f"{load.callers}"
+        )
     if load.callers < load.clients:
         return (
             f"--clients: {load.callers} callers cannot be shared by {load.clients} processes; "

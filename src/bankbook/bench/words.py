@@ -64,10 +64,16 @@ def _load_in_words(load: Load, branches: int) -> str:
         f"{load.workload} over {load.accounts:,} accounts ({load.skew})",
         f"{load.bulk:,} in a request" if load.bulk > 1 else "",
         f"{load.remote:.0%} elsewhere than usual" if branches > 1 else "",
-        f"{load.callers} caller{'' if load.callers == 1 else 's'}",
+        f"{load.callers} caller{'' if load.callers == 1 else 's'}{_sharing_in_words(load)}",
         f"seed {load.seed}",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _sharing_in_words(load: Load) -> str:
+    if load.sessions is None:
+        return ""
+    return f" who share {load.sessions} session{'' if load.sessions == 1 else 's'}"
 
 
 def _speed_in_words(measured: Measured) -> str:

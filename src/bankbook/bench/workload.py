@@ -37,7 +37,7 @@ class Customer:
         """`number` is from 0, unique among all callers of the bench."""
         self._load = load
         self._branches = branches
-        self._usual = number % len(branches)
+        self._usual = load.session_of(number) % len(branches)
         self._chance = Random(f"{load.seed}/{number}")  # noqa: S311  (repeatable on purpose)
         self._chooser = chooser_for(load.skew, load.accounts)
 

@@ -125,6 +125,13 @@ _load_options = options.together(
         help="How many customers there are at a time; each has one request under way.",
     ),
     click.option(
+        "--sessions",
+        type=click.IntRange(1, settings.CALLERS_MAX),
+        metavar="N",
+        help="How many sessions the callers of a process share: what they ask for at the same time travels "
+        "together. [default: one for each caller]",
+    ),
+    click.option(
         "--clients",
         type=click.IntRange(1, settings.CLIENTS_MAX),
         default=_DEFAULTS.clients,
@@ -265,7 +272,16 @@ def _order(context: click.Context, plot_path: Path | None, as_json: bool, given:
         rate=None if given["rate"] in {None, math.inf} else given["rate"],
         **{
             name: given[name]
-            for name in ("accounts", "bulk", "callers", "clients", "durable", "operations", "seed")
+            for name in (
+                "accounts",
+                "bulk",
+                "callers",
+                "sessions",
+                "clients",
+                "durable",
+                "operations",
+                "seed",
+            )
         },
     )
     if given["config"] is None:

@@ -10,6 +10,8 @@ sync             the same for programs without an event loop
 statement        statements, read a page at a time
 token            the session token, to be saved, loaded and merged
 errors           the one tree of exceptions
+sending          how a session's requests go out, and what their answers teach it
+coalescing       which calls go out together, without being asked to; flights: what each of them is told
 retries          what is tried again, and where
 recorder         all that is asked and told, as a history that `bankbook check` judges
 """

@@ -30,6 +30,8 @@ class Manner(NamedTuple):
     freshness: Freshness = SESSION
     key: str | None = None
     durable: int = 0
+    at_hand: bool = False
+    """Of a batch: whether what lacks rights at the branch is refused at once."""
 
 
 class Recording:
@@ -96,13 +98,20 @@ class Calls:
         now = asyncio.get_running_loop().time()
         return Plan(
             branches,
-            now + (self._timeout if manner.timeout is None else manner.timeout),
+            now + self._timeout_of(manner),
             now,
             is_write=Access.WRITE in access_of(command),
             key=None if manner.key is None else Key(manner.key),
             is_retried=self._retries,
             chance=self._chance,
         )
+
+    def deadline(self, manner: Manner) -> float:
+        """Return until when, by the loop's clock, whoever asks now in this manner waits."""
+        return asyncio.get_running_loop().time() + self._timeout_of(manner)
+
+    def _timeout_of(self, manner: Manner) -> float:
+        return self._timeout if manner.timeout is None else manner.timeout
 
     async def attempt(self, command: Command, envelope: Envelope, plan: Plan) -> Answer | Missed:
         """Send a request once, as planned; raises ClosedError."""

@@ -55,7 +55,8 @@ class BankbookError(Exception):
         self.failure = failure
         self.key = key
         """A write's idempotency key: sent again with it, the same request still takes effect only once. None
-        for reads."""
+        for reads, and for what never got as far. That of a call which went together with others is good as
+        this object, and not as text (see bankbook.client.flights)."""
 
     @property
     def branch(self) -> int | None:

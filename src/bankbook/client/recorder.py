@@ -3,6 +3,10 @@
     async with Bank(addresses, history="monday.jsonl") as bank:
         ...                                     # and then: bankbook check monday.jsonl
 
+Calls that travel together (bankbook.client.coalescing) are written down as the batch that they are, one
+operation with one key, one entry and the moments at which it was really sent and answered: that is what
+happened, and what the checkers know to judge. What is sent again by itself is another operation.
+
 Decides what of a request and its answer stands in a history, and by which clock. Must not know whether any of
 it is right (bankbook.checkers), nor how a line is written (bankbook.history).
 Proof: tests/client/test_recorder.py.

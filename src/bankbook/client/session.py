@@ -1,21 +1,31 @@
 """A session: one customer's line of work, whichever branches it visits.
 
-Decides what each of its methods asks for. Must not know how a request gets its answer (asking.py).
-Proof: tests/client/test_bank.py, tests/client/test_failover.py.
+Decides which command each method is, and what is malformed in it. Must not know how requests go out
+(bankbook.client.sending), nor which of them go together (coalescing). Proof: tests/client/test_bank.py.
 """
 
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from bankbook.client.asking import Asking, refused
 from bankbook.client.calls import Calls, Manner
+from bankbook.client.coalescing import Coalescer, may_go_with_others
+from bankbook.client.errors import BankbookError, error_for
+from bankbook.client.flights import SHARED_MARK, SharedKey
+from bankbook.client.sending import Sender
 from bankbook.client.statement import Statement
 from bankbook.client.token import SessionToken
+from bankbook.core.bounds import (
+    complaint_about,
+    complaint_about_customer,
+    complaint_about_freshness,
+    complaint_about_key,
+)
 from bankbook.core.commands import (
     LINES_MAX,
     SESSION,
     Capture,
+    Command,
     Deposit,
     Freshness,
     OpenAccount,
@@ -31,31 +41,37 @@ from bankbook.core.commands import (
 )
 from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting
 from bankbook.core.guarantees import Guarantee
+from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Position
-from bankbook.core.types import AccountId, Money, ReservationId
-from bankbook.wire.replies import EPOCH, BatchReceipt, Receipt, StatementPage
+from bankbook.core.types import AccountId, CustomerId, Key, Money, ReservationId
+from bankbook.wire.replies import EPOCH, Answer, BatchReceipt, Receipt, StatementPage
+from bankbook.wire.requests import complaint_about_durable
+from bankbook.wire.status import Failure
 
 
-class Session(Asking):
+class Session:
     """One customer's line of work, whichever branches it visits; it carries the token for the caller.
 
-    Requests may be under way at the same time; each sees what had been answered when it was sent.
+    Requests may be under way at the same time; each sees what had been answered when it was sent. Deposits,
+    withdrawals and transfers that are asked for at the same time travel together: see
+    bankbook.client.coalescing.
     """
 
     def __init__(
         self, calls: Calls, customer: str, account: str, token: SessionToken, guarantees: Guarantee
     ) -> None:
-        super().__init__(calls, customer, token, guarantees)
         self._account = account
+        self._sender = Sender(calls, CustomerId(customer), token, guarantees)
+        self._coalescer = Coalescer(self._sender)
 
     @property
     def token(self) -> SessionToken:
         """What this session knows by now; save it, and the customer can go on anywhere."""
-        return self._token
+        return self._sender.token
 
     def merge(self, token: SessionToken) -> None:
         """Let this session know what another one knows, too."""
-        self._token = self._token.merge(token)
+        self._sender.token = self._sender.token.merge(token)
 
     async def balance(
         self,
@@ -293,6 +309,47 @@ class Session(Asking):
         terms = Opening(AccountId(account or self._account), _money(floor), currency)
         return await self._receipt(OpenAccount(terms), Manner(branch, timeout, SESSION, key, durable))
 
+    async def _carry_out(self, command: Command, manner: Manner) -> Answer:
+        complaint = self._complaint(command, manner)
+        if complaint is not None:
+            raise _refused(complaint, manner.key)
+        if may_go_with_others(command, manner):
+            return await self._coalescer.carry_out(command, manner)
+        if isinstance(manner.key, SharedKey):
+            settled = await manner.key.flight.settle(manner.key, command, manner, self._sender)
+            if isinstance(settled, Receipt):
+                return settled
+            manner = settled
+        return await self._sender.send(command, manner)
+
+    async def _receipt(self, command: Command, manner: Manner) -> Receipt:
+        answer = await self._carry_out(command, manner)
+        assert isinstance(answer, Receipt), "the method answers with it"
+        return answer
+
+    def _complaint(self, command: Command, manner: Manner) -> str | None:
+        """Return what is malformed in a request, in words: it is said at once, without a branch."""
+        return (
+            self._sender.calls.complaint_about_branch(manner.branch)
+            or complaint_about(command)
+            or complaint_about_customer(self._sender.customer)
+            or complaint_about_freshness(manner.freshness)
+            or _complaint_about_key(manner.key)
+            or complaint_about_durable(manner.durable)
+        )
+
+
+def _complaint_about_key(key: str | None) -> str | None:
+    """Return what is malformed in a caller's key, in words; None where nothing is."""
+    if key is None or isinstance(key, SharedKey):
+        return None
+    if SHARED_MARK in key:
+        return (
+            f"the key {key[:80]!r} is of a call that went together with others: it is good only as the "
+            "object that the error had, in that process; a call that is asked for elsewhere needs its own"
+        )
+    return complaint_about_key(Key(key))
+
 
 def _money(amount: int | None) -> Money | None:
     return None if amount is None else Money(amount)
@@ -301,11 +358,15 @@ def _money(amount: int | None) -> Money | None:
 def _ms(moment: datetime) -> int:
     """Return a moment in milliseconds since 1970."""
     if moment.tzinfo is None:
-        raise refused(f"a moment needs a time zone, such as datetime.UTC; {moment.isoformat()} has none")
+        raise _refused(f"a moment needs a time zone, such as datetime.UTC; {moment.isoformat()} has none")
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
 def _lifetime_ms(seconds: float) -> int:
     if not 0 <= seconds < math.inf:
-        raise refused(f"a lifetime is a number of seconds from 0 on; this one is {seconds}")
+        raise _refused(f"a lifetime is a number of seconds from 0 on; this one is {seconds}")
     return math.ceil(seconds * 1000)
+
+
+def _refused(complaint: str, key: str | None = None) -> BankbookError:
+    return error_for(Failure(Outcome.INVALID_REQUEST, complaint), None if key is None else Key(key))

@@ -114,6 +114,12 @@ def _complaint_about_batch(batch: Batch) -> str | None:
     return _complaint_about_size(sum(_size_in_log(command) for command in batch.commands))
 
 
+def fits_in_log(batch: Batch) -> bool:
+    """Whether an entry can have all of a batch of well-formed movements."""
+    assert isinstance(batch.commands, Moves), "plain movements stand in columns"
+    return _moves_in_log(batch.commands.columns) <= BATCH_BYTES_MAX
+
+
 def _complaint_about_size(size: int) -> str | None:
     if size <= BATCH_BYTES_MAX:
         return None

@@ -50,9 +50,8 @@ def decide_moves(moves: Moves, layer: Layer, writer: Origin, alone: Alone) -> De
         room[destination] -= amount
         balances.append(Money(MONEY_MAX - room[source or destination]))
     records = MoveRecords(columns, tuple(balances), tuple(counts.kept[1:]), _verdicts(refused))
-    return Decision(
-        Outcome.OK, records=records, results=results_of(records), shorts=sum_of_shorts(refused.values())
-    )
+    results = results_of(records, next(iter(counts.currencies), ""))
+    return Decision(Outcome.OK, records=records, results=results, shorts=sum_of_shorts(refused.values()))
 
 
 class _Counts:

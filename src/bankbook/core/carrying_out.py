@@ -4,7 +4,20 @@ Decides what is written for a decision, and what a reply and its token tell. Mus
 what. Proof: tests/core/test_sessions.py, tests/core/test_keys.py.
 """
 
-from bankbook.core.commands import ReadBalance, ReadStatement, Reply, Request, accounts_of, fingerprint_of
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bankbook.core.commands import (
+    Batch,
+    MoveResults,
+    ReadBalance,
+    ReadStatement,
+    Reply,
+    Request,
+    Result,
+    accounts_of,
+    fingerprint_of,
+)
 from bankbook.core.context import Context
 from bankbook.core.decision import Decision, refusal_of
 from bankbook.core.entry import Entry, Keyed, RecordKind
@@ -12,7 +25,7 @@ from bankbook.core.holds import Held
 from bankbook.core.keys import replay
 from bankbook.core.ledger import Teller
 from bankbook.core.logs import Logs
-from bankbook.core.outcome import Certainty
+from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.statement import decide_past
 from bankbook.core.token import Token
 from bankbook.core.types import ReservationId, reservation_id
@@ -70,7 +83,24 @@ def replay_to(context: Context, held: Held, entry: Entry) -> Reply:
     accounts = accounts_of(request.command) or entry.accounts
     if decision.balance is not None and (state := context.state.account(accounts[0])) is not None:
         decision = decision._replace(currency=state.currency)
+    if isinstance(request.command, Batch):
+        decision = decision._replace(results=_counted(context, request.command, decision.results))
     return reply_to(context, held, decision, entry)
+
+
+def _counted(context: Context, batch: Batch, results: Sequence[Result]) -> Sequence[Result]:
+    """Return a batch's results with what their balances count, which no entry says again."""
+    done = (place for place, each in enumerate(results) if each.outcome is Outcome.OK)
+    if isinstance(results, MoveResults):
+        first = next(done, None)  # they are in columns because all of them count the same
+        return results if first is None else replace(results, currency=_currency(context, batch, first))
+    currencies = {place: _currency(context, batch, place) for place in done}
+    return tuple(each._replace(currency=currencies.get(place, "")) for place, each in enumerate(results))
+
+
+def _currency(context: Context, batch: Batch, place: int) -> str:
+    state = context.state.account(accounts_of(batch.commands[place])[0])
+    return "" if state is None else state.currency
 
 
 def _token_after(context: Context, request: Request, entry: Entry | None) -> Token:

@@ -307,6 +307,8 @@ class Request:
     """The request's idempotency key; None where it may take effect as often as it is sent."""
     durable: int = 0
     """On how many other branches' disks it must be before it is acknowledged."""
+    at_hand: bool = False
+    """Of a batch: whether what lacks rights at this branch is refused at once and not held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +359,8 @@ class Result(NamedTuple):
     balance: Money | None = None
     available: Money | None = None
     reservation: ReservationId | None = None
+    currency: str = ""
+    """What the balance counts, where it is OK; empty for plain units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +373,8 @@ class MoveResults(Sequence[Result]):
     """The same of what could be taken out; None where there is no floor."""
     refused: Mapping[int, Result]
     """The movements that did not happen, by their places, from 0."""
+    currency: str = ""
+    """What all the balances count; empty for plain units."""
 
     def __len__(self) -> int:
         return len(self.balances)
@@ -383,17 +389,17 @@ class MoveResults(Sequence[Result]):
         number = range(len(self))[place]
         if number in self.refused:
             return self.refused[number]
-        return Result(Outcome.OK, "", self.balances[number], self.available[number])
+        return Result(Outcome.OK, "", self.balances[number], self.available[number], None, self.currency)
 
 
-def results_of(records: MoveRecords) -> MoveResults:
-    """Return what the caller of a batch of plain movements is told."""
+def results_of(records: MoveRecords, currency: str = "") -> MoveResults:
+    """Return what the caller of a batch of plain movements is told; all its accounts count `currency`."""
     available = tuple(map(records.available, range(len(records))))
     refused = {
         place: Result(outcome, detail, balance, left)
         for place, (outcome, balance, left, detail) in records.refused.items()
     }
-    return MoveResults(records.balances, available, refused)
+    return MoveResults(records.balances, available, refused, currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The encoding of entries, which is the same on the disk and on its way between branches.
 
 Decides it, and what is no entry. Made once and forwarded as it is. Must not know what an entry does.
-Proof: tests/core/test_encoding.py, tests/core/test_entry.py, tests/core/test_entry_text.py.
+Proof: tests/core/test_entry.py, tests/core/test_entry_text.py.
 
 One compact JSON object, because a person who opens the store can then read the log, and because the
 standard library encodes JSON in C, faster than a denser format in pure Python

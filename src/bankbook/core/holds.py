@@ -112,7 +112,7 @@ class Held:
     short_since: HybridTime | None = None
     """Since when it lacks rights; None where it never did."""
     is_final: bool = False
-    """Whether its time is over, and it is to be decided as things stand."""
+    """Whether it is to be decided as things stand: its time is over, or nothing of it waits for rights."""
     decided: "Decided | None" = None
     """How it ended, where only other branches' disks are waited for."""
     awaited: dict[Origin, Gap] = field(default_factory=dict)

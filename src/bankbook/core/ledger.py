@@ -259,7 +259,10 @@ class Teller:
     def _result(self, index: int, decision: Decision) -> Result:
         reserved = any(record.reservation is not None for record in decision.records)
         reservation = reservation_id(self.next_entry, index) if reserved else None
-        return Result(decision.outcome, decision.detail, decision.balance, decision.available, reservation)
+        currency = decision.currency if decision.outcome is Outcome.OK else ""
+        return Result(
+            decision.outcome, decision.detail, decision.balance, decision.available, reservation, currency
+        )
 
     def _open(self, account: AccountId) -> Account:
         state = self.layer.account(account)

@@ -94,6 +94,7 @@ class Requests:
             since_us=self._context.now_us,
             deadline_us=min(request.deadline_us, self._context.now_us + self._context.settings.hold_limit_us),
             first_question=self._context.questions.next,
+            is_final=request.at_hand and isinstance(request.command, Batch),
         )
         if refusal is not None:
             self._refuse(held, refusal)

@@ -87,6 +87,7 @@ class Handler:
             balance_max=call.balance_max,
             key=envelope.key or self._new_key(command),
             durable=envelope.durable,
+            at_hand=envelope.at_hand,
         )
         request_id = request_name(call.request_id)
         try:

@@ -283,7 +283,10 @@ class Judge:
             self._judge_session(operation, past)
         if receipt.entry is None:
             return
-        self._judge_entry(operation, receipt.entry)
+        self._judge_entry(intent, receipt.entry)
+        # Of a batch of which all was refused nothing has to be anywhere.
+        if intent.durable and self.written[receipt.entry][0].moves_money:
+            self._judge_durable(operation, receipt.entry)
         self._judge_basis(operation, past, receipt.entry)
         if isinstance(receipt, BatchReceipt):
             self._judge_batch(intent, receipt)
@@ -292,8 +295,7 @@ class Judge:
         intent.entry = receipt.entry
         past.wrote.add(receipt.entry)
 
-    def _judge_entry(self, operation: Operation, entry: EntryId) -> None:
-        intent = operation.intent
+    def _judge_entry(self, intent: Intent, entry: EntryId) -> None:
         if intent.entry is not None and intent.entry != entry:
             told = f"{intent.name} is told {intent.entry} and {entry}"
             demand(intent.entry in self.gone, Promise.EXACTLY_ONCE, told)
@@ -307,9 +309,6 @@ class Judge:
             Promise.RELEASED_ONCE_DURABLE,
             f"{intent.name} is told {entry}, which nobody wrote",
         )
-        # Of a batch of which all was refused nothing has to be anywhere.
-        if intent.durable and self.written[entry][0].moves_money:
-            self._judge_durable(operation, entry)
 
     def _judge_durable(self, operation: Operation, entry: EntryId) -> None:
         durable, counted = operation.intent.durable, self._had[entry] - operation.known_lost
@@ -342,6 +341,26 @@ class Judge:
         if outcome is Outcome.INSUFFICIENT_FUNDS:
             self._judge_refusal(operation)
             past.saw.update(self._seen(operation, error.balance))
+
+    def on_call(self, intent: Intent, ended: Receipt | BankbookError, *, is_first: bool) -> None:
+        """Judge what the caller of a plain movement was told, who may not have been the only one to call.
+
+        Raises ViolationError.
+        """
+        if isinstance(ended, Receipt):
+            assert ended.entry is not None, "it was written"
+            self._judge_entry(intent, ended.entry)
+            effect = self._effects.get(intent.name)
+            words = f"{intent.name} is told {ended.entry}, and took effect in {effect}"
+            demand(effect == ended.entry or ended.entry in self.gone, Promise.EXACTLY_ONCE, words)
+            self.judged[Promise.EXACTLY_ONCE] += 1
+            intent.entry = ended.entry
+            return
+        told = f"{intent.name} is told {ended.outcome.name}: {ended}"
+        is_fit = ended.outcome not in _ONLY_WITH_LOST_DISKS or self.has_lost_disks
+        demand(ended.outcome not in _NEVER and is_fit, Promise.OUTCOMES, told)
+        if is_first and ended.outcome.certainty is not Certainty.UNKNOWN:
+            self._judge_never(intent.name, told)
 
     def _judge_never(self, memo: str, told: str) -> None:
         """Judge that what was refused has not taken effect, and never will."""

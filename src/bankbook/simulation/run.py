@@ -31,6 +31,7 @@ from bankbook.scenario.model import Customer, Scenario
 from bankbook.scenario.perform import Stage
 from bankbook.server.config import NO_DELAY, AccountMode, Delay
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
+from bankbook.simulation.crowd import ACCOUNTS, ONE_IN, Crowd
 from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.faults import ALL_FAULTS, Faults
 from bankbook.simulation.network import Place
@@ -221,6 +222,7 @@ class Simulation:
         self._auditor = Desk(self.world, "auditor", self.books)
         self._desks = {"": self._auditor}
         self._customers: list[Desk] = []
+        self._crowd: Crowd | None = None
         self.stage = stage
         self.agreement = Agreement({})
         """What all branches had of each account, before the auditor took it out."""
@@ -234,6 +236,8 @@ class Simulation:
     async def live(self, duration_s: float | None, *, is_customers_only: bool) -> None:
         """Live through it. Raises ViolationError."""
         await self._begin()
+        if duration_s is not None:
+            await self._enter_crowd()
         places = [self._enter(customer) for customer in self.scenario.customers]
         await self._torment([each for pair in places for each in pair], duration_s)
         if is_customers_only:
@@ -244,6 +248,8 @@ class Simulation:
             for number, branch in self.world.branches.items()
         }
         await self._settle()
+        if self._crowd is not None:
+            await self._crowd.settle()
         await self._come_to_rest()
         await self._look_once_more()
         self.agreement = self._agreed()
@@ -274,6 +280,15 @@ class Simulation:
                 raise ViolationError(Promise.REST, words) from None
         await self._open_accounts()
 
+    async def _enter_crowd(self) -> None:
+        """Let some banks have a crowd, too."""
+        if self.world.chance("is there a crowd").randrange(ONE_IN):
+            return
+        self._crowd = Crowd(self.world)
+        if self.world.terms.genesis.opening_balance is None:
+            await self._crowd.open_accounts()
+        self.books.accounts += ACCOUNTS
+
     async def _open_accounts(self) -> None:
         # Two open each account at the same time, at whichever branches; one of them does.
         rival, branches = Desk(self.world, "rival", self.books), list(self.world.branches)
@@ -293,6 +308,7 @@ class Simulation:
         faults = Faults(self.world, self.scenario.faults, places)
         torment = self._loop.create_task(faults.torment(), name="faults")
         acts = self._loop.create_task(self.stage.perform(), name="customers")
+        calls = self._loop.create_task(self._crowd.call() if self._crowd else asyncio.sleep(0), name="crowd")
         try:
             await asyncio.wait([torment, acts], return_when=asyncio.FIRST_COMPLETED)
             if torment.done():
@@ -301,6 +317,7 @@ class Simulation:
         finally:
             torment.cancel()
             acts.cancel()
+            calls.cancel()
         self.elapsed_s = self._loop.time() - self.began_s
         self.world.trace.note("customers went home")
 
@@ -365,7 +382,8 @@ class Simulation:
                 differ = f"after {_REST_S:g} s without faults the branches differ"
                 raise ViolationError(Promise.CONVERGENCE, differ)
             await asyncio.sleep(0.5)
-        self.world.judge.judge_end(disks, self.books.intents)
+        called = self._crowd.intents if self._crowd else []
+        self.world.judge.judge_end(disks, [*self.books.intents, *called])
 
     @staticmethod
     def _differ(disks: list[SimulatedDisk]) -> bool:

@@ -256,7 +256,7 @@ _METHOD_OF = {method.command: method for method in METHODS}
 _METHOD_IN = {method.field: method for method in METHODS if method.field}
 
 # What a request says of itself, and a command inside of another message cannot.
-_ENVELOPE_FIELDS = {"session", "freshness", "key", "durable"}
+_ENVELOPE_FIELDS = {"session", "freshness", "key", "durable", "at_hand"}
 
 
 def method_for(command: Command) -> Method:

@@ -219,6 +219,7 @@ def _encode_moves(results: MoveResults) -> bank_pb2.MoveResults:
             bank_pb2.RefusedMove(place=place, result=_encode_result(result))
             for place, result in results.refused.items()
         ],
+        currency=results.currency,
     )
 
 
@@ -230,7 +231,7 @@ def _decode_moves(message: bank_pb2.MoveResults) -> MoveResults:
         raise MessageDamagedError("the columns of results are not of one length")
     for place in message.unlimited:
         available[place] = None
-    return MoveResults(tuple(map(Money, message.balances)), tuple(available), refused)
+    return MoveResults(tuple(map(Money, message.balances)), tuple(available), refused, message.currency)
 
 
 def _encode_result(result: Result) -> bank_pb2.Result:
@@ -240,6 +241,7 @@ def _encode_result(result: Result) -> bank_pb2.Result:
         balance=result.balance,
         available=result.available,
         reservation=result.reservation or "",
+        currency=result.currency,
     )
 
 
@@ -250,6 +252,7 @@ def _decode_result(message: bank_pb2.Result) -> Result:
         balance=Money(message.balance) if message.HasField("balance") else None,
         available=Money(message.available) if message.HasField("available") else None,
         reservation=_decode_reservation(message.reservation),
+        currency=message.currency,
     )
 
 

@@ -31,6 +31,8 @@ class Envelope(NamedTuple):
     """A write's idempotency key."""
     durable: int = 0
     """On how many other branches' disks a write must be before it is answered."""
+    at_hand: bool = False
+    """Of a batch: whether what lacks rights at the branch is refused at once."""
 
 
 def encode_request(command: Command, envelope: Envelope) -> tuple[str, AnyRequest]:
@@ -48,6 +50,8 @@ def encode_request(command: Command, envelope: Envelope) -> tuple[str, AnyReques
     if not isinstance(message, bank_pb2.GetBalanceRequest | bank_pb2.GetStatementRequest):
         message.key = envelope.key or ""
         message.durable = envelope.durable
+    if isinstance(message, bank_pb2.SubmitBatchRequest):
+        message.at_hand = envelope.at_hand
     return method.name, message
 
 
@@ -59,9 +63,9 @@ def decode_envelope(message: AnyRequest) -> Envelope:
         freshness = _decode_freshness(message.freshness)
     if not isinstance(message, bank_pb2.GetBalanceRequest | bank_pb2.GetStatementRequest):
         key, durable = Key(message.key) if message.key else None, _decode_durable(message.durable)
-    return Envelope(
-        CustomerId(session.customer), session.token, _decode_guarantees(session), freshness, key, durable
-    )
+    at_hand = isinstance(message, bank_pb2.SubmitBatchRequest) and message.at_hand
+    customer, guarantees = CustomerId(session.customer), _decode_guarantees(session)
+    return Envelope(customer, session.token, guarantees, freshness, key, durable, at_hand)
 
 
 def _decode_guarantees(session: bank_pb2.Session) -> Guarantee:

@@ -6,7 +6,7 @@ import pytest
 from simulation.saboteurs.kit import Gang
 
 from bankbook.client.retries import Plan
-from bankbook.client.session import Session
+from bankbook.client.sending import Sender
 from bankbook.client.token import SessionToken
 from bankbook.core.outcome import Outcome
 from bankbook.simulation import calls as calls_module
@@ -50,14 +50,14 @@ def session_learns_from_answers_only_at_its_own_branch(patch: pytest.MonkeyPatch
     """A token that comes from another branch than the usual one is not kept."""
 
     async def attempt(self: Any, command: Any, manner: Any, plan: Any) -> Any:
-        before = self._token
+        before = self.token
         answer = await real(self, command, manner, plan)
-        if plan.branch != self._calls.branches[0]:
-            self._token = before
+        if plan.branch != self.calls.branches[0]:
+            self.token = before
         return answer
 
-    real = Session._attempt
-    patch.setattr(Session, "_attempt", attempt)
+    real = Sender._attempt
+    patch.setattr(Sender, "_attempt", attempt)
 
 
 @gang

@@ -706,10 +706,16 @@ class SubmitBatchRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     DURABLE_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
+    AT_HAND_FIELD_NUMBER: _builtins.int
     is_atomic: _builtins.bool
     """Whether all are refused where one is."""
     key: _builtins.str
     durable: _builtins.int
+    at_hand: _builtins.bool
+    """Whether a command for which this branch lacks rights is refused at once with RIGHTS_UNREACHABLE, for
+    good under this key, and keeps none of the others waiting. It may well be carried out under another key,
+    where it is held until others have passed rights on.
+    """
     @_builtins.property
     def session(self) -> Global___Session: ...
     @_builtins.property
@@ -732,10 +738,11 @@ class SubmitBatchRequest(_message.Message):
         key: _builtins.str = ...,
         durable: _builtins.int = ...,
         moves: Global___Moves | None = ...,
+        at_hand: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "moves", b"moves", "session", b"session"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "durable", b"durable", "freshness", b"freshness", "is_atomic", b"is_atomic", "key", b"key", "moves", b"moves", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_hand", b"at_hand", "commands", b"commands", "durable", b"durable", "freshness", b"freshness", "is_atomic", b"is_atomic", "key", b"key", "moves", b"moves", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1009,6 +1016,9 @@ class MoveResults(_message.Message):
     AVAILABLE_FIELD_NUMBER: _builtins.int
     UNLIMITED_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """What all the balances count; empty for plain units."""
     @_builtins.property
     def balances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """What each movement's first account had after it, the source's or else the destination's; 0 where it was
@@ -1034,10 +1044,11 @@ class MoveResults(_message.Message):
         available: _abc.Iterable[_builtins.int] | None = ...,
         unlimited: _abc.Iterable[_builtins.int] | None = ...,
         refused: _abc.Iterable[Global___RefusedMove] | None = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "balances", b"balances", "refused", b"refused", "unlimited", b"unlimited"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "balances", b"balances", "currency", b"currency", "refused", b"refused", "unlimited", b"unlimited"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1078,6 +1089,7 @@ class Result(_message.Message):
     BALANCE_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     RESERVATION_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
     outcome: _builtins.str
     """The outcome's name, as in ErrorInfo.reason: "OK", "INSUFFICIENT_FUNDS", ..."""
     detail: _builtins.str
@@ -1085,6 +1097,8 @@ class Result(_message.Message):
     balance: _builtins.int
     available: _builtins.int
     reservation: _builtins.str
+    currency: _builtins.str
+    """What the balance counts, where the outcome is OK; empty for plain units."""
     def __init__(
         self,
         *,
@@ -1093,10 +1107,11 @@ class Result(_message.Message):
         balance: _builtins.int | None = ...,
         available: _builtins.int | None = ...,
         reservation: _builtins.str = ...,
+        currency: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_balance", b"_balance", "available", b"available", "balance", b"balance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_balance", b"_balance", "available", b"available", "balance", b"balance", "detail", b"detail", "outcome", b"outcome", "reservation", b"reservation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_balance", b"_balance", "available", b"available", "balance", b"balance", "currency", b"currency", "detail", b"detail", "outcome", b"outcome", "reservation", b"reservation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
     _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
