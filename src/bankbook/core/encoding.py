@@ -173,8 +173,10 @@ def _decode_moves(fields: dict[str, Any]) -> MoveRecords:
     moves = MoveRecords(columns, tuple(_list(fields["balances"])), tuple(_list(fields["kept"])), refused)
     if len(moves.balances) != columns.size or len(moves.kept) != len(columns.accounts):
         raise EntryDamagedError("the columns of movements are not of one length")
-    for amount in {*moves.balances, *moves.kept}:
-        _balance(amount)
+    told = [*moves.balances, *(amount for amount in moves.kept if amount is not None)]
+    # The types first: a set would take 1.0 for 1.
+    if set(map(type, told)) != {int} or min(told) < -BALANCE_MAX or max(told) > BALANCE_MAX:
+        raise EntryDamagedError("what movements leave in an account is an integer, and a balance")
     return moves
 
 
