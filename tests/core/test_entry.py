@@ -295,7 +295,10 @@ A_SETTLEMENT = ["1.00000007-3-0", "a", 5, 0]
             for wrong in (*WRONG, [None, None], [1, 1.0], [1, True], [2**63, 2**63], [[], "x"], [{}, {}], [1])
             if (field, wrong) not in (("kept", [None]), ("kept", [1]))
         ),
-        movements(accounts=[], **dict.fromkeys(("from", "to", "amounts", "balances", "kept", "memos"), [])),
+        damaged(
+            records=...,
+            moves={name: [] for name in ("accounts", "from", "to", "amounts", "balances", "kept")},
+        ),
         movements(refused=[[2, "OK", None, None, ""]]),
         movements(refused=[[0, "OK", None, None]]),
     ],

@@ -35,7 +35,8 @@ from store.test_histories import COMMITS, compare, decide
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.encoding import make_entry
-from bankbook.core.entry import Entry, RecordKind
+from bankbook.core.entry import Entry, Record, RecordKind, Verdict
+from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Changes, Holding
 from bankbook.core.types import EntryId, Money, Origin, ReservationId, Seq, reservation_id
 from bankbook.core.vector import VersionVector
@@ -208,6 +209,15 @@ def test_a_reservation_counts_as_a_row_that_is_newer_than_the_tables(tmp_path: P
     made = [entry_of(HERE, 1, reserved("alice", 1), reserved("alice", 2))]
     with store_with(tmp_path / "store.db", Bounds(rows_max=3), made, deposits(2)) as store:
         assert summed(store) == VersionVector([(HERE, Seq(1))])
+
+
+def test_an_entry_that_posts_nothing_counts_too_for_it_is_replayed_as_well(tmp_path: Path) -> None:
+    refusal = Record(RecordKind.REFUSAL, verdict=Verdict(Outcome.INSUFFICIENT_FUNDS))
+    noted = [[entry_of(HERE, seq, refusal, key=f"k{seq}")] for seq in range(1, 5)]
+    with store_with(tmp_path / "store.db", Bounds(postings_max=3), *noted) as store:
+        assert summed(store) == VersionVector([(HERE, Seq(3))])
+    with store_with(tmp_path / "store.db", NEVER) as store:
+        assert summed(store) == VersionVector([(HERE, Seq(4))]), "who stops leaves nothing to be replayed"
 
 
 def test_a_commit_that_fails_with_a_checkpoint_in_it_leaves_memory_and_tables_as_they_were(
