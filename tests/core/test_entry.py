@@ -266,6 +266,7 @@ A_SETTLEMENT = ["1.00000007-3-0", "a", 5, 0]
         damaged_record(verdict=["FINE", 3, 2, ""]),
         damaged_record(verdict=["OK", BALANCE_MAX + 1, 2, ""]),
         damaged_record(verdict=["OK", 3, 2]),
+        damaged_record(verdict=["OK", 3, 2, "\ud800"]),
         damaged_record(verdict=["OK", 3, 2, "x" * (DETAIL_CHARACTERS_MAX + 1)]),
         other_record("opening", opening=["c", 1, "EUR"]),
         other_record("opening", opening=["c", 0, 7]),

@@ -304,4 +304,5 @@ def _grant(account: Any, to: Any, amount: Any) -> Grant:
 def _verdict(outcome: Any, balance: Any, available: Any, detail: Any) -> Verdict:
     if not isinstance(detail, str) or len(detail) > DETAIL_CHARACTERS_MAX:
         raise EntryDamagedError(f"expected a sentence, found {detail!r}")
+    detail.encode()  # half of a surrogate pair, which JSON may have, no message could carry
     return Verdict(Outcome[outcome], _balance(balance), _balance(available), detail)
