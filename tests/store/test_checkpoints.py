@@ -398,3 +398,24 @@ def test_an_account_is_opened_and_used_between_two_checkpoints(tmp_path: Path) -
         copy = killed(store, tmp_path)
     with store_with(copy, NEVER) as store:
         assert store.account(opening.accounts[0]) == Account(Money(-5), None, "EUR")
+
+
+@pytest.mark.xfail(
+    strict=True, reason="what is replayed is in the order of clocks, which nobody checks on arrival"
+)
+def test_an_entry_whose_clock_is_behind_what_it_depends_on_is_replayed_behind_it_all_the_same(
+    tmp_path: Path,
+) -> None:
+    opening = entry_of(THERE, 1, opened("till", None, "EUR"), clock=HybridTime(100 << 16))
+    posting = make_entry(
+        origin=HERE,
+        seq=Seq(1),
+        clock=HybridTime(50 << 16),
+        dependencies=VersionVector([opening.id]),
+        records=(moved(("till", -5)),),
+    )
+    with store_with(tmp_path / "store.db", NEVER, [opening], [posting]) as store:
+        copy = killed(store, tmp_path)
+        before = store.account(opening.accounts[0])
+    with store_with(copy, NEVER) as store:
+        assert store.account(opening.accounts[0]) == before
