@@ -344,6 +344,20 @@ def test_a_hot_account_is_divided_into_rows_of_a_page_each(tmp_path: Path) -> No
         check_integrity(store)
 
 
+def test_what_arrives_late_is_written_among_its_neighbours_and_no_other_row_is_touched(
+    tmp_path: Path,
+) -> None:
+    many = [entry_of(HERE, seq, moved(("alice", seq)), clock=HybridTime(seq * 100)) for seq in range(1, 4000)]
+    late = entry_of(THERE, 1, moved(("alice", -1)), clock=HybridTime(100_050))
+    with store_with(tmp_path / "store.db", ALWAYS, many, deposits(4000), [late]) as store:
+        before = store._connection.total_changes
+        store.commit(changes_by(store, entry_of(HERE, 4001, moved(("bob", 1)), clock=HybridTime(10**9))))
+        written = store._connection.total_changes - before
+        check_tables(store)
+        check_integrity(store)
+    assert written < 15, "two rows of the statement, and what every commit writes"
+
+
 def test_a_statement_that_is_read_while_it_grows_has_each_posting_once(tmp_path: Path) -> None:
     with store_with(tmp_path / "store.db", NEVER) as store:
         for seq in range(1, 6):
