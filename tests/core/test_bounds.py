@@ -33,6 +33,7 @@ from bankbook.core.commands import (
     Submit,
     Transfer,
     Withdraw,
+    batch_of,
 )
 from bankbook.core.encoding import decode_entry, make_entry
 from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting
@@ -236,3 +237,42 @@ def test_the_largest_batch_within_the_bounds_fits_into_an_entry_whatever_becomes
     size, is_readable = len(entry.encoded), decode_entry(entry.encoded) == entry
     assert size <= BATCH_BYTES_MAX
     assert is_readable
+
+
+def test_the_largest_batch_of_movements_fits_into_an_entry_though_it_cannot_be_columns() -> None:
+    here = Origin(BranchId(256), Incarnation(INCARNATION_MAX))
+    genesis = Genesis("test", (here.branch,), None)
+    one, other, third = (AccountId(f"{number:x<{ID_CHARACTERS_MAX}}") for number in range(3))
+    euros, dollars = (f"{number:x<{ID_CHARACTERS_MAX}}" for number in range(2))
+    store = MemoryStore(Identity(here, genesis))
+    rights = {here: Holding(rights=Money(MONEY_MAX))}
+    store.commit(
+        Changes(
+            accounts={
+                one: Account(Money(MONEY_MAX), currency=euros),
+                other: Account(Money(0), currency=euros),
+                third: Account(Money(0), currency=dollars),
+            },
+            holdings={one: rights},
+        )
+    )
+    done = Transfer(one, other, ONE, '"' * MEMO_CHARACTERS_MAX)
+    refused = Transfer(one, third, ONE)
+    teller = Teller(State(store, genesis), here.branch, 10**12, EntryId(here, Seq(1)), heard=(one, other))
+    counts = range(BATCH_COMMANDS_MAX + 1)
+
+    def batch(count: int) -> Batch:
+        return batch_of((done,) * count + (refused,) * (BATCH_COMMANDS_MAX - count))
+
+    most = bisect_left(counts, 1, key=lambda count: complaint_about(batch(count)) is not None) - 1
+    records = teller.decide(batch(most)).records
+    entry = make_entry(
+        origin=here,
+        seq=Seq(2**63 - 1),
+        clock=HybridTime(HYBRID_TIME_MAX),
+        dependencies=NOTHING,
+        records=records,
+    )
+    size = len(entry.encoded)
+    assert 0 < most < BATCH_COMMANDS_MAX
+    assert size <= BATCH_BYTES_MAX

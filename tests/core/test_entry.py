@@ -196,6 +196,17 @@ def other_record(kind: str, **parts: Any) -> bytes:
     return damaged(records=[{"kind": kind, **parts}])
 
 
+def movements(**changes: Any) -> bytes:
+    """Return the example with two deposits as columns, and other fields in these."""
+    columns = {"accounts": ["a"], "from": [0, 0], "to": [1, 1], "amounts": [1, 1]}
+    columns |= {"balances": [1, 2], "kept": [0], "memos": ["", "x"], "refused": []}
+    return damaged(records=..., moves=json.loads(changed(columns, changes)))
+
+
+def test_movements_as_columns_are_an_entry() -> None:
+    assert len(decode_entry(movements()).records) == 2
+
+
 OPTIONAL = {"customer", "key"}
 A_SETTLEMENT = ["1.00000007-3-0", "a", 5, 0]
 
@@ -255,6 +266,7 @@ A_SETTLEMENT = ["1.00000007-3-0", "a", 5, 0]
         damaged_record(verdict=["FINE", 3, 2, ""]),
         damaged_record(verdict=["OK", BALANCE_MAX + 1, 2, ""]),
         damaged_record(verdict=["OK", 3, 2]),
+        damaged_record(verdict=["OK", 3, 2, "\ud800"]),
         damaged_record(verdict=["OK", 3, 2, "x" * (DETAIL_CHARACTERS_MAX + 1)]),
         other_record("opening", opening=["c", 1, "EUR"]),
         other_record("opening", opening=["c", 0, 7]),
@@ -277,6 +289,19 @@ A_SETTLEMENT = ["1.00000007-3-0", "a", 5, 0]
         other_record("rejoining", ended=[[1, 7]]),
         other_record("rejoining"),
         other_record("refusal", fence=1),
+        *(movements(**{field: ...}) for field in ("accounts", "from", "to", "amounts", "balances", "kept")),
+        *(
+            movements(**{field: wrong})
+            for field in ("accounts", "from", "to", "amounts", "balances", "kept", "memos", "refused")
+            for wrong in (*WRONG, [None, None], [1, 1.0], [1, True], [2**63, 2**63], [[], "x"], [{}, {}], [1])
+            if (field, wrong) not in (("kept", [None]), ("kept", [1]))
+        ),
+        damaged(
+            records=...,
+            moves={name: [] for name in ("accounts", "from", "to", "amounts", "balances", "kept")},
+        ),
+        movements(refused=[[2, "OK", None, None, ""]]),
+        movements(refused=[[0, "OK", None, None]]),
     ],
 )
 def test_what_is_no_entry_is_refused_as_damaged(encoded: bytes) -> None:

@@ -121,5 +121,6 @@ class Columns(NamedTuple):
             and set(map(type, amounts)) <= {int}
             and min(amounts, default=0) >= 0
             and max(amounts, default=0) <= MONEY_MAX
+            and set(map(type, self.memos)) <= {str}
             and all(map(is_memo, self.memos))
         )

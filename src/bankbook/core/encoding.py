@@ -173,8 +173,10 @@ def _decode_moves(fields: dict[str, Any]) -> MoveRecords:
     moves = MoveRecords(columns, tuple(_list(fields["balances"])), tuple(_list(fields["kept"])), refused)
     if len(moves.balances) != columns.size or len(moves.kept) != len(columns.accounts):
         raise EntryDamagedError("the columns of movements are not of one length")
-    for amount in {*moves.balances, *moves.kept}:
-        _balance(amount)
+    told = [*moves.balances, *(amount for amount in moves.kept if amount is not None)]
+    # The types first: a set would take 1.0 for 1.
+    if set(map(type, told)) != {int} or min(told) < -BALANCE_MAX or max(told) > BALANCE_MAX:
+        raise EntryDamagedError("what movements leave in an account is an integer, and a balance")
     return moves
 
 
@@ -302,4 +304,5 @@ def _grant(account: Any, to: Any, amount: Any) -> Grant:
 def _verdict(outcome: Any, balance: Any, available: Any, detail: Any) -> Verdict:
     if not isinstance(detail, str) or len(detail) > DETAIL_CHARACTERS_MAX:
         raise EntryDamagedError(f"expected a sentence, found {detail!r}")
+    detail.encode()  # half of a surrogate pair, which JSON may have, no message could carry
     return Verdict(Outcome[outcome], _balance(balance), _balance(available), detail)

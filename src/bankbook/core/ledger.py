@@ -27,6 +27,8 @@ from bankbook.core.commands import (
 )
 from bankbook.core.decision import Decision, Short, refusal_of, sum_of_shorts, verdict_of
 from bankbook.core.entry import (
+    DETAIL_CHARACTERS_MAX,
+    MOVE_DETAIL_CHARACTERS_MAX,
     Posting,
     Record,
     RecordKind,
@@ -223,9 +225,11 @@ class Teller:
             if decision is not None and not (batch.is_atomic and decision.refuses_some):
                 return decision
         draft = replace(self, layer=self.layer.draft())
+        detail_max = _detail_characters_max(batch)
         decisions = []
         for index, command in enumerate(batch.commands):
             decision = draft._decide_one(command)  # noqa: SLF001  (another teller, the same class)
+            decision = decision._replace(detail=decision.detail[:detail_max])
             decisions.append(decision)
             for record in decision.records:
                 draft.layer.apply_record(self.next_entry, index, record)
@@ -365,6 +369,11 @@ class Teller:
     def _is_due(self, record: ReservationRecord) -> bool:
         expires_ms = record.terms.expires_ms
         return record.state is ReservationState.OPEN and expires_ms is not None and expires_ms <= self.now_ms
+
+
+def _detail_characters_max(batch: Batch) -> int:
+    """Return how long a refusal's sentence may be: of movements, whose bound is that of columns, shorter."""
+    return MOVE_DETAIL_CHARACTERS_MAX if isinstance(batch.commands, Moves) else DETAIL_CHARACTERS_MAX
 
 
 def expiry_of(reservation: ReservationId, record: ReservationRecord) -> Record:

@@ -56,6 +56,7 @@ class FreshPostings:
     def __init__(self) -> None:
         self.by_account: dict[AccountId, Fresh] = {}
         self.count = 0
+        """How much is to be replayed: postings, or records where an entry has more of these."""
         self._read: dict[AccountId, list[Leg]] = {}
         """Of accounts whose statement was asked for, in order."""
 
@@ -79,7 +80,7 @@ class FreshPostings:
             else:
                 fresh.is_ordered = False
                 fresh.first = min(fresh.first, place)
-        self.count += len(postings)
+        self.count += max(len(postings), len(entry.records))
 
     def legs(self, account: AccountId) -> list[Leg]:
         """Return what is fresh of an account, in order."""

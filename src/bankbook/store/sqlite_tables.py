@@ -5,6 +5,7 @@ are written. Proof: tests/store/test_sqlite_file.py, tests/store/test_checkpoint
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from sqlite3 import Error
@@ -32,7 +33,7 @@ _UPSERT_ACCOUNT = """
         reserved = excluded.reserved, holdings = excluded.holdings
 """
 _INSERT_BLOCK = "INSERT INTO statement (account, until, moved, postings) VALUES (?, ?, ?, ?)"
-_DELETE_BLOCKS = "DELETE FROM statement WHERE account = ? AND until >= ?"
+_DELETE_BLOCK = "DELETE FROM statement WHERE account = ? AND until = ?"
 _UPSERT_RESERVATION = """
     INSERT INTO reservation (id, account, amount, destination, expires_ms, left, state, branch)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -125,10 +126,16 @@ class Tables:
                 self._insert_among(account, postings)
 
     def _insert_among(self, account: AccountId, postings: FreshPostings) -> None:
-        first, _ = postings.by_account[account].first
-        legs = [leg for block in self._blocks(account, first) for leg in block]
-        self._file.connection.execute(_DELETE_BLOCKS, (account, first))
-        self._insert(blocks_of(account, sorted(legs + postings.legs(account))))
+        """Write an account's postings into the rows where they belong; the others stay as they are."""
+        legs, start = postings.legs(account), 0
+        while start < len(legs):
+            block, end = next(self._blocks(account, legs[start][0]), []), len(legs)
+            if block:
+                until = block[-1][0]
+                end = bisect_right(legs, until, lo=start, key=_clock_of)
+                self._file.connection.execute(_DELETE_BLOCK, (account, until))
+            self._insert(blocks_of(account, sorted(block + legs[start:end])))
+            start = end
 
     def _insert(self, blocks: Iterable[Block]) -> None:
         self._file.connection.executemany(_INSERT_BLOCK, blocks)
@@ -152,6 +159,10 @@ class Tables:
             raise self._file.damaged(f"there is no origin number {error}") from error
         except (ValueError, TypeError) as error:
             raise self._file.damaged(f"the holdings of {account} cannot be understood ({error})") from error
+
+
+def _clock_of(leg: Leg) -> int:
+    return leg[0]
 
 
 def _account_rows(

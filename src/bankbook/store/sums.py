@@ -24,7 +24,7 @@ class Bounds(NamedTuple):
     rows_max: int = 32_768
     """Of accounts and reservations that are newer than the tables, until these are due."""
     postings_max: int = 65_536
-    """That are newer than the tables, until these are due."""
+    """That are newer than the tables, until these are due; records where an entry has more of these."""
     slice_rows: int = 128
     """Of accounts, that a commit writes at least while the tables are due: below a millisecond."""
     clean_rows_max: int = 32_768
@@ -69,7 +69,7 @@ class Sums:
     @property
     def is_dirty(self) -> bool:
         """Whether anything is newer than the tables."""
-        return self._frozen_at is not None or bool(self.rows.dirty or self._reservations)
+        return self._frozen_at is not None or bool(self._nearness)
 
     def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
         """Return a reservation's state; None where no entry made it."""
