@@ -403,6 +403,18 @@ async def test_who_is_in_doubt_gets_a_key_that_tells_what_became_of_their_own_ca
     assert branch.keys[0] == branch.keys[1]
 
 
+async def test_who_is_told_again_what_is_known_learns_what_the_batch_taught() -> None:
+    async with fake_branch(LOST) as branch, Bank([branch.address], retries=False) as bank:
+        session = await connected(bank, branch)
+        errors = await in_doubt(branch, session)
+        branch.answer = count_up
+        await session.deposit(2, key=errors[0].key)
+        other = bank.session("anna")
+        await other.deposit(3, key=errors[1].key)
+        assert other.token == session.token != SessionToken()
+    assert len(branch.asked) == 2
+
+
 async def test_the_key_of_a_call_in_doubt_is_good_for_that_call_only() -> None:
     async with fake_branch(LOST) as branch, Bank([branch.address], retries=False) as bank:
         session = await connected(bank, branch)

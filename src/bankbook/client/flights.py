@@ -216,6 +216,7 @@ class Flight:
         alone = manner._replace(key=f"{self.key}.{key.place + 1}", timeout=_until(deadline))
         if self._receipt is None:
             return alone
+        sender.learn(self._receipt.info.token)
         told = self._told(self._receipt, self._receipt.results[key.place], key.place)
         if isinstance(told, Receipt):
             return told

@@ -130,6 +130,10 @@ class Sender:
             self._usual = plan.branch
         return answer
 
+    def learn(self, told: bytes) -> None:
+        """Know what an answer taught that was given to another session."""
+        self.token = self.token.merge(SessionToken([told]))
+
     def _learn(self, sent: SessionToken, replied: bytes) -> None:
         """Put the reply's token in the place of what it covers: all that was sent, and no more.
 
