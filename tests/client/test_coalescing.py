@@ -33,6 +33,7 @@ from bankbook.client import (
     Money,
     OutcomeUnknownError,
     Receipt,
+    RightsUnreachableError,
     SameAccountError,
     Session,
     SessionToken,
@@ -315,6 +316,23 @@ async def test_a_withdrawal_whose_rights_cannot_be_had_holds_up_nobody() -> None
         await bank.join(1, 2)
         await bank.join(2, 1)
         assert (await calls[1]).balance == 20
+
+
+async def test_who_waits_for_room_to_be_sent_again_is_told_when_the_time_is_over() -> None:
+    async def lack_rights(request: AnyRequest, context: Context) -> Any:
+        if not isinstance(request, bank_pb2.SubmitBatchRequest):
+            return await hang(request, context)
+        short = bank_pb2.Result(outcome=Outcome.RIGHTS_UNREACHABLE.name)
+        return bank_pb2.BatchReceipt(
+            results=[short] * len(request.moves.amounts), info=bank_pb2.ReplyInfo(branch=1)
+        )
+
+    async with fake_branch(lack_rights) as branch, Bank([branch.address], timeout=0.3) as bank:
+        session = await connected(bank, branch)
+        session._sender.under_way = asyncio.Semaphore(1)
+        ended = await asyncio.gather(*(session.withdraw(n) for n in (1, 2, 3)), return_exceptions=True)
+    assert [type(each) for each in ended] == [OutcomeUnknownError, *[RightsUnreachableError] * 2]
+    assert [type(each) for each in branch.asked] == [bank_pb2.SubmitBatchRequest, bank_pb2.WithdrawRequest]
 
 
 async def test_the_session_knows_what_its_caller_was_told() -> None:

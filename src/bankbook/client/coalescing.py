@@ -111,7 +111,7 @@ class Lane:
             return await self._go_with_others(command, deadline, is_first=True)
         self._room.release()
         try:
-            return await self._send_alone(command, self._manner)
+            return cast("Receipt", await self._sender.send(command, self._manner))
         finally:
             self._is_one_alone = False
 
@@ -124,9 +124,6 @@ class Lane:
             self._is_one_alone = False
             self._room.release()
             raise
-
-    async def _send_alone(self, command: PlainMovement, manner: Manner) -> Receipt:
-        return cast("Receipt", await self._sender.send(command, manner))
 
     async def _go_with_others(
         self, command: PlainMovement, deadline: float, *, is_first: bool = False
@@ -167,10 +164,23 @@ class Lane:
 
     async def _send_again(self, call: Call, refused: BankbookError) -> Receipt:
         """Send by itself what the batch's branch lacks rights for: under a new key, it may wait for them."""
-        remaining_s = call.deadline - asyncio.get_running_loop().time()
-        if remaining_s < _AGAIN_S_MIN:
-            raise refused
-        return await self._send_alone(call.command, self._manner._replace(timeout=remaining_s))
+        under_way = self._sender.under_way
+        try:
+            async with asyncio.timeout_at(call.deadline):
+                await under_way.acquire()
+        except TimeoutError:
+            raise refused from None
+        try:
+            remaining_s = call.deadline - asyncio.get_running_loop().time()
+            if remaining_s < _AGAIN_S_MIN:
+                raise refused
+            return await self._ask_alone(call.command, self._manner._replace(timeout=remaining_s))
+        finally:
+            under_way.release()
+
+    async def _ask_alone(self, command: PlainMovement, manner: Manner) -> Receipt:
+        plan = self._sender.plan(command, manner)
+        return cast("Receipt", await self._sender.ask(command, manner, plan))
 
     # Batches.
 
