@@ -421,6 +421,14 @@ async def test_who_is_in_doubt_gets_a_key_that_tells_what_became_of_their_own_ca
     assert branch.keys[0] == branch.keys[1]
 
 
+async def test_a_callers_own_key_is_never_taken_for_one_of_a_call_that_went_together() -> None:
+    async with fake_branch(count_up) as branch, Bank([branch.address]) as bank:
+        with pytest.raises(InvalidRequestError, match="order#17") as error:
+            await bank.session("anna").deposit(2, key="order#17")
+        assert "together" not in str(error.value)
+        assert not branch.asked
+
+
 async def test_who_is_told_again_what_is_known_learns_what_the_batch_taught() -> None:
     async with fake_branch(LOST) as branch, Bank([branch.address], retries=False) as bank:
         session = await connected(bank, branch)

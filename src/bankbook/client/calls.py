@@ -93,7 +93,7 @@ class Calls:
             await self._recording.begin()
 
     def plan(self, command: Command, manner: Manner, usual: int) -> Plan:
-        """Return how a request is going to be tried; raises InvalidRequestError."""
+        """Return how a request is going to be tried."""
         branches = self._order(usual) if manner.branch is None else (manner.branch,)
         now = asyncio.get_running_loop().time()
         return Plan(

@@ -6,6 +6,7 @@ the batch's own key. Must not know when batches go (coalescing). Proof: tests/cl
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 GRACE_S = 0.25
 
 # In no key that a branch takes.
-SHARED_MARK = "#"
+_SHARED_MARK = "#"
+_SHARED_KEY = re.compile(rf"[0-9]+/[0-9a-f]{{32}}{_SHARED_MARK}[0-9]+")
 
 Told = Receipt | BankbookError
 """What a caller's future holds; an error as its result means: send it again, by itself."""
@@ -63,9 +65,14 @@ class SharedKey(str):
     @classmethod
     def of(cls, flight: "Flight", place: int) -> Key:
         """Return the key of the call at this place, from 0."""
-        key = cls(f"{flight.key}{SHARED_MARK}{place + 1}")
+        key = cls(f"{flight.key}{_SHARED_MARK}{place + 1}")
         key.flight, key.place = flight, place
         return Key(key)
+
+
+def is_text_of_shared_key(key: str) -> bool:
+    """Whether a key is the text of one that is good only as an object."""
+    return not isinstance(key, SharedKey) and _SHARED_KEY.fullmatch(key) is not None
 
 
 class Flight:

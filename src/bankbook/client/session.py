@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from bankbook.client.calls import Calls, Manner
 from bankbook.client.coalescing import Coalescer, may_go_with_others
 from bankbook.client.errors import BankbookError, error_for
-from bankbook.client.flights import SHARED_MARK, SharedKey
+from bankbook.client.flights import SharedKey, is_text_of_shared_key
 from bankbook.client.sending import Sender
 from bankbook.client.statement import Statement
 from bankbook.client.token import SessionToken
@@ -343,7 +343,7 @@ def _complaint_about_key(key: str | None) -> str | None:
     """Return what is malformed in a caller's key, in words; None where nothing is."""
     if key is None or isinstance(key, SharedKey):
         return None
-    if SHARED_MARK in key:
+    if is_text_of_shared_key(key):
         return (
             f"the key {key[:80]!r} is of a call that went together with others: it is good only as the "
             "object that the error had, in that process; a call that is asked for elsewhere needs its own"
