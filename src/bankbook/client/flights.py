@@ -81,6 +81,8 @@ class Flight:
     def __init__(self, calls: Sequence[Call], batch: Batch, customer: CustomerId) -> None:
         self.calls = calls
         """Those who may still wait for it; none once it has ended."""
+        self._overdue = 0
+        """How many of the first ones have been told that their time is over, or were told before."""
         self._aboard = len(calls)
         """Those who were not cancelled."""
         self.batch = batch
@@ -157,14 +159,15 @@ class Flight:
     def _expire(self) -> None:
         """Tell those whose time is over that they are in doubt, and wait for the next one's deadline."""
         loop, self._timer = asyncio.get_running_loop(), None
-        for place, call in enumerate(self.calls):
-            if call.answer.done():
-                continue
-            if call.deadline + GRACE_S > loop.time():
-                self._timer = loop.call_at(call.deadline + GRACE_S, self._expire)
-                return
-            assert self._plan is not None, "it has departed"
-            call.answer.set_exception(self._doubt_at(place, self._plan.branch))
+        assert self._plan is not None, "it has departed"
+        while self._overdue < len(self.calls):
+            call = self.calls[self._overdue]
+            if not call.answer.done():
+                if call.deadline + GRACE_S > loop.time():
+                    self._timer = loop.call_at(call.deadline + GRACE_S, self._expire)
+                    return
+                call.answer.set_exception(self._doubt_at(self._overdue, self._plan.branch))
+            self._overdue += 1
 
     # What callers are told.
 
