@@ -2,11 +2,11 @@
 
     await asyncio.gather(*(session.deposit(1) for _ in range(1000)))    # one request
 
-A call that is alone in its turn of the event loop goes out at once, exactly as it is. Others that come while
-it is under way go out at once, too, all that are asked for in the same turn as one batch under one key. What
-comes while a batch is under way gathers, and goes as the next batch when that one is answered, or has missed.
-No call ever waits for a clock, nor for another one that is held for rights: a batch asks for what is at hand,
-and what the branch has no rights for goes again by itself.
+A call that is alone in its turn of the event loop goes out at once, exactly as it is: one at a time, also
+while a batch is under way. All others go in batches, each under one key: where no batch is under way, all
+that are asked for in the same turn go at once; else they gather, and go as the next batch when that one is
+answered, or has missed. No call ever waits for a clock, nor for another one that is held for rights: a batch
+asks for what is at hand, and what the branch has no rights for goes again by itself.
 
 Decides which calls travel together, and what each of their callers is told. Must not know how a request is
 tried (sending, retries). Proof: tests/client/test_coalescing.py.
