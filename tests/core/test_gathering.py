@@ -5,14 +5,12 @@ from random import Random
 import pytest
 from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread, Letter
 
-from bankbook.core.commands import Cancel, Deposit, OpenAccount, ReadBalance, Withdraw
-from bankbook.core.encoding import decode_entry
-from bankbook.core.entry import Opening, RecordKind
+from bankbook.core.commands import Cancel, Deposit, ReadBalance, Withdraw
+from bankbook.core.entry import RecordKind
 from bankbook.core.messages import AskHead, Entries, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Settings
-from bankbook.core.types import MONEY_MAX, Money, Seq
-from bankbook.wire.peers import decode_from_subscriber, encode_for_publisher
+from bankbook.core.types import Money
 
 EIGHTY, HUNDRED = Money(80), Money(100)
 
@@ -292,40 +290,3 @@ def test_nothing_is_given_back_and_forth_while_nothing_is_used() -> None:
     before = {branch: store.applied() for branch, store in bank.stores.items()}
     bank.pass_time(60 * SECOND)
     assert {branch: store.applied() for branch, store in bank.stores.items()} == before
-
-
-def deliver_all_in_words(bank: BankInOneThread) -> None:
-    """Deliver everything, each question for rights as the bytes that a stream would carry."""
-    while bank.under_way:
-        letter = bank.under_way[0]
-        if isinstance(letter.message, AskHead):
-            assert decode_from_subscriber(encode_for_publisher(letter.message)) == letter.message
-        bank.deliver(letter)
-
-
-def test_what_many_want_together_is_asked_for_in_words_that_can_be_sent() -> None:
-    """More than the largest amount: the branch that was asked took that for damage, and closed the stream."""
-    bank = settled_bank()
-    asked = [bank.ask(2, Withdraw(ANNA, MONEY_MAX)) for _ in range(3)]
-    deliver_all_in_words(bank)
-    bank.pass_time(2 * SECOND)
-    assert [bank.reply(each).outcome for each in asked] == [Outcome.INSUFFICIENT_FUNDS] * 3
-
-
-def test_no_more_is_given_at_once_than_an_entry_can_tell() -> None:
-    """A grant of more than the largest amount would be an entry that no other branch ever takes."""
-    bank = BankInOneThread(3, opening_balance=None)
-    bank.deliver_all()
-    opened = bank.ask(1, OpenAccount(Opening(ANNA, Money(-MONEY_MAX), "")), key="1/open")
-    bank.deliver_all()
-    assert bank.reply(opened).outcome is Outcome.OK
-    assert bank.do(1, Deposit(ANNA, MONEY_MAX)).outcome is Outcome.OK
-    bank.deliver_all()
-    third = Money(2 * MONEY_MAX // 3)
-    asked = bank.ask(2, Withdraw(ANNA, third))
-    bank.pass_time(5 * SECOND)
-    assert bank.reply(asked).outcome is Outcome.OK
-    assert balances(bank) == {MONEY_MAX - third}
-    for store in bank.stores.values():
-        for entry in store.entries(store.identity.origin, Seq(0), 100):
-            assert decode_entry(entry.encoded) == entry

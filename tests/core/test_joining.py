@@ -63,31 +63,6 @@ def test_a_branch_that_lost_its_disk_serves_nobody_before_it_has_caught_up() -> 
     assert has_joined(bank, 1)
 
 
-def test_two_new_stores_that_have_been_silent_for_long_fetch_each_others_former_logs() -> None:
-    """Branch 2 alone knows what 1 and 3 decided, and is cut off until each takes the other for unreachable.
-
-    Each is the only one that is believed about its former log, as long as it has not said where that ends;
-    and the last entry of 1 rests on that of 3.
-    """
-    bank = settled_bank()
-    for branch in (3, 1):
-        bank.do(branch, Deposit(ANNA, FIVE))
-        bank.deliver_all()
-    bank.hold_back(2)
-    lose_disk(bank, 1, 3)
-    bank.deliver_all()  # branch 2 knows of both that their former lives are over; its answers are lost
-    bank.cut_link(1, 2)
-    bank.cut_link(2, 3)
-    bank.let_go()
-    bank.pass_time(10 * SECOND)
-    bank.mend_link(1, 2)
-    bank.mend_link(2, 3)
-    bank.pass_time(10 * SECOND)
-    assert has_joined(bank, 1)
-    assert has_joined(bank, 3)
-    assert balances(bank) == {10}
-
-
 def test_a_new_store_fetches_its_own_earlier_log_and_says_where_it_ends() -> None:
     bank = settled_bank()
     earlier = bank.stores[1].identity.origin
