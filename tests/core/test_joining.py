@@ -9,7 +9,7 @@ from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
 
 from bankbook.core.commands import LATEST, Capture, Deposit, ReadBalance, Reserve, Withdraw
 from bankbook.core.entry import RecordKind
-from bankbook.core.messages import Entries, Received
+from bankbook.core.messages import Connected, Entries, Received
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import Token
 from bankbook.core.types import BranchId, Incarnation, Money, Origin, Seq
@@ -387,3 +387,14 @@ def test_a_question_that_comes_when_another_store_has_greeted_does_not_end_that_
     bank.step(2, late)
     bank.pass_time(2 * SECOND)
     assert has_joined(bank, 1)
+
+
+def test_a_question_that_comes_when_another_store_has_answered_does_not_end_that_one() -> None:
+    """Seed 3096: a disk was lost twice, and what the store between had asked came last of all."""
+    bank = settled_bank(3)
+    lose_disk(bank, 1)
+    (question,) = [each for each in bank.letters(1, 2) if getattr(each.message, "joining", None)]
+    newer = Origin(BranchId(1), Incarnation(99))
+    bank.step(2, Connected(BranchId(1), newer))
+    bank.step(2, Received(BranchId(1), question.message))
+    assert not bank.stores[2].lives()[newer]

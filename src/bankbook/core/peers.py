@@ -25,6 +25,8 @@ class Peer:
     """Who greeted at the other end of the stream from there; None where it is down."""
     subscriber: Origin | None = None
     """Who greeted at the other end of the stream to there; None where it is down."""
+    is_link_newer: bool = False
+    """Whether the stream from there came up after `subscriber` had greeted."""
     applied: VersionVector = NOTHING
     """What it is known to have on its disk. Never ahead of the truth."""
     head: Seq = Seq(0)
@@ -62,7 +64,7 @@ class Peers:
     def connect(self, branch: BranchId, origin: Origin, now_us: int) -> None:
         """Note that the stream from `branch` is up, and who greeted there."""
         peer = self._peers[branch]
-        peer.is_connected, peer.heard_us, peer.link = True, now_us, origin
+        peer.is_connected, peer.heard_us, peer.link, peer.is_link_newer = True, now_us, origin, True
         self.greet(branch, origin)
 
     def greet(self, branch: BranchId, origin: Origin) -> None:

@@ -255,7 +255,7 @@ class Replica:
 
     def _on_ask_head(self, sender: BranchId, message: AskHead) -> None:
         if message.joining is not None:
-            if message.joining != self._context.peers[sender].subscriber:
+            if not self._is_there(message.joining):
                 return  # another store has greeted since; if this one is there, it asks again
             self._end_lives_before(message.joining)
             self._plan_subscriptions()
@@ -263,6 +263,15 @@ class Replica:
             self._gatherings.answer_ask(sender, message)
         elif message.account is not None:
             self._postpone(sender, message)
+
+    def _is_there(self, origin: Origin) -> bool:
+        """Whether a store that asks was not followed by another one, as far as is known here.
+
+        What it asks may come late: from a store that was lost before the next one answered this branch.
+        """
+        peer = self._context.peers[origin.branch]
+        is_followed = peer.is_link_newer and peer.link not in (None, origin)
+        return peer.subscriber == origin and not is_followed
 
     def _end_lives_before(self, present: Origin) -> None:
         """Note, before this branch answers, that the store which asks has taken the place of all before it.
@@ -378,7 +387,7 @@ class Replica:
         if self._context.state.is_over(here.origin):
             return
         peer = self._context.peers[here.origin.branch]
-        peer.subscriber = here.origin
+        peer.subscriber, peer.is_link_newer = here.origin, False
         if peer.link is None:
             self._greet(here.origin)  # else the stream from there says who is there: a greeting may come late
 
