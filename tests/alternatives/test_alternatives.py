@@ -59,10 +59,10 @@ def running(system: System, folder: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module", params=ALTERNATIVES)
-def alternative(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def alternative(request: pytest.FixtureRequest, open_folder: Callable[[], Path]) -> Iterator[Any]:
     """A server that runs, and how to connect to it."""
     system, connect = ALTERNATIVES[request.param]
-    with running(system, tmp_path_factory.mktemp(system.name)) as server:
+    with running(system, open_folder()) as server:
         yield server, connect
 
 
@@ -185,9 +185,11 @@ async def test_an_account_that_is_not_there_loses_no_money(ledger: Ledger) -> No
 
 
 @pytest.mark.parametrize("name", ALTERNATIVES)
-def test_what_is_measured_passes_its_own_check_of_the_books(name: str, tmp_path: Path) -> None:
+def test_what_is_measured_passes_its_own_check_of_the_books(
+    name: str, open_folder: Callable[[], Path]
+) -> None:
     system, _ = ALTERNATIVES[name]
-    with running(system, tmp_path) as server:
+    with running(system, open_folder()) as server:
         for case in system.cases:
             if case.name != "postgresql-pgbench":  # it has tables of its own: a million rows
                 assert case.measure(server, case.callers[0], 1.0).value > 0

@@ -26,7 +26,7 @@ def test_whatever_a_seed_draws_can_be_written_down() -> None:
         assert text.count("\n") > len(scenario.branches)
         kinds |= {fault.kind for fault in scenario.faults}
         kinds |= {event.interface for customer in scenario.customers for event in customer.events}
-    assert len(kinds) == 17 + 13  # every fault, every interface
+    assert len(kinds) == 18 + 13  # every fault, every interface
 
 
 def test_a_file_has_one_line_for_each_event_and_leaves_out_what_is_as_usual() -> None:

@@ -17,6 +17,7 @@ BLOCK = 20
 BLOCKS = range(2000, 2300, BLOCK)
 
 PROMISES = {
+    "comes to rest",
     "books",
     "floors",
     "rights",

@@ -22,7 +22,7 @@ FOUND_SOON = {
     "dependency_skipped",
     "grant_takes_nothing_from_the_giver",
     "key_is_looked_up_on_arrival_only",
-    "token_waits_for_nothing",
+    "token_forgets_what_was_read",
     "durable_does_not_wait",
 }
 SOON = [saboteur for saboteur in SABOTEURS if saboteur.name in FOUND_SOON]
