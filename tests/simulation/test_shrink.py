@@ -22,7 +22,7 @@ FOUND_SOON = {
     "dependency_skipped",
     "grant_takes_nothing_from_the_giver",
     "key_is_looked_up_on_arrival_only",
-    "token_forgets_what_was_read",
+    "token_waits_for_nothing",
     "durable_does_not_wait",
 }
 SOON = [saboteur for saboteur in SABOTEURS if saboteur.name in FOUND_SOON]
@@ -56,7 +56,7 @@ def test_a_saboteur_is_caught_by_a_small_scenario(
     saboteur: Saboteur, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, output = tmp_path / "small.json", tmp_path / "output.json"
-    monkeypatch.setattr("bankbook.simulation.shrink.RUNS_MAX", 400)
+    monkeypatch.setattr("bankbook.simulation.shrink.RUNS_MAX", 1000)
     with monkeypatch.context() as patch:
         saboteur.apply(patch)
         wanted = Exploration(range(SEEDS_MAX), SHORT, shrunk_path=path, shrink_for_s=1e6)
