@@ -18,5 +18,7 @@ page         docs/performance.md, from these figures alone
 plots        its pictures
 cli          `python -m benchmarks`
 
+growth       how Bankbook's own costs grow: `make growth`, which writes docs/growth.md
+
 It is no part of the library: it is started from the project's folder, and needs pip install -e '.[bench]'.
 """

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -165,9 +165,9 @@ def start(folder: Path) -> Iterator[Path]:
     yield folder
 
 
-def _version() -> str:
+def version() -> str:
     """Return the version and, where this is known, what of the project's history it is."""
-    told = f"Bankbook {version('bankbook')}"
+    told = f"Bankbook {metadata.version('bankbook')}"
     try:
         return f"{told}, commit {tool(['git', 'describe', '--always', '--dirty'], ROOT).strip()}"
     except (BenchmarkError, FileNotFoundError):
@@ -264,5 +264,5 @@ SYSTEM = System(
     "bank for each figure, with a store for each branch.",
     cases=CASES,
     start=start,
-    version=_version,
+    version=version,
 )

@@ -1,0 +1,95 @@
+"""What came of a run: curves, points, figures.
+
+Decides their form, in memory and in figures.json. Must not know how anything was measured, nor how it is
+told.
+Proof: tests/alternatives/test_growth_page.py.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What was measured at one size."""
+
+    size: int
+    values: Mapping[str, float]
+    """By the names of the curve's figures; what could not be measured is missing."""
+    others_cpu: float | None = None
+    """Processors that other programs used meanwhile; None where the system does not tell."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CurveRun:
+    """A curve, as far as it was measured."""
+
+    name: str
+    took_s: float
+    points: tuple[Point, ...]
+    failure: str | None = None
+    """Why it ends before its last size; None where it does not."""
+
+    def at(self, size: int) -> Point | None:
+        """Return the point of a size; None where it was not measured."""
+        return next((point for point in self.points if point.size == size), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that came of a run."""
+
+    began: str
+    """The day and time, UTC."""
+    took_s: float
+    seconds: float
+    """For how long each load was measured each time."""
+    command: str
+    version: str
+    machine: Mapping[str, str]
+    processors: int
+    curves: tuple[CurveRun, ...] = field(default=())
+
+    def curve(self, name: str) -> CurveRun | None:
+        """Return a curve; None where nothing of it was measured."""
+        return next((each for each in self.curves if each.name == name and each.points), None)
+
+    def value(self, curve: str, size: int, figure: str) -> float | None:
+        """Return one figure; None where it was not measured."""
+        found = self.curve(curve)
+        point = None if found is None else found.at(size)
+        return None if point is None else point.values.get(figure)
+
+    def others(self) -> tuple[float, float, float] | None:
+        """Return the median, least and most that other programs used, over all points."""
+        known = sorted(
+            point.others_cpu
+            for curve in self.curves
+            for point in curve.points
+            if point.others_cpu is not None
+        )
+        return (median(known), known[0], known[-1]) if known else None
+
+
+def write(run: Run, path: Path) -> None:
+    """Keep a run. Raises OSError."""
+    path.write_text(json.dumps(asdict(run), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> Run:
+    """Return a run that was kept. Raises OSError, ValueError where it is none."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Run(**{**told, "curves": tuple(_curve_of(each) for each in told["curves"])})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no figures of make growth: {error!r}") from error
+
+
+def _curve_of(told: dict[str, Any]) -> CurveRun:
+    points = tuple(Point(**{**each, "notes": tuple(each["notes"])}) for each in told["points"])
+    return CurveRun(**{**told, "points": points})
