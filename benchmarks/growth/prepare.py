@@ -25,7 +25,17 @@ from bankbook.core.entry import Entry, Keyed, MoveRecords, Posting, Record, Reco
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord
 from bankbook.core.state import State
-from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
+from bankbook.core.types import (
+    KEY_DRAWN_BITS,
+    AccountId,
+    BranchId,
+    CustomerId,
+    Incarnation,
+    Money,
+    Origin,
+    Seq,
+    new_key,
+)
 from bankbook.core.vector import NOTHING
 from bankbook.server.branch import STORE_FILE
 from bankbook.server.machine import collect_rarely
@@ -82,7 +92,7 @@ def _paid_in_pairs(store: SqliteStore, names: list[AccountId]) -> Changes:
         clock=clock,
         dependencies=NOTHING,
         customer=_CUSTOMER,
-        keyed=Keyed(Key(f"{BRANCH}/{clock:032x}"), f"{clock:016x}"),
+        keyed=Keyed(new_key(BRANCH, clock >> _COUNTER_BITS, 0), f"{clock:016x}"),
         records=MoveRecords(columns, balances, (Money(0),) * (2 * pairs)),
     )
     state = State(store, GENESIS)
@@ -132,7 +142,10 @@ def transfers(store: SqliteStore, count: int, accounts: int, chance: Random) -> 
         balances[source] = Money(balances[source] - 1)
         balances[destination] = Money(balances[destination] + 1)
         last[source] = last[destination] = seq
-        key = Keyed(Key(f"{BRANCH}/{chance.getrandbits(128):032x}"), f"{chance.getrandbits(64):016x}")
+        key = Keyed(
+            new_key(BRANCH, clock >> _COUNTER_BITS, chance.getrandbits(KEY_DRAWN_BITS)),
+            f"{chance.getrandbits(64):016x}",
+        )
         entry = _transfer(seq, clock, source, destination, balances[source], key)
         changes.entries.append(entry)
         changes.keys[key.key] = KeyRecord(key.fingerprint, entry.id, clock)

@@ -90,6 +90,17 @@ def test_a_write_that_certainly_did_not_happen_gets_a_key_of_the_branch_that_is_
     assert attempts.key.startswith("3/"), "nobody has to ask a branch that is down what became of it"
 
 
+def test_keys_stand_in_the_order_in_which_they_were_made() -> None:
+    """Whatever is drawn: a branch's store writes the newest ones side by side."""
+    attempts = plan(2)
+    keys = [attempts.key]
+    for tenths in range(1, 100):
+        attempts.pause_after(told(Outcome.SHUTTING_DOWN), tenths / 10)
+        keys.append(attempts.key)
+    assert len(set(keys)) == 100
+    assert keys == sorted(key for key in keys if key is not None)
+
+
 def test_a_key_of_the_callers_own_is_never_changed() -> None:
     attempts = plan(key=Key("order-17"))
     for missed in (UNREACHED, told(Outcome.SHUTTING_DOWN), LOST):

@@ -17,6 +17,8 @@ from bankbook.core.types import (
     chosen_branch,
     is_branch_number,
     is_id,
+    is_key,
+    new_key,
     reservation_id,
     reserving_branch,
 )
@@ -50,6 +52,19 @@ def test_an_origin_is_told_as_branch_and_life() -> None:
 
 
 BRANCHES = tuple(BranchId(branch) for branch in range(1, 11))
+
+
+def test_keys_that_are_made_one_after_the_other_stand_one_after_the_other() -> None:
+    """So a store that has millions of them writes the new ones side by side."""
+    times_ms = [0, 1, 9, 10, 255, 256, 999_999_999, 2**48 - 1]
+    keys = [new_key(2, made_ms, drawn) for made_ms in times_ms for drawn in (0, 2**80 - 1)]
+    assert keys == sorted(set(keys))
+    assert {len(key) for key in keys} == {len("2/") + 32}
+    assert all(is_key(key) and birth_branch(key, (BranchId(1), BranchId(2))) == 2 for key in keys)
+
+
+def test_a_key_can_be_made_when_the_clock_has_run_for_ever() -> None:
+    assert is_key(new_key(2, 2**80, 0))
 
 
 def test_a_key_is_born_where_it_says_or_where_its_checksum_falls() -> None:

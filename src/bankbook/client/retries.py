@@ -14,11 +14,10 @@ Once an answer was lost, only what is decided under the same key takes the doubt
 
 import random
 from dataclasses import replace
-from uuid import UUID
 
 from bankbook.client.attempts import Missed
 from bankbook.core.outcome import Certainty, Outcome
-from bankbook.core.types import Key
+from bankbook.core.types import KEY_DRAWN_BITS, Key, new_key
 from bankbook.wire.status import Failure
 
 # The next branch is tried at once. Once all of them were, the pause between two rounds grows from a blink to
@@ -41,6 +40,9 @@ _AT_SIGHT = {Outcome.INVALID_REQUEST, Outcome.INVALID_TOKEN, Outcome.WRITES_LOST
 
 # The operating system's: two processes, one of which was forked from the other, never draw the same key.
 CHANCE = random.SystemRandom()
+
+# Drawn for a key, more than it needs: so a seed of the simulator goes on meaning the bank that it meant.
+_CHANCE_BITS = 128
 
 
 class Plan:
@@ -69,7 +71,7 @@ class Plan:
         self._attempts = 0
         self._was_reached = False
         self._lost: Failure | None = None
-        self.key = self._new_key() if self._makes_keys else key
+        self.key = self._new_key(now) if self._makes_keys else key
 
     @property
     def branch(self) -> int:
@@ -99,7 +101,7 @@ class Plan:
             return None
         self._attempts += 1
         if self._makes_keys and not self.is_in_doubt:
-            self.key = self._new_key()
+            self.key = self._new_key(now)
         return pause_s
 
     def verdict(self, failure: Failure) -> Failure:
@@ -127,8 +129,9 @@ class Plan:
             return True
         return now - self._began < CONNECT_TIMEOUT_S
 
-    def _new_key(self) -> Key:
-        return Key(f"{self.branch}/{UUID(int=self._chance.getrandbits(128), version=4).hex}")
+    def _new_key(self, now: float) -> Key:
+        drawn = self._chance.getrandbits(_CHANCE_BITS) >> (_CHANCE_BITS - KEY_DRAWN_BITS)
+        return new_key(self.branch, int(now * 1000), drawn)
 
 
 def _backoff(rounds: int, chance: random.Random) -> float:

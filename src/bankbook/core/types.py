@@ -105,6 +105,23 @@ def is_key(text: str) -> bool:
     return is_id(name) and (not slash or (_is_number(before) and is_branch_number(int(before))))
 
 
+# Of a key that nobody made up: when, in milliseconds by any clock that only rises, and what was drawn, enough
+# that no two are the same and none can be guessed. As many hexadecimal digits together as a UUID has.
+_MADE_BITS, KEY_DRAWN_BITS = 48, 80
+
+
+def new_key(branch: int, made_ms: int, drawn: int) -> Key:
+    """Return a key of a branch; `drawn` is a number of KEY_DRAWN_BITS.
+
+    Keys that are made one after the other stand one after the other in a store, which keeps them in their
+    order: a commit writes one page of them. Drawn altogether, each would be on a page of its own, of more and
+    more that are not in memory.
+
+    Source: Davis, Peabody and Leach, "Universally Unique IDentifiers" (RFC 9562), section 5.7.
+    """
+    return Key(f"{branch}/{made_ms % 2**_MADE_BITS:012x}{drawn:020x}")
+
+
 def birth_branch(key: Key, branches: tuple[BranchId, ...]) -> BranchId:
     """Return the branch where `key` was born: the one it names, or else the one its checksum falls on.
 

@@ -6,10 +6,10 @@ kept for the answer's way back. Must not know any protocol. Proof: tests/server/
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
-from uuid import uuid4
 
 import structlog
 
@@ -18,7 +18,7 @@ from bankbook.core.commands import Capture, Command, Release, Reply, Request, ac
 from bankbook.core.guarantees import Access
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.token import TokenCodec, TokenError
-from bankbook.core.types import BALANCE_MAX, BranchId, Key, Money
+from bankbook.core.types import BALANCE_MAX, KEY_DRAWN_BITS, BranchId, Key, Money, new_key
 from bankbook.server.calls import request_name
 from bankbook.server.driver import Driver
 from bankbook.server.machine import read_clocks
@@ -109,7 +109,8 @@ class Handler:
         """Return a key for a write whose caller made none: what another branch has to decide needs one."""
         if Access.WRITE not in access_of(command):
             return None
-        return Key(f"{self._branch}/{uuid4().hex}")
+        made_ms = self._clocks().monotonic_us // 1000
+        return new_key(self._branch, made_ms, secrets.randbits(KEY_DRAWN_BITS))
 
     def _deadline_us(self, remaining_s: float | None) -> int:
         now_us = self._clocks().monotonic_us
