@@ -183,11 +183,11 @@ def unsummed_transfers(accounts: int) -> int:
     What makes the tables due is frozen and being written, and nearly half as much again has come meanwhile.
     """
     bounds = Bounds()
-    by_postings = bounds.postings_max // 2
+    by_entries = min(bounds.entries_max, bounds.postings_max // 2)
     # So many accounts are expected to have been drawn when the rows are what makes the tables due.
     share = 1 - min(bounds.rows_max / accounts, 1)
     by_rows = accounts * -math.log(share) / 2 if share else math.inf
-    return int(_NEARLY_ONE_AND_A_HALF * min(by_postings, by_rows))
+    return int(_NEARLY_ONE_AND_A_HALF * min(by_entries, by_rows))
 
 
 def die_with_history(folder: Path, entries: int, accounts: int) -> None:

@@ -38,13 +38,14 @@ from bankbook.core.encoding import make_entry
 from bankbook.core.entry import Entry, Record, RecordKind, Verdict
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Changes, Holding
-from bankbook.core.types import EntryId, Money, Origin, ReservationId, Seq, reservation_id
+from bankbook.core.types import EntryId, Key, Money, Origin, ReservationId, Seq, reservation_id
 from bankbook.core.vector import VersionVector
 from bankbook.store import fresh
 from bankbook.store.base import CommitRefusedError, StoreError
 from bankbook.store.history import history
 from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
+from bankbook.store.sqlite_logs import Logs
 from bankbook.store.sums import Bounds
 
 NEVER = Bounds()
@@ -171,6 +172,22 @@ def test_what_a_commit_made_durable_is_there_after_a_kill_though_no_table_has_it
         check_integrity(store)
 
 
+def test_a_start_after_a_kill_looks_no_key_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are on the disk with their entries; among millions, each would have to be read from there."""
+    keyed = [posting_entry(HERE, seq, ("alice", seq), key=f"k{seq}") for seq in (1, 2)]
+    with store_with(tmp_path / "store.db", NEVER, keyed) as store:
+        copy = killed(store, tmp_path)
+        noted = {key: store.key(key) for key in (Key("k1"), Key("k2"))}
+    looked_up: list[Key] = []
+    monkeypatch.setattr(Logs, "key", lambda _logs, key, _kept: looked_up.append(key))
+    with store_with(copy, NEVER) as store:
+        assert not looked_up
+        assert store.account(ALICE) == Account(Money(103))
+        monkeypatch.undo()
+        assert {key: store.key(key) for key in noted} == noted
+        assert all(noted.values())
+
+
 def test_a_branch_that_is_stopped_leaves_a_file_that_is_complete_without_it(tmp_path: Path) -> None:
     with store_with(tmp_path / "store.db", NEVER, deposits(1, 2, 3)):
         pass
@@ -193,7 +210,7 @@ def test_whoever_audits_after_a_kill_sees_all_and_changes_nothing(tmp_path: Path
             assert summed(store) == VersionVector()
 
 
-@pytest.mark.parametrize("bounds", [Bounds(rows_max=2), Bounds(postings_max=3)])
+@pytest.mark.parametrize("bounds", [Bounds(rows_max=2), Bounds(postings_max=3), Bounds(entries_max=2)])
 def test_the_tables_are_written_by_the_commit_after_the_one_that_goes_beyond_a_bound(
     tmp_path: Path, bounds: Bounds
 ) -> None:

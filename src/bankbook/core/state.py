@@ -286,15 +286,19 @@ class State(Layer):
 
     def apply(self, entry: Entry) -> None:
         """Apply an entry whole: no reader ever sees one leg of it without the other."""
-        if entry.moves is not None:
-            self.apply_moves(entry.id, entry.moves)
-        for index, record in enumerate(entry.others):
-            self.apply_record(entry.id, index, record)
+        self.replay(entry)
         for origin, seq in entry.ended:
             self._changes.ended[origin] = seq
         if entry.keyed is not None:
             fence = entry.others[0].fence if entry.others else None
             self._note_key(entry.keyed.key, KeyRecord(entry.keyed.fingerprint, entry.id, entry.clock, fence))
+
+    def replay(self, entry: Entry) -> None:
+        """Apply what an entry does to accounts and reservations; what else it says is known already."""
+        if entry.moves is not None:
+            self.apply_moves(entry.id, entry.moves)
+        for index, record in enumerate(entry.others):
+            self.apply_record(entry.id, index, record)
         self._changes.entries.append(entry)
 
     def _note_key(self, key: Key, record: KeyRecord) -> None:

@@ -57,6 +57,8 @@ class FreshPostings:
         self.by_account: dict[AccountId, Fresh] = {}
         self.count = 0
         """How much is to be replayed: postings, or records where an entry has more of these."""
+        self.entries = 0
+        """In how many entries."""
         self._read: dict[AccountId, list[Leg]] = {}
         """Of accounts whose statement was asked for, in order."""
 
@@ -81,6 +83,7 @@ class FreshPostings:
                 fresh.is_ordered = False
                 fresh.first = min(fresh.first, place)
         self.count += max(len(postings), len(entry.records))
+        self.entries += 1
 
     def legs(self, account: AccountId) -> list[Leg]:
         """Return what is fresh of an account, in order."""

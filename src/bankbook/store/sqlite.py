@@ -319,7 +319,7 @@ class SqliteStore:
         self._rows.load({account for entry in entries for account in entry.accounts})
         state = State(self, self.identity.genesis)
         for entry in entries:
-            state.apply(entry)
+            state.replay(entry)
         changes = state.take_changes(self._kept.clock)
         if beyond is not None:
             changes.accounts = {name: each for name, each in changes.accounts.items() if name > beyond}
