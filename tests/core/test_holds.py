@@ -79,6 +79,40 @@ def test_a_branch_that_nobody_waits_for_any_more_keeps_nothing() -> None:
     assert watchers._heaps == {}
 
 
+def test_each_who_waits_is_looked_at_once_and_only_suspects_again() -> None:
+    """To look at 100,000 each time another branch tells how far it is takes a tenth of a second."""
+    watchers: Watchers[int] = Watchers(everybody_waits)
+    looked_at: list[int] = []
+
+    def is_suspect(waiter: int) -> bool:
+        looked_at.append(waiter)
+        return waiter == 2
+
+    for waiter in (1, 2, 3):
+        watchers.watch(gap(HERE, 5), waiter)
+    assert watchers.any_fresh(HERE, is_suspect)
+    watchers.watch(gap(HERE, 5), 4)
+    watchers.watch(gap(THERE, 5), 5)
+    assert watchers.any_fresh(HERE, is_suspect)
+    assert watchers.any_fresh(HERE, is_suspect)
+    assert looked_at == [1, 2, 3, 2, 4, 2]
+    assert list(watchers.reached(HERE, Seq(5))) == [1, 2, 3, 4]
+    assert not watchers.any_fresh(HERE, is_suspect)
+    assert looked_at == [1, 2, 3, 2, 4, 2]
+
+
+def test_those_who_were_not_looked_at_and_are_gone_are_forgotten() -> None:
+    waiting: set[int] = set()
+    watchers: Watchers[int] = Watchers(waiting.__contains__)
+    watchers.watch(gap(HERE, 10**6), -1)
+    for seq in range(1, 10_000):
+        waiting.add(seq)
+        watchers.watch(gap(HERE, seq), seq)
+        waiting.difference_update(watchers.reached(HERE, Seq(seq)))
+    assert kept_by(watchers) < 100
+    assert len(watchers._fresh[HERE]) < 100
+
+
 def test_holds_end_when_their_deadline_has_come_the_earliest_first() -> None:
     holds = Holds()
     for number, deadline_us in ((1, 30), (2, 10), (3, 20), (4, 40)):

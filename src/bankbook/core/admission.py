@@ -17,7 +17,7 @@ from bankbook.core.commands import Request
 from bankbook.core.context import Context
 from bankbook.core.decision import Decision
 from bankbook.core.holds import Held, Holds
-from bankbook.core.logs import Logs
+from bankbook.core.logs import Logs, Waiter
 from bankbook.core.messages import Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import BranchId, Origin, Seq
@@ -182,15 +182,34 @@ def hopeless(head: Head, context: Context, logs: Logs, holds: Holds) -> Iterator
     for origin in logs.watchers.origins():
         if origin.branch != head.origin.branch:
             continue
+        if origin == head.origin and not _is_any_beyond(head, logs, holds):
+            continue  # as ever: those whose entries are merely on their way are not looked at every second
         for held in _held_for(origin, logs, holds):
             if held.first_question > head.question:
                 continue
-            token = held.request.token
-            named = max(token.read[origin], token.write[origin])
+            named = _named(held, origin)
             if origin == head.origin and named > head.head:
                 yield held, never_decided(origin, named, head.head)
             elif origin != head.origin and knows_earlier_lives and not context.applied[origin]:
                 yield held, nothing_saved(origin)
+
+
+def _is_any_beyond(head: Head, logs: Logs, holds: Holds) -> bool:
+    """Whether any held request's token names more than there is of this log.
+
+    A log only grows, so who names no more than that never will.
+    """
+
+    def is_beyond(waiter: Waiter) -> bool:
+        held = holds.get(waiter) if isinstance(waiter, int) else None
+        return held is not None and _named(held, head.origin) > head.head
+
+    return logs.watchers.any_fresh(head.origin, is_beyond)
+
+
+def _named(held: Held, origin: Origin) -> Seq:
+    token = held.request.token
+    return max(token.read[origin], token.write[origin])
 
 
 def _held_for(origin: Origin, logs: Logs, holds: Holds) -> Iterator[Held]:

@@ -32,6 +32,8 @@ class Watchers(Generic[Waiter]):
     def __init__(self, is_waiting: Callable[[Waiter], bool]) -> None:
         self._is_waiting = is_waiting
         self._heaps: dict[Origin, list[tuple[Seq, int, Waiter]]] = {}
+        self._fresh: dict[Origin, list[Waiter]] = {}
+        """Who has not been looked at yet since they began to wait; of a log that is in `_heaps`."""
         self._size = 0
         self._clear_at = _CLEAR_AT_LEAST
         self._count = 0  # keeps equal seqs in the order of their arrival, and waiters uncompared
@@ -39,7 +41,11 @@ class Watchers(Generic[Waiter]):
     def watch(self, gap: Gap, waiter: Waiter) -> None:
         """Wake `waiter` once the gap's origin has reached what is needed."""
         self._count += 1
-        heappush(self._heaps.setdefault(gap.origin, []), (gap.needs, self._count, waiter))
+        heap, fresh = self._heaps.setdefault(gap.origin, []), self._fresh.setdefault(gap.origin, [])
+        heappush(heap, (gap.needs, self._count, waiter))
+        fresh.append(waiter)
+        if len(fresh) > 2 * len(heap) + _CLEAR_AT_LEAST:
+            fresh[:] = filter(self._is_waiting, fresh)
         self._size += 1
         if self._size > self._clear_at:
             self._clear()
@@ -50,7 +56,7 @@ class Watchers(Generic[Waiter]):
             waiter = heappop(heap)[2]
             self._size -= 1
             if not heap:
-                del self._heaps[origin]
+                self._forget(origin)
             yield waiter
 
     def origins(self) -> list[Origin]:
@@ -61,12 +67,25 @@ class Watchers(Generic[Waiter]):
         """Return those that wait for this origin, in no particular order."""
         return [waiter for _, _, waiter in self._heaps.get(origin, ())]
 
+    def any_fresh(self, origin: Origin, is_suspect: Callable[[Waiter], bool]) -> bool:
+        """Whether any waiter of this log is suspect that was not looked at before, or was suspect then.
+
+        So nobody else is looked at a second time, however long they wait.
+        """
+        suspects = list(filter(is_suspect, self._fresh.get(origin, ())))
+        if origin in self._heaps:
+            self._fresh[origin] = suspects
+        return bool(suspects)
+
+    def _forget(self, origin: Origin) -> None:
+        del self._heaps[origin], self._fresh[origin]
+
     def _clear(self) -> None:
         for origin, heap in list(self._heaps.items()):
             heap[:] = [waiting for waiting in heap if self._is_waiting(waiting[2])]
             heapify(heap)
             if not heap:
-                del self._heaps[origin]
+                self._forget(origin)
         self._size = sum(len(heap) for heap in self._heaps.values())
         self._clear_at = max(2 * self._size, _CLEAR_AT_LEAST)
 
