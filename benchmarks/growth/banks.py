@@ -6,7 +6,7 @@ what is told of it. Proof: tests/alternatives/test_growth_curves.py.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,23 @@ from bankbook.bench.settings import Load
 from bankbook.client import LOCAL, Bank
 from bankbook.core.ports import Genesis
 from bankbook.core.types import BranchId
-from bankbook.server.config import BranchConfig
+from bankbook.server.config import BranchConfig, Delay
 from bankbook.server.launcher import Launcher
 from benchmarks.cases import BenchmarkError
 
 FIRST = BranchId(1)
 
+# Beyond what anything here takes on a machine in distress.
+HELD_AT_MOST_S = 900.0
+
 # Before it is measured.
 _WARMUP_S = 1.0
+
+
+Delays = Mapping[BranchId, dict[BranchId, Delay]]
+"""How long entries are on their way: to a branch, from another one."""
+
+_NO_DELAYS: Delays = {}
 
 
 class Loaded(NamedTuple):
@@ -104,19 +113,18 @@ def _loaded(measured: Measured) -> Loaded:
 
 
 @contextmanager
-def bank(folder: Path, branches: int = 1, **settings: object) -> Iterator[RunningBank]:
+def bank(folder: Path, branches: int = 1, delays: Delays = _NO_DELAYS) -> Iterator[RunningBank]:
     """Start a bank over the stores in `folder`, made where there are none; stop it in the end.
 
     Raises LaunchError.
     """
-    with Launcher(configs(folder, branches, **settings)) as launcher:
+    with Launcher(_configs(folder, branches, delays)) as launcher:
         began_s = time.perf_counter()
         launcher.start()
         yield RunningBank(launcher, time.perf_counter() - began_s)
 
 
-def configs(folder: Path, branches: int, **settings: object) -> Iterator[BranchConfig]:
-    """Yield what each branch is told."""
+def _configs(folder: Path, branches: int, delays: Delays) -> Iterator[BranchConfig]:
     everybody = tuple(BranchId(number) for number in range(1, branches + 1))
     for branch in everybody:
         yield BranchConfig(
@@ -124,8 +132,9 @@ def configs(folder: Path, branches: int, **settings: object) -> Iterator[BranchC
             genesis=Genesis(CLUSTER, everybody, OPENING),
             data=store_folder(folder, branch),
             is_temporary=True,
-            log_level="warning",
-            **settings,  # type: ignore[arg-type]
+            log_level="error",  # that a branch is gone is no news: it was killed
+            hold_limit_us=round(HELD_AT_MOST_S * 1e6),
+            delays=delays.get(branch, {}),
         )
 
 

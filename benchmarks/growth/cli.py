@@ -90,6 +90,11 @@ class Plan(NamedTuple):
     help="Write the page here, its plots and figures beside it.  [default, of a whole run: docs/growth.md]",
 )
 @click.option(
+    "--merge",
+    is_flag=True,
+    help="On the page, keep the curves that are not measured: with --only, of this machine.",
+)
+@click.option(
     "--from",
     "kept",
     type=_file,
@@ -104,13 +109,14 @@ def main(
     data: Path | None,
     json_path: Path | None,
     page: Path | None,
+    merge: bool,
     kept: Path | None,
 ) -> None:
     """Measure how Bankbook's costs grow with branches, accounts, history and held requests.
 
     Exit status: 0 measured, 2 bad input, 3 something could not be measured.
     """
-    if page is None and (kept is not None or not (quick or only)):
+    if page is None and (merge or kept is not None or not (quick or only)):
         page = PAGE
     end_like_ctrl_c()
     try:
@@ -118,6 +124,8 @@ def main(
             require_matplotlib()
         plan = plan_of(quick=quick, only=only, entries=entries, seconds=seconds)
         run = figures.read(kept) if kept is not None else _measure(plan, data or usual_data())
+        if merge and page is not None:
+            run = figures.merged(figures.read(page.with_suffix("") / _FIGURES), run)
         _keep(run, json_path, page)
     except (SettingsError, ValueError) as error:
         _fail(str(error), BAD_INPUT)
@@ -177,15 +185,12 @@ def _measure(plan: Plan, data: Path) -> Run:
         raise BenchmarkError(
             f"{data} is on {kind}, in memory: nothing would be durable; name a folder with --data"
         )
-    began, began_s, show = datetime.now(UTC), time.monotonic(), _shower()
+    show = _shower()
     with tempfile.TemporaryDirectory(prefix="bankbook-", dir=data) as name:
         lab = Lab(Path(name), plan.seconds, show)
         _warm_up(lab)
         curves = tuple(carry_out(curve, sizes, lab) for curve, sizes in plan.curves)
     return Run(
-        began=began.strftime("%Y-%m-%d %H:%M UTC"),
-        took_s=round(time.monotonic() - began_s, 1),
-        seconds=plan.seconds,
         command=plan.command,
         version=version(),
         machine=machine.describe(data),
@@ -202,7 +207,8 @@ def _warm_up(lab: Lab) -> None:
 
 def carry_out(curve: Curve, sizes: Sequence[int], lab: Lab) -> CurveRun:
     """Measure a curve, as far as that goes."""
-    began_s, points, failure = time.monotonic(), [], None
+    began, began_s = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), time.monotonic()
+    points, failure = [], None
     try:
         for point in curve.measure(lab, sizes):
             points.append(_rounded(point))
@@ -210,7 +216,8 @@ def carry_out(curve: Curve, sizes: Sequence[int], lab: Lab) -> CurveRun:
     except _FAILURES as error:
         failure = (str(error) or repr(error)).replace(str(lab.folder), "FOLDER")  # no page tells of a path
         lab.show(f"{curve.name} failed: {error}")
-    return CurveRun(curve.name, round(time.monotonic() - began_s, 1), tuple(points), failure)
+    took_s = round(time.monotonic() - began_s, 1)
+    return CurveRun(curve.name, began, took_s, lab.seconds, tuple(points), failure)
 
 
 def _rounded(point: Point) -> Point:

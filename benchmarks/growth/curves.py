@@ -129,12 +129,12 @@ CURVES = (
             Figure("memory_kb", "memory of each", "kB"),
         ),
         ("p99_ms", "freed_us", "idle_cpu"),
-        "Three branches. So many reads are held at the second one for an entry of the third, which is on "
-        "its way for a long time. Meanwhile, and among them, 1,000 reads are held there for entries of the "
-        "first one, which are on their way for 50 ms: told is how late each ended, from when its entry was "
-        "due, so it has the entry's and the answer's way over the loopback network and the commit in it. "
-        "Then the entry of the third one arrives, and all are freed. (A branch holds 100,000 requests at "
-        "the most.)",
+        "Four branches. So many reads are held at one of them for an entry of a second one, which does not "
+        "get there. Meanwhile, and among them, 1,000 reads are held there for entries of a third one, "
+        "which are on their way for 100 ms: told is how late each ended, from when its entry was due, so "
+        "it has the entry's and the answer's way over the loopback network in it, and the commit. Then the "
+        "second one is killed, the fourth one is asked for the entry instead, and all are freed. (A branch "
+        "holds 100,000 requests at the most.)",
         HELD,
         held.measure,
     ),

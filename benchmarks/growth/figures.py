@@ -7,7 +7,7 @@ Proof: tests/alternatives/test_growth_page.py.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,7 +30,11 @@ class CurveRun:
     """A curve, as far as it was measured."""
 
     name: str
+    began: str
+    """The day and time, UTC."""
     took_s: float
+    seconds: float
+    """For how long each load was measured each time."""
     points: tuple[Point, ...]
     failure: str | None = None
     """Why it ends before its last size; None where it does not."""
@@ -44,11 +48,6 @@ class CurveRun:
 class Run:
     """Everything that came of a run."""
 
-    began: str
-    """The day and time, UTC."""
-    took_s: float
-    seconds: float
-    """For how long each load was measured each time."""
     command: str
     version: str
     machine: Mapping[str, str]
@@ -74,6 +73,18 @@ class Run:
             if point.others_cpu is not None
         )
         return (median(known), known[0], known[-1]) if known else None
+
+
+def merged(kept: Run, run: Run) -> Run:
+    """Return a run with the curves of one that was kept where it has none itself. Raises ValueError.
+
+    Nothing is ever compared between two curves; but both have to be of the same machine.
+    """
+    if kept.machine != run.machine:
+        raise ValueError("the curves that were kept are of another machine: measure them all")
+    fresh = {curve.name: curve for curve in run.curves}
+    curves = [fresh.pop(curve.name, curve) for curve in kept.curves]
+    return replace(run, curves=(*curves, *fresh.values()))
 
 
 def write(run: Run, path: Path) -> None:

@@ -29,14 +29,13 @@ def _head(run: Run) -> Iterator[str]:
     yield f"<!-- Written by `{run.command}`; change benchmarks/growth instead. -->"
     yield ""
     yield (
-        "What Bankbook costs with more branches, more accounts, a longer history and more held requests, "
-        "and why. Every point is of real branch processes with stores on a disk, asked through the public "
-        f"client library on the same {run.processors} processors; every operation that counts was on the "
-        "disk of the branch that answered. No figure on this page is from another run."
+        "What Bankbook costs with more branches, more accounts, a longer history and more held requests, and "
+        "why. Every point is of real branch processes with stores on a disk, asked through the public client "
+        f"library on the same {run.processors} processors; every operation that counts was on the disk of "
+        "the branch that answered. All points of a curve are of one run; nothing is compared between two."
     )
     yield ""
-    took = f"in {run.took_s / 60:.0f} min, each load for {run.seconds:g} s"
-    yield f"Measured on {run.began}, {took}. {_quietness(run)}"
+    yield _quietness(run)
 
 
 def _quietness(run: Run) -> str:
@@ -84,7 +83,10 @@ def _curve(measured: CurveRun, pictures: str) -> Iterator[str]:
     curve = CURVE[measured.name]
     yield f"## {curve.title}"
     yield ""
-    yield curve.how
+    yield (
+        f"{curve.how} Measured on {measured.began}, in {measured.took_s / 60:.0f} min, each load for "
+        f"{measured.seconds:g} s a time."
+    )
     yield ""
     yield f"| {curve.axis} | {' | '.join(each.what for each in curve.figures)} | other programs |"
     yield f"|---|{'---|' * len(curve.figures)}---|"

@@ -7,9 +7,6 @@ from benchmarks.growth.figures import CurveRun, Point, Run
 def whole_run(others: float = 0.02, **changed: float) -> Run:
     """Every curve at every size, each figure 1 unless it is `changed`."""
     return Run(
-        began="2026-11-22 20:00 UTC",
-        took_s=600.0,
-        seconds=4.0,
         command="make growth",
         version="Bankbook 0.1.0",
         machine={"processor": "2 × Abacus", "file system": "ext4"},
@@ -17,7 +14,9 @@ def whole_run(others: float = 0.02, **changed: float) -> Run:
         curves=tuple(
             CurveRun(
                 curve.name,
+                "2026-11-22 20:00 UTC",
                 100.0,
+                4.0,
                 tuple(
                     Point(size, {each.name: changed.get(each.name, 1.0) for each in curve.figures}, others)
                     for size in curve.sizes

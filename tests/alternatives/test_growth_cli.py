@@ -71,6 +71,19 @@ def test_a_part_of_a_run_writes_no_page_unless_it_is_told_where(
     assert (tmp_path / "other.md").exists()
 
 
+def test_curves_that_were_not_measured_stay_on_the_page_where_that_is_asked_for(
+    measured: list[cli.Plan], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert call().exit_code == 0
+    assert measured
+    whole = whole_run(p99_ms=7.0)
+    held = replace(whole, curves=whole.curves[3:])
+    monkeypatch.setattr(cli, "_measure", lambda _plan, _data: held)
+    assert call("--only", "held", "--merge").exit_code == 0
+    kept = read(tmp_path / "docs" / "growth" / "figures.json")
+    assert kept.curves == (*whole_run().curves[:3], *held.curves)
+
+
 def test_a_page_is_written_anew_from_figures_that_were_kept(measured: list[cli.Plan], tmp_path: Path) -> None:
     write(whole_run(), tmp_path / "kept.json")
     assert call("--from", str(tmp_path / "kept.json")).exit_code == 0

@@ -17,7 +17,6 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Lab]:
     monkeypatch.setattr("benchmarks.growth.stores.REFERENCE_ENTRIES", 100)
     monkeypatch.setattr("benchmarks.growth.held._PROBES", 16)
     monkeypatch.setattr("benchmarks.growth.held._DEPOSITS", 3)
-    monkeypatch.setattr("benchmarks.growth.held._MEASURED_S", 12.0)
     monkeypatch.setattr(prepare, "unsummed_transfers", lambda _: 50)
     yield Lab(tmp_path, 0.5, lambda _: None)
     assert not list(tmp_path.iterdir()), "nothing is left"

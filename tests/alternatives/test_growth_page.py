@@ -8,7 +8,7 @@ import pytest
 from alternatives.growth_runs import whole_run
 
 from benchmarks.growth.curves import CURVES, TARGETS
-from benchmarks.growth.figures import CurveRun, Point, Run, read, write
+from benchmarks.growth.figures import CurveRun, Point, Run, merged, read, write
 from benchmarks.growth.page import page_of
 from benchmarks.growth.plots import draw
 
@@ -20,7 +20,7 @@ def section(page: str, title: str) -> str:
 
 
 def only(*points: Point, name: str = "history", failure: str | None = None) -> Run:
-    return replace(whole_run(), curves=(CurveRun(name, 1.0, points, failure),))
+    return replace(whole_run(), curves=(CurveRun(name, "2026-11-22 21:00 UTC", 90.0, 2.0, points, failure),))
 
 
 def test_a_target_stands_beside_its_figure_and_is_met_or_not() -> None:
@@ -55,6 +55,22 @@ def test_every_curve_has_its_table_its_picture_and_the_reason_for_its_slope() ->
             assert f"\n| {size:,} |" in told
         for name in curve.plotted:
             curve.figure(name)
+
+
+def test_when_a_curve_was_measured_stands_with_it() -> None:
+    told = section(page_of(only(Point(10_000, {})), "growth"), "History")
+    assert "Measured on 2026-11-22 21:00 UTC, in 2 min, each load for 2 s a time." in told
+
+
+def test_a_curve_that_is_measured_again_takes_the_place_of_the_one_before() -> None:
+    again = only(Point(10_000, {}))
+    found = merged(whole_run(), again)
+    assert [curve.name for curve in found.curves] == ["branches", "accounts", "history", "held"]
+    assert found.curve("history") == again.curve("history")
+    assert found.curve("held") == whole_run().curve("held")
+    assert merged(again, whole_run()).curve("held") == whole_run().curve("held")
+    with pytest.raises(ValueError, match="of another machine"):
+        merged(replace(whole_run(), machine={"processor": "1 × Quipu"}), again)
 
 
 def test_a_curve_that_ended_early_says_why() -> None:
