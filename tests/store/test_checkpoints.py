@@ -295,24 +295,50 @@ def test_a_kill_while_some_accounts_are_written_and_others_not(tmp_path: Path, s
             copy = killed(store, tmp_path)
 
 
-def test_a_commit_that_begins_to_write_torn_tables_fails_and_the_next_one_writes_them_whole(
-    tmp_path: Path,
-) -> None:
-    slow = Bounds(rows_max=4, slice_rows=1)
+def torn(tmp_path: Path, bounds: Bounds) -> Path:
+    """Return the file of a store that was killed when one account was written, and all others were not."""
     first = posting_entry(HERE, 1, *((account, 1) for account in ACCOUNTS))
-    with store_with(tmp_path / "store.db", slow, [first]) as store:
+    with store_with(tmp_path / "store.db", bounds, [first]) as store:
         step_on(store)
+        assert written(store) == 1
         assert summed(store) == VersionVector()
-        copy = killed(store, tmp_path)
-    with store_with(copy, slow) as store:
+        return killed(store, tmp_path)
+
+
+def written(store: SqliteStore) -> int:
+    (count,) = store._connection.execute("SELECT count(*) FROM account").fetchone()
+    return int(count)
+
+
+def test_a_commit_that_goes_on_with_torn_tables_fails_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    slow = Bounds(rows_max=4, slice_rows=1)
+    with store_with(torn(tmp_path, slow), slow) as store:
         store._connection.execute(NO_ROOM)
         with pytest.raises(CommitRefusedError, match="no room"):
             step_on(store)
         store._connection.execute("DROP TRIGGER no_room")
         step_on(store)
+        assert written(store) == 2
+        check_integrity(store)
+
+
+def test_the_first_commit_after_a_kill_has_not_to_wait_until_all_is_written(tmp_path: Path) -> None:
+    """It goes on where the kill was, a slice with each commit, however often it is killed on the way."""
+    slow = Bounds(rows_max=4, slice_rows=1)
+    copy = torn(tmp_path, slow)
+    for told in range(1, len(ACCOUNTS)):
+        with store_with(copy, slow) as store:
+            assert written(store) == told
+            assert summed(store) == VersionVector()
+            check_integrity(store)
+            step_on(store)
+            check_integrity(store)
+            check_tables(store)
+            copy = killed(store, tmp_path)
+    with store_with(copy, slow) as store:
+        assert written(store) == len(ACCOUNTS)
         assert summed(store) == store.applied()
         check_integrity(store)
-        check_tables(store)
 
 
 def late(origin: Origin, seq: int, clock: int, *legs: tuple[str, int]) -> Entry:

@@ -15,7 +15,6 @@ and reads only while no commit is under way.
 import sqlite3
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from itertools import groupby
 from pathlib import Path
 from typing import Self
 
@@ -288,27 +287,31 @@ class SqliteStore:
     def _begin_sums(self) -> None:
         """Begin with the tables alone."""
         tables = Tables(self._file, self._kept.origins)
-        is_torn = self._kept.summed_account is not None
-        self._sums = Sums(tables, self._bounds, self._kept.clock, is_torn=is_torn)
+        self._sums = Sums(tables, self._bounds, self._kept.clock)
         self._rows = self._sums.rows
 
     def _replay(self) -> None:
-        """Apply what the tables lack on top of them, in an order in which each follows what it depends on.
+        """Apply what the tables lack on top of them: it is in memory then, as it was before.
 
-        It is in memory then, as it was before the store was closed: no more than the bounds allow.
+        What was being written into them goes first: all of that had been applied before anything else was.
         """
-        applied = self._kept.summed
-        entries = history(self, self._kept.summed, self._kept.applied)
-        while batch := next_batch(entries):
-            for beyond, part in groupby(batch, self._told_up_to):
-                try:
-                    applied = self._apply(list(part), applied, beyond)
-                except (AssertionError, KeyError) as error:
-                    raise self._file.damaged(f"its log cannot be applied ({error})") from error
+        kept, told = self._kept, self._kept.summed
+        if kept.summed_account is not None:
+            told = kept.summing
+            self._replay_between(kept.summed, told, kept.summed_account)
+            self._sums.resume()
+        self._replay_between(told, kept.applied)
 
-    def _told_up_to(self, entry: Entry) -> AccountId | None:
-        """Return up to which account the tables tell of an entry that is not summed; None where of none."""
-        return self._kept.summed_account if entry.seq <= self._kept.summing[entry.origin] else None
+    def _replay_between(
+        self, after: VersionVector, until: VersionVector, beyond: AccountId | None = None
+    ) -> None:
+        """Apply a part of the history, in an order in which each entry follows what it depends on."""
+        entries = history(self, after, until)
+        while batch := next_batch(entries):
+            try:
+                after = self._apply(batch, after, beyond)
+            except (AssertionError, KeyError) as error:
+                raise self._file.damaged(f"its log cannot be applied ({error})") from error
 
     def _apply(self, entries: list[Entry], applied: VersionVector, beyond: AccountId | None) -> VersionVector:
         """Apply entries to the accounts beyond one, whose rows do not tell of them; return what is applied.

@@ -50,21 +50,19 @@ class Slice(NamedTuple):
 class Sums:
     """The accounts, statements and reservations of one store, as of its last commit."""
 
-    def __init__(self, tables: Tables, bounds: Bounds, settled: HybridTime, *, is_torn: bool) -> None:
-        """`settled`: no posting that the tables have is later.
-
-        `is_torn`: of some accounts they tell more than of others.
-        """
+    def __init__(self, tables: Tables, bounds: Bounds, settled: HybridTime) -> None:
+        """`settled`: no posting that the tables have is later."""
         self._tables = tables
         self._bounds = bounds
         self._settled = settled
-        self._is_torn = is_torn
         self.rows = Rows(tables.rows, bounds.clean_rows_max)
         self._postings = FreshPostings()
         self._reservations: dict[ReservationId, ReservationRecord] = {}
         # What is being written, as of the moment at which that began.
         self._queue: list[AccountId] = []
         self._written = 0
+        self._has_begun = False
+        """Whether the tables tell of some accounts what is being written."""
         self._frozen_at: HybridTime | None = None
         self._frozen_postings = FreshPostings()
         self._frozen_reservations: dict[ReservationId, ReservationRecord] = {}
@@ -117,12 +115,16 @@ class Sums:
         for entry in changes.entries:
             self._postings.add(entry, beyond)
 
+    def resume(self) -> None:
+        """Be told that what was kept so far is what was being written when the store was killed."""
+        self._freeze(self._settled)
+        self._has_begun = True
+
     def next_slice(self, clock: HybridTime) -> Slice | None:
         """Return what the next commit has to write; None where nothing. `clock`: that of the last commit.
 
         A slice is so large that all is written when half of what makes the tables due again is there. Where
-        they are due all the same, the rest is one slice; and so is everything where the tables are torn,
-        because they cannot be torn twice.
+        they are due all the same, the rest is one slice.
         """
         nearness = self._nearness
         if self._frozen_at is None:
@@ -130,7 +132,7 @@ class Sums:
                 return None
             self._freeze(clock)
             nearness = 0
-        if self._is_torn or nearness >= 1:
+        if nearness >= 1:
             return self._slice(len(self._queue))
         missing = int(2 * nearness * len(self._queue)) - self._written
         return self._slice(max(self._bounds.slice_rows, missing))
@@ -155,13 +157,14 @@ class Sums:
     def settle(self, part: Slice) -> None:
         """Be told that a slice is durable."""
         self._written += len(part.accounts)
+        self._has_begun = True
         for account in part.accounts:
             self._frozen_postings.remove(account)
         if part.is_last:
             assert self._frozen_at is not None, "what was written was frozen"
             assert not self._frozen_postings.by_account, "who was posted to was changed"
             self._settled, self._frozen_at = max(self._settled, self._frozen_at), None
-            self._is_torn = False
+            self._has_begun = False
             self.rows.settle()
             self._frozen_reservations = {}
 
@@ -182,4 +185,4 @@ class Sums:
     def _slice(self, count: int) -> Slice:
         end = self._written + count
         accounts = self._queue[self._written : end]
-        return Slice(accounts, is_first=self._written == 0, is_last=end >= len(self._queue))
+        return Slice(accounts, is_first=not self._has_begun, is_last=end >= len(self._queue))
