@@ -82,6 +82,12 @@ class Plan(NamedTuple):
     metavar="DIR",
     help="Make the temporary folder of all stores in DIR.  [default: the system's own, if it is on a disk]",
 )
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Leave the long histories in DIR, and find them there the next time, within some weeks.",
+)
 @click.option("--json", "json_path", type=_file, metavar="FILE", help="Keep the figures in FILE.")
 @click.option(
     "--page",
@@ -107,6 +113,7 @@ def main(
     entries: int | None,
     seconds: float | None,
     data: Path | None,
+    keep: Path | None,
     json_path: Path | None,
     page: Path | None,
     merge: bool,
@@ -123,7 +130,7 @@ def main(
         if page is not None:
             require_matplotlib()
         plan = plan_of(quick=quick, only=only, entries=entries, seconds=seconds)
-        run = figures.read(kept) if kept is not None else _measure(plan, data or usual_data())
+        run = figures.read(kept) if kept is not None else _measure(plan, data or usual_data(), keep)
         if merge and page is not None:
             run = figures.merged(figures.read(page.with_suffix("") / _FIGURES), run)
         _keep(run, json_path, page)
@@ -178,7 +185,7 @@ def usual_data() -> Path:
     return usual if not is_in_memory(file_system_of(usual)) else ROOT
 
 
-def _measure(plan: Plan, data: Path) -> Run:
+def _measure(plan: Plan, data: Path, kept: Path | None) -> Run:
     """Raises BenchmarkError where nothing would be durable."""
     kind = file_system_of(data)
     if is_in_memory(kind):
@@ -187,7 +194,7 @@ def _measure(plan: Plan, data: Path) -> Run:
         )
     show = _shower()
     with tempfile.TemporaryDirectory(prefix="bankbook-", dir=data) as name:
-        lab = Lab(Path(name), plan.seconds, show)
+        lab = Lab(Path(name), plan.seconds, show, kept)
         _warm_up(lab)
         curves = tuple(carry_out(curve, sizes, lab) for curve, sizes in plan.curves)
     return Run(

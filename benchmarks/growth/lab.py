@@ -29,6 +29,8 @@ class Lab:
     seconds: float
     """For how long each load is measured each time."""
     show: Show
+    kept: Path | None = None
+    """Where long histories are found, and left for the next time; None: they are made each time."""
 
     @contextmanager
     def room(self) -> Iterator[Path]:

@@ -5,10 +5,12 @@ again. Must not know how a store is prepared. Proof: tests/alternatives/test_gro
 """
 
 import multiprocessing
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 
 from bankbook.server.branch import STORE_FILE
 from benchmarks.cases import BenchmarkError
@@ -39,20 +41,32 @@ def measure_accounts(lab: Lab, sizes: Sequence[int]) -> Iterator[Point]:
 
 
 def measure_history(lab: Lab, sizes: Sequence[int]) -> Iterator[Point]:
-    """Yield a point for each number of entries; the store of one is that of the one before, continued.
+    """Yield a point for each number of entries; each store is that of the size before, continued.
 
     Raises BenchmarkError, LaunchError, StoreError, BankbookError.
     """
-    with lab.room() as reference, lab.room() as stores:
+    with lab.room() as room:
+        reference, before, done = room / "reference", None, 0
         prepare.add_history(store_folder(reference), REFERENCE_ENTRIES, REFERENCE_ACCOUNTS)
-        done = 0
         for size in sizes:
-            lab.show(f"{size:,} entries: preparing")
-            prepare.add_history(
-                store_folder(stores), size - done, REFERENCE_ACCOUNTS, _teller(lab, done, size)
-            )
-            done = size
+            stores = (lab.kept or room) / f"history-{size}"
+            if not stores.exists():
+                lab.show(f"{size:,} entries: preparing")
+                _continue(lab, stores, before, done, size)
+            before, done = stores, size
             yield _point(lab, stores, reference, size, REFERENCE_ACCOUNTS, REFERENCE_ACCOUNTS)
+
+
+def _continue(lab: Lab, stores: Path, before: Path | None, done: int, size: int) -> None:
+    """Make a history of one that is shorter; where that is interrupted, nothing bears its name."""
+    with TemporaryDirectory(dir=stores.parent, prefix="growth-") as name:
+        unfinished = Path(name) / stores.name
+        if before is not None:
+            shutil.copytree(before, unfinished)
+        prepare.add_history(
+            store_folder(unfinished), size - done, REFERENCE_ACCOUNTS, _teller(lab, done, size)
+        )
+        unfinished.rename(stores)
 
 
 def _teller(lab: Lab, done: int, size: int) -> Callable[[int], None]:

@@ -30,7 +30,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[cli.Plan]:
     """What would have been measured; it comes out as figures that are made up."""
     plans: list[cli.Plan] = []
 
-    def measure(plan: cli.Plan, _data: Path) -> Run:
+    def measure(plan: cli.Plan, _data: Path, _kept: Path | None) -> Run:
         plans.append(plan)
         return whole_run()
 
@@ -78,7 +78,7 @@ def test_curves_that_were_not_measured_stay_on_the_page_where_that_is_asked_for(
     assert measured
     whole = whole_run(p99_ms=7.0)
     held = replace(whole, curves=whole.curves[3:])
-    monkeypatch.setattr(cli, "_measure", lambda _plan, _data: held)
+    monkeypatch.setattr(cli, "_measure", lambda _plan, _data, _kept: held)
     assert call("--only", "held", "--merge").exit_code == 0
     kept = read(tmp_path / "docs" / "growth" / "figures.json")
     assert kept.curves == (*whole_run().curves[:3], *held.curves)
@@ -129,7 +129,7 @@ def test_a_failure_ends_the_command_with_a_status_and_writes_the_rest(
 ) -> None:
     whole = whole_run()
     failed = replace(whole, curves=(replace(whole.curves[0], failure="no room"), *whole.curves[1:]))
-    monkeypatch.setattr(cli, "_measure", lambda _plan, _data: failed)
+    monkeypatch.setattr(cli, "_measure", lambda _plan, _data, _kept: failed)
     result = call("--quick", "--page", str(tmp_path / "page.md"))
     assert result.exit_code == 3
     assert "not all could be measured of: branches" in result.output
