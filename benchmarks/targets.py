@@ -98,7 +98,7 @@ TARGETS = (
     Target("`bankbook run` on `input_big.json`", 3, False, "s", _value("bankbook-run")),
 )
 
-# What takes longer than these minutes, or what no load generator sees.
+# What takes longer than these minutes, or what no load generator sees: docs/growth.md has it.
 NOT_MEASURED = (
     "how soon a hold ends after the awaited entry's arrival",
     "speed with 10⁷ entries against 10⁵",

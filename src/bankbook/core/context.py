@@ -26,7 +26,8 @@ class Settings(NamedTuple):
     hold_limit_us: int = 30_000_000
     """No request is held longer, whatever its deadline."""
     held_max: int = 100_000
-    """About 200 MB of requests; beyond it a request that would have to wait is refused."""
+    """About 260 MB of requests, and 2.7 GB with what gRPC keeps of each call (docs/growth.md); beyond it a
+    request that would have to wait is refused."""
     heartbeat_us: int = 1_000_000
     """How often the others are asked for their head. BOUNDED requests ask on their own if need be."""
     silence_us: int = 3_500_000
