@@ -64,7 +64,7 @@ def _point(running: RunningBank, size: int) -> Point:
     memory_mb = _memory_mb(running)
     token = asyncio.run(_decided_far(running.addresses))
     with _crowd(running.addresses, token, size) as pipes:
-        asyncio.run(_until_held(running.addresses, size))
+        asyncio.run(_until_held(running.addresses, size, pipes))
         crowded_mb = _memory_mb(running)
         idle = _idle_cpu(running)
         late = asyncio.run(_probe(running.addresses))
@@ -111,12 +111,14 @@ async def _decided_far(addresses: dict[BranchId, str]) -> SessionToken:
         return session.token
 
 
-async def _until_held(addresses: dict[BranchId, str], size: int) -> None:
+async def _until_held(addresses: dict[BranchId, str], size: int, pipes: Sequence[Connection]) -> None:
     until_s = time.monotonic() + HELD_AT_MOST_S / 2
     async with Branches(addresses) as branches:
         while (held := (await branches.statuses(HELD_AT_MOST_S))[HERE - 1].held) != size:
             if time.monotonic() > until_s:
                 raise BenchmarkError(f"of {size:,} requests, {held:,} were held in time")
+            if any(pipe.poll() for pipe in pipes):
+                raise BenchmarkError(f"of {size:,} requests, {held:,} were held when some had ended")
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
