@@ -6,6 +6,7 @@ from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Self
 
 import pytest
 
@@ -67,7 +68,7 @@ async def test_a_crowd_that_ends_before_all_are_held_is_no_crowd(monkeypatch: py
     class Statuses:
         def __init__(self, _addresses: object) -> None: ...
 
-        async def __aenter__(self) -> "Statuses":
+        async def __aenter__(self) -> Self:
             return self
 
         async def __aexit__(self, *_: object) -> None: ...
