@@ -199,7 +199,6 @@ def _measure(plan: Plan, data: Path, kept: Path | None) -> Run:
         curves = tuple(carry_out(curve, sizes, lab) for curve, sizes in plan.curves)
     return Run(
         command=plan.command,
-        version=version(),
         machine=machine.describe(data),
         processors=os.cpu_count() or 1,
         curves=curves,
@@ -224,7 +223,7 @@ def carry_out(curve: Curve, sizes: Sequence[int], lab: Lab) -> CurveRun:
         failure = (str(error) or repr(error)).replace(str(lab.folder), "FOLDER")  # no page tells of a path
         lab.show(f"{curve.name} failed: {error}")
     took_s = round(time.monotonic() - began_s, 1)
-    return CurveRun(curve.name, began, took_s, lab.seconds, tuple(points), failure)
+    return CurveRun(curve.name, version(), began, took_s, lab.seconds, tuple(points), failure)
 
 
 def _rounded(point: Point) -> Point:

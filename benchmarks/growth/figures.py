@@ -30,6 +30,8 @@ class CurveRun:
     """A curve, as far as it was measured."""
 
     name: str
+    version: str
+    """Of Bankbook, with what of the project's history it is."""
     began: str
     """The day and time, UTC."""
     took_s: float
@@ -49,7 +51,6 @@ class Run:
     """Everything that came of a run."""
 
     command: str
-    version: str
     machine: Mapping[str, str]
     processors: int
     curves: tuple[CurveRun, ...] = field(default=())

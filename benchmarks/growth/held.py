@@ -40,6 +40,9 @@ _DEPOSITS = 200
 _IDLE_S = 3.0
 _LOOK_EVERY_S = 0.2
 
+# Of fewer, what the branch itself took meanwhile would be most.
+_MEMORY_FROM = 100
+
 _NEVER = Delay(round(HELD_AT_MOST_S * 1e6), round(HELD_AT_MOST_S * 1e6))
 _DELAYS = {HERE: {NEAR: Delay(_NEAR_US, _NEAR_US), FAR: _NEVER}, NEAR: {FAR: _NEVER}}
 
@@ -76,8 +79,9 @@ def _point(running: RunningBank, size: int) -> Point:
         "p99_ms": late.percentile(99) / 1000,
         "deposit_ms": deposit_ms,
         "idle_cpu": idle,
-        "memory_kb": max(crowded_mb - memory_mb, 0.0) * 1000 / size,
     }
+    if size >= _MEMORY_FROM:
+        values["memory_kb"] = max(crowded_mb - memory_mb, 0.0) * 1000 / size
     if size > 1:
         values["freed_us"] = 1e6 * (freed_s[-1] - freed_s[0]) / (size - 1)
     missed = _PROBES - late.count

@@ -84,7 +84,7 @@ def _curve(measured: CurveRun, pictures: str) -> Iterator[str]:
     yield f"## {curve.title}"
     yield ""
     yield (
-        f"{curve.how} Measured on {measured.began}, in {measured.took_s / 60:.0f} min, each load for "
+        f"{curve.how} {measured.version}, measured on {measured.began}, in {measured.took_s / 60:.0f} min, each load for "
         f"{measured.seconds:g} s a time."
     )
     yield ""
@@ -128,7 +128,7 @@ def _notes(measured: CurveRun) -> Iterator[str]:
 def _set_up(run: Run) -> Iterator[str]:
     yield "## Set-up"
     yield ""
-    yield f"- {run.version}, as it comes"
+    yield "- Bankbook as it comes"
     yield from (f"- {name}: {value}" for name, value in run.machine.items())
     yield ""
     yield (
@@ -149,6 +149,7 @@ def _repeat(run: Run) -> Iterator[str]:
         "`make growth` measures up to a million entries; `make growth GROWTH='--entries 10000000'` up to "
         f"{ENTRIES_MAX:,}, which takes some ten minutes more and 15 GB of disk. `make growth GROWTH=--quick` "
         "is a smoke run, and `GROWTH='--only held'` measures one curve; neither writes this page. "
+        "`GROWTH='--only held --merge'` measures one curve and leaves the others on the page as they are. "
         "`GROWTH=--help` has the rest."
     )
 

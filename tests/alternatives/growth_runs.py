@@ -8,12 +8,12 @@ def whole_run(others: float = 0.02, **changed: float) -> Run:
     """Every curve at every size, each figure 1 unless it is `changed`."""
     return Run(
         command="make growth",
-        version="Bankbook 0.1.0",
         machine={"processor": "2 × Abacus", "file system": "ext4"},
         processors=2,
         curves=tuple(
             CurveRun(
                 curve.name,
+                "Bankbook 0.1.0, commit badcafe",
                 "2026-11-22 20:00 UTC",
                 100.0,
                 4.0,

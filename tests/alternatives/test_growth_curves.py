@@ -17,7 +17,7 @@ from benchmarks.growth.curves import CURVE
 from benchmarks.growth.figures import Point
 from benchmarks.growth.lab import Lab
 
-SIZES = {"branches": 2, "accounts": 200, "history": 300, "held": 40}
+SIZES = {"branches": 2, "accounts": 200, "history": 300, "held": 100}
 
 
 @pytest.fixture

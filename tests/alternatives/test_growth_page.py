@@ -20,7 +20,10 @@ def section(page: str, title: str) -> str:
 
 
 def only(*points: Point, name: str = "history", failure: str | None = None) -> Run:
-    return replace(whole_run(), curves=(CurveRun(name, "2026-11-22 21:00 UTC", 90.0, 2.0, points, failure),))
+    return replace(
+        whole_run(),
+        curves=(CurveRun(name, "Bankbook 0.1.0", "2026-11-22 21:00 UTC", 90.0, 2.0, points, failure),),
+    )
 
 
 def test_a_target_stands_beside_its_figure_and_is_met_or_not() -> None:
@@ -59,7 +62,7 @@ def test_every_curve_has_its_table_its_picture_and_the_reason_for_its_slope() ->
 
 def test_when_a_curve_was_measured_stands_with_it() -> None:
     told = section(page_of(only(Point(10_000, {})), "growth"), "History")
-    assert "Measured on 2026-11-22 21:00 UTC, in 2 min, each load for 2 s a time." in told
+    assert "Bankbook 0.1.0, measured on 2026-11-22 21:00 UTC, in 2 min, each load for 2 s a time." in told
 
 
 def test_a_curve_that_is_measured_again_takes_the_place_of_the_one_before() -> None:
