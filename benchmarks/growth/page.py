@@ -84,8 +84,8 @@ def _curve(measured: CurveRun, pictures: str) -> Iterator[str]:
     yield f"## {curve.title}"
     yield ""
     yield (
-        f"{curve.how} {measured.version}, measured on {measured.began}, in {measured.took_s / 60:.0f} min, each load for "
-        f"{measured.seconds:g} s a time."
+        f"{curve.how} {measured.version}, measured on {measured.began}, in {measured.took_s / 60:.0f} min, "
+        f"each load for {measured.seconds:g} s a time."
     )
     yield ""
     yield f"| {curve.axis} | {' | '.join(each.what for each in curve.figures)} | other programs |"
