@@ -8,8 +8,10 @@ the batch's own key. Must not know when batches go (coalescing). Proof: tests/cl
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Self
 
+from bankbook.client.attempts import ClosedError
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError, error_for
 from bankbook.client.sending import Sender
@@ -135,7 +137,7 @@ class Flight:
             self._fail_all(error)
         except Exception as error:  # noqa: BLE001  (whatever it is, it belongs to the callers)
             for call in self._waiting():
-                call.answer.set_exception(error)
+                call.answer.set_exception(_own(error))
         finally:
             self._end()
 
@@ -254,3 +256,12 @@ class Flight:
 
 def _until(deadline: float) -> float:
     return max(deadline - asyncio.get_running_loop().time(), 0.0)
+
+
+def _own(error: Exception) -> Exception:
+    """Return one caller's own: whoever raises an error adds to its traceback."""
+    if not isinstance(error, ClosedError | OSError):
+        return error  # a bug, of which nobody knows how it is made
+    own = copy(error)
+    own.__cause__ = error
+    return own
