@@ -57,7 +57,8 @@ class SharedKey(str):
     """The key of one call that went with others: good as this object, for whoever has it.
 
     As text it is none that a branch would take, since no branch knows it: it must not be taken for the key of
-    a request by itself, which would take effect once more.
+    a request by itself, which would take effect once more. It cannot be pickled nor kept beyond the process
+    either, since it has the whole batch with it: who needs that gives each call a key of its own.
     """
 
     __slots__ = ("flight", "place")
