@@ -10,7 +10,9 @@ world        one bank of all these
 faults       what goes wrong
 workload     what customers ask
 operations   what was asked and told
-checks       what must be true at every moment
+pasts        what a session has written and seen
+commits      what must be true of every disk
+checks       what must be true of every answer
 trace        what happened, in order
 run          one simulation from its seed to its report
 """
