@@ -127,7 +127,7 @@ class SqlLedger:
 
     async def transfer_all(self, transfers: Sequence[Transfer]) -> list[str]:
         """Carry out many in one statement; where one of them cannot be, one by one."""
-        import asyncpg  # noqa: PLC0415
+        import asyncpg  # noqa: PLC0415  (as above)
 
         columns = [list(column) for column in zip(*transfers, strict=True)]
         try:
