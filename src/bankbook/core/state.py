@@ -145,7 +145,7 @@ class Layer:
         last: dict[Origin, Seq] = {}
         changed = self._changes.holdings
         for account, (_, below) in self._base.rows(accounts).items():
-            for holdings in (below, changed.get(account, below)):
+            for holdings in (below, changed.get(account, {})):
                 for origin, held in holdings.items():
                     if held.last_seq > last.get(origin, 0):
                         last[origin] = held.last_seq
