@@ -79,14 +79,10 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
     help="Of --seeds: in so many processes.  [default: the processors there are]",
 )
 @click.option("--keep-going", is_flag=True, help="Of --seeds: do not stop at the first seed that fails.")
-@click.option(
-    "--shrink-for",
-    "shrink_for_us",
-    type=options.DurationType(),
-    default="2m",
-    show_default=True,
-    metavar="2m",
-    help="Of --seeds: how long to look for a smaller scenario that fails, too; 0s: not at all.",
+@options.duration_option(
+    "shrink-for",
+    "2m",
+    "Of --seeds: how long to look for a smaller scenario that fails, too; 0s: not at all.",
 )
 @click.option(
     "--shrunk",
