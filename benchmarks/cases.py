@@ -59,9 +59,8 @@ class Case:
     """Where an operation was when it counted."""
     measure: Measure
     callers: tuple[int, ...] = (1,)
-    """Numbers of callers that are tried before the rounds; the best one is measured. The first, where "
-    "nothing is
-    tried."""
+    """Numbers of callers that are tried before the rounds; the best one is measured, or the first one where
+    nothing is tried."""
     is_family: bool = True
     """Whether we outlive every process that it starts: else nobody knows what others used meanwhile."""
 

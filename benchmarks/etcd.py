@@ -292,12 +292,9 @@ SYSTEM = System(
     name="etcd",
     title="etcd",
     set_up=f"One member; {', '.join(f'{name} = {value}' for name, value in SETTINGS.items())}; all else as "
-    "it comes. "
-    "A transfer is a transaction that compares the revisions of both accounts and that the command's key is "
-    "new, and puts both balances, the key and two postings. In bulk: one such transaction for 1,000 "
-    "transfers. "
-    "Asked "
-    "by one Python program (grpcio), which remembers the accounts it has seen.",
+    "it comes. A transfer is a transaction that compares the revisions of both accounts and that the "
+    "command's key is new, and puts both balances, the key and two postings. In bulk: one such transaction "
+    "for 1,000 transfers. Asked by one Python program (grpcio), which remembers the accounts it has seen.",
     cases=(
         Case("etcd-bulk", "transfers in bulk 1,000", Unit.PER_SECOND, _DURABLE, _bulk, (1, 2)),
         Case(

@@ -1,7 +1,7 @@
 """Which machine it is, and what other programs used of it.
 
 Decides what is told of the machine: nothing by which somebody would know whose it is. Must not know what is
-measured. Proof: tests/alternatives/test_machine.py.
+measured. Proof: tests/alternatives/test_processes.py, tests/alternatives/test_run.py.
 """
 
 import os

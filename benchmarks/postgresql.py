@@ -127,7 +127,7 @@ class SqlLedger:
 
     async def transfer_all(self, transfers: Sequence[Transfer]) -> list[str]:
         """Carry out many in one statement; where one of them cannot be, one by one."""
-        import asyncpg  # noqa: PLC0415
+        import asyncpg  # noqa: PLC0415  (as above)
 
         columns = [list(column) for column in zip(*transfers, strict=True)]
         try:
@@ -204,23 +204,23 @@ async def _open_accounts(postgres: Postgres) -> None:
 
 
 def _transfers(postgres: Postgres, callers: int, seconds: float) -> Result:
-    script = postgres.folder / "transfer.sql"
-    script.write_text(_TRANSFER_SCRIPT)
-    usual = ["-M", "prepared", "-f", str(script)]
-    result = _measured(postgres, usual, callers, seconds)
+    result = _measured(postgres, _transferring(postgres), callers, seconds)
     asyncio.run(_check(postgres))
     return result
+
+
+def _transferring(postgres: Postgres) -> list[str]:
+    """Return the options by which pgbench asks for transfers."""
+    script = postgres.folder / "transfer.sql"
+    script.write_text(_TRANSFER_SCRIPT)
+    return ["-M", "prepared", "-f", str(script)]
 
 
 def _one(postgres: Postgres, callers: int, seconds: float) -> Result:
     """Measure one caller; pgbench writes down how long each transfer took."""
     for old in postgres.folder.glob("pgbench_log.*"):
         old.unlink()
-    script = postgres.folder / "transfer.sql"
-    script.write_text(_TRANSFER_SCRIPT)
-    told = postgres.pgbench(
-        "-M", "prepared", "-f", str(script), "-c", str(callers), "-T", _whole(seconds), "-l"
-    )
+    told = postgres.pgbench(*_transferring(postgres), "-c", str(callers), "-T", _whole(seconds), "-l")
     postgres.acknowledged += _found(_DONE, told)
     asyncio.run(_check(postgres))
     lines = [line for log in postgres.folder.glob("pgbench_log.*") for line in log.read_text().splitlines()]

@@ -30,6 +30,7 @@ _TOOL_S = 300.0
 # Whoever answers a program of ours answers within this.
 ANSWER_S = 60.0
 
+# Nobody says when a server of somebody else's is ready: it is asked, not so often that it costs a processor.
 _LOOK_EVERY_S = 0.02
 
 _LOG = "log"

@@ -233,8 +233,7 @@ SYSTEM = System(
     title="Redis",
     set_up=f"{', '.join(f'{name} {value}' for name, value in SETTINGS.items())}; all else as it comes. A "
     "transfer is a script in Lua. Called by redis-benchmark; in bulk, one call of it carries out 1,000, or "
-    "1,000 "
-    "calls are pipelined.",
+    "1,000 calls are pipelined.",
     cases=(
         Case(
             "redis-bulk",

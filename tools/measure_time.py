@@ -199,9 +199,10 @@ class Bare(bank_pb2_grpc.BankServicer):
         return bank_pb2.Receipt(balance=1, entry=entry, info=INFO, available=1)
 
     async def SubmitBatch(self, request: Any, _context: Any) -> bank_pb2.BatchReceipt:  # noqa: N802
-        """Answer."""
-        result = bank_pb2.Result(outcome="OK", balance=1, available=1)
-        return bank_pb2.BatchReceipt(results=[result] * len(request.commands), info=INFO)
+        """Answer in columns, since the load generator asks for plain movements."""
+        ones = [1] * len(request.moves.amounts)
+        moves = bank_pb2.MoveResults(balances=ones, available=ones)
+        return bank_pb2.BatchReceipt(moves=moves, info=INFO)
 
 
 async def _measure_bare(case: Case, address: str, pid: int) -> Figures:

@@ -69,6 +69,10 @@ def test_a_violation_is_told_with_its_seed_and_leaves_a_trace(
         ((EXAMPLES / "input.json", "--seeds", 3), "name a scenario, or --seeds N, and not both"),
         (("--seeds", 1, "--faults", "flood"), "there is no fault 'flood'; there are delay, loss"),
         (("no-such-file.json",), "no-such-file.json"),
+        (("--seeds", 1, "--seed", 7), "--seed is of a scenario; the first of --seeds is --first SEED"),
+        (("--seeds", 1, "-o", "out.json"), "--output is of a scenario"),
+        ((EXAMPLES / "input.json", "--keep-going"), "--keep-going is of --seeds"),
+        ((EXAMPLES / "input.json", "--first", 0), "--first is of --seeds"),
     ],
 )
 def test_a_command_that_cannot_be_meant_says_so(arguments: tuple[object, ...], complaint: str) -> None:

@@ -33,6 +33,7 @@ from bankbook.client import (
     sending,
 )
 from bankbook.client.attempts import Channels
+from bankbook.client.calls import TIMEOUT_S_MAX
 from bankbook.wire.commands import AnyRequest
 from bankbook.wire.v1 import bank_pb2
 
@@ -296,6 +297,19 @@ async def test_a_bound_that_the_wire_cannot_carry_is_refused_before_it_is_sent(s
     async with Bank(["127.0.0.1:1"]) as bank:
         with pytest.raises((InvalidRequestError, ValueError), match="bound"):
             await bank.session("anna").balance(freshness=bounded(seconds))
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), float("nan"), 1e300, TIMEOUT_S_MAX + 1])
+async def test_a_timeout_that_never_ends_is_refused_before_anything_is_sent(timeout: float) -> None:
+    why = "a timeout is a number of seconds, at most 2592000, a month; this one is"
+    with pytest.raises(ValueError, match=why):
+        Bank(["127.0.0.1:1"], timeout=timeout)
+    async with Bank(["127.0.0.1:1"], timeout=TIMEOUT_S_MAX) as bank:
+        session = bank.session("anna")
+        for asked in (session.balance(timeout=timeout), session.deposit(5, timeout=timeout)):
+            with pytest.raises(InvalidRequestError, match=why):
+                async with asyncio.timeout(FOREVER_S):
+                    await asked
 
 
 async def test_a_token_that_a_branch_refuses_stays_what_it_was() -> None:

@@ -42,6 +42,7 @@ from bankbook.client import (
     coalescing,
     flights,
 )
+from bankbook.client.attempts import ClosedError
 from bankbook.client.flights import SharedKey
 from bankbook.core.bounds import BATCH_COMMANDS_MAX
 from bankbook.core.commands import Batch
@@ -593,6 +594,25 @@ async def test_closing_the_bank_tells_all_callers() -> None:
         ended = await asyncio.gather(*under_way, *gathering, return_exceptions=True)
     assert [type(each) for each in ended[:4]] == [OutcomeUnknownError] * 4
     assert all(isinstance(each, RuntimeError) and "closed" in str(each) for each in ended[4:])
+
+
+@pytest.mark.parametrize("error", [ClosedError(), OSError(28, "no space left", "history.jsonl")])
+async def test_each_caller_is_told_with_an_error_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whoever raises an error adds to its traceback, and may add notes: it must not be another one's, too."""
+
+    async def fail(*_: object) -> Any:
+        raise error
+
+    async with fake_branch(count_up) as branch, Bank([branch.address]) as bank:
+        session = await connected(bank, branch)
+        monkeypatch.setattr(session._sender, "ask", fail)
+        ended = await asyncio.gather(*deposits(session, 1, 2, 3), return_exceptions=True)
+    assert [type(each) for each in ended] == [type(error)] * 3
+    assert [str(each) for each in ended] == [str(error)] * 3
+    assert len({id(each) for each in ended}) == 3
+    assert all(isinstance(each, Exception) and each.__cause__ is error for each in ended)
 
 
 # On record.

@@ -167,6 +167,19 @@ def test_the_largest_transfer_after_a_restart_of_the_largest_bank_fits() -> None
     assert decode_entry(entry.encoded) == entry
 
 
+def test_what_no_branch_would_take_is_not_written_either() -> None:
+    """Nobody could ever read it again: not this branch from its own disk, nor any other one."""
+    record = Record(RecordKind.DEPOSIT, (Posting(AccountId("a"), Money(5)),), "x" * ENTRY_BYTES_MAX)
+    with pytest.raises(EntryDamagedError, match=f"an entry has at most {ENTRY_BYTES_MAX} bytes, this one"):
+        make_entry(
+            origin=EXAMPLE.origin,
+            seq=Seq(1),
+            clock=HybridTime(1),
+            dependencies=NOTHING,
+            records=(record,),
+        )
+
+
 def test_an_entry_touches_the_account_it_opens_and_those_of_its_legs() -> None:
     assert EXAMPLE.accounts == ("a", "b")
 

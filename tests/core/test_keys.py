@@ -11,15 +11,20 @@ from bankbook.core.commands import (
     Deposit,
     OpenAccount,
     ReadBalance,
+    Release,
     Reserve,
     Transfer,
     Withdraw,
+    batch_of,
+    fingerprint_of,
 )
-from bankbook.core.entry import Opening
-from bankbook.core.messages import Answer, AskKey, Entries
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import Keyed, Opening, Posting, Record, RecordKind, Verdict
+from bankbook.core.messages import Answer, AskKey, Entries, Received
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Settings
-from bankbook.core.types import AccountId, Money
+from bankbook.core.types import AccountId, BranchId, CustomerId, Key, Money, ReservationId, Seq
+from bankbook.core.vector import VersionVector
 
 FIVE, SEVEN = Money(5), Money(7)
 
@@ -294,3 +299,45 @@ def test_keys_are_forgotten_after_their_time_and_not_before() -> None:
     bank.pass_time(day // 8)
     assert not bank.do(1, Deposit(ANNA, FIVE), key="1/pay").is_replayed
     assert bank.do(1, ReadBalance(ANNA)).balance == 10
+
+
+# What no branch that is right writes.
+
+
+def hear_of(bank: BankInOneThread, command: Command, *records: Record) -> None:
+    """Let branch 1 apply an entry of branch 2 that says of itself that it decided anna's request "2/pay"."""
+    origin = bank.stores[2].identity.origin
+    entry = make_entry(
+        origin=origin,
+        seq=Seq(bank.stores[1].applied()[origin] + 1),
+        clock=bank.stores[2].clock(),
+        dependencies=VersionVector(),
+        records=records,
+        customer=CustomerId("anna"),
+        keyed=Keyed(Key("2/pay"), fingerprint_of(CustomerId("anna"), command)),
+    )
+    bank.step(1, Received(BranchId(2), Entries(origin, (entry,))))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("command", [Deposit(ANNA, FIVE), Reserve(ANNA, FIVE)])
+def test_an_entry_with_another_number_of_results_than_its_batch_has_commands_is_none_of_its(
+    command: Deposit | Reserve, count: int
+) -> None:
+    bank = settled_bank()
+    batch = batch_of((command, command))
+    done = Record(RecordKind.DEPOSIT, (Posting(ANNA, FIVE),), verdict=Verdict(Outcome.OK, FIVE, FIVE))
+    hear_of(bank, batch, *[done] * count)
+    reply = bank.do(1, batch, key="2/pay")
+    assert (reply.outcome, reply.results) == (Outcome.KEY_REUSED, ())
+    assert f"has {count} results, and this batch 2 commands" in reply.detail
+    assert bank.do(1, ReadBalance(ANNA)).balance == 5 * count  # and the branch goes on
+
+
+def test_an_entry_that_tells_the_balance_of_no_account_is_told_as_it_is() -> None:
+    bank = settled_bank()
+    command = Release(ReservationId("2.00000007-1-0"))
+    refused = Verdict(Outcome.INSUFFICIENT_FUNDS, FIVE, FIVE, "so there")
+    hear_of(bank, command, Record(RecordKind.REFUSAL, verdict=refused))
+    reply = bank.do(1, command, key="2/pay")
+    assert (reply.outcome, reply.balance, reply.currency) == (Outcome.INSUFFICIENT_FUNDS, 5, "")

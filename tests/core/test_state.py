@@ -3,10 +3,12 @@
 balance - floor = what is set aside + the sum of all rights
 """
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bankbook.core.clock import HybridTime
+from bankbook.core.columns import Columns, Movement
 from bankbook.core.commands import (
     Capture,
     Command,
@@ -18,11 +20,21 @@ from bankbook.core.commands import (
     Withdraw,
 )
 from bankbook.core.encoding import make_entry
-from bankbook.core.entry import Entry, Grant, Keyed, Opening, Record, RecordKind
+from bankbook.core.entry import (
+    Entry,
+    Grant,
+    Keyed,
+    MoveRecords,
+    Opening,
+    Posting,
+    Record,
+    RecordKind,
+    Settlement,
+)
 from bankbook.core.ledger import Teller, expiry_of
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis, Identity, ReservationState
-from bankbook.core.state import State, genesis_rights
+from bankbook.core.state import State, UnfitEntryError, genesis_rights
 from bankbook.core.types import (
     AccountId,
     BranchId,
@@ -215,3 +227,18 @@ def test_of_what_is_said_of_a_key_a_decision_is_final_and_the_last_fence_counts(
     known = bank.state.key(key)
     assert known is not None
     assert (known.entry, known.moved_to, known.fingerprint) == (decided.id, None, "f00d")
+
+
+def test_an_entry_that_cannot_follow_what_was_applied_is_not_applied() -> None:
+    """Also where Python runs without assertions: whoever opens a store finds a damaged log by it."""
+    bank = Bank(Genesis("test", (BranchId(1),), None))
+    unknown = Settlement(ReservationId("1.00000001-1-0"), ACCOUNTS[0], FIVE, Money(0))
+    for record in (
+        Record(RecordKind.DEPOSIT, (Posting(ACCOUNTS[0], FIVE),)),
+        Record(RecordKind.RELEASE, settlement=unknown),
+    ):
+        with pytest.raises(UnfitEntryError):
+            bank.state.apply_record(EntryId(ORIGINS[0], Seq(1)), 0, record)
+    moves = MoveRecords(Columns.of([Movement(None, ACCOUNTS[0], FIVE)]), (FIVE,), (None,))
+    with pytest.raises(UnfitEntryError):
+        bank.state.apply_moves(EntryId(ORIGINS[0], Seq(1)), moves)

@@ -6,7 +6,7 @@ Decides what each fault does. Must not know when it strikes (nemesis.py). Proof:
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from faults.bank import BankOfProcesses
 from faults.network import Direction, Link
@@ -106,11 +106,21 @@ class Reset:
 
 
 @dataclass(frozen=True)
-class Pause:
-    """A process stands still: its ports are open, its connections are up, and it does nothing."""
+class _OfOneBranch:
+    """Something that goes wrong with one branch's process or disk."""
 
     branch: int
-    kind: Kind = Kind.PAUSE
+    kind: ClassVar[Kind]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of branch {self.branch}"
+
+
+@dataclass(frozen=True)
+class Pause(_OfOneBranch):
+    """A process stands still: its ports are open, its connections are up, and it does nothing."""
+
+    kind: ClassVar[Kind] = Kind.PAUSE
 
     async def begin(self, bank: BankOfProcesses) -> None:
         """Send SIGSTOP."""
@@ -120,59 +130,42 @@ class Pause:
         """Send SIGCONT."""
         bank.branches[self.branch].go_on()
 
-    def __str__(self) -> str:
-        return f"{self.kind} of branch {self.branch}"
-
 
 @dataclass(frozen=True)
-class Crash:
+class Crash(_OfOneBranch):
     """A process is killed, and is not there for a while."""
 
-    branch: int
-    kind: Kind = Kind.CRASH
+    kind: ClassVar[Kind] = Kind.CRASH
 
     async def begin(self, bank: BankOfProcesses) -> None:
         """Send SIGKILL."""
         await bank.branches[self.branch].kill()
 
     async def end(self, bank: BankOfProcesses) -> None:
-        """Start it again from its store."""
+        """Start it again from its store, if it has one."""
         await bank.start(self.branch)
-
-    def __str__(self) -> str:
-        return f"{self.kind} of branch {self.branch}"
 
 
 @dataclass(frozen=True)
-class LostDisk:
+class LostDisk(Crash):
     """A process is killed, and its store is gone."""
 
-    branch: int
+    kind: ClassVar[Kind] = Kind.LOST_DISK
     tell: Callable[[int], None]
     """Whom to tell which branch has lost its disk: what was on no other one is excused from then on."""
-    kind: Kind = Kind.LOST_DISK
 
     async def begin(self, bank: BankOfProcesses) -> None:
         """Send SIGKILL, and delete the store."""
-        branch = bank.branches[self.branch]
-        await branch.kill()
-        branch.lose_disk()
+        await super().begin(bank)
+        bank.branches[self.branch].lose_disk()
         self.tell(self.branch)
-
-    async def end(self, bank: BankOfProcesses) -> None:
-        """Start it again, with nothing."""
-        await bank.start(self.branch)
-
-    def __str__(self) -> str:
-        return f"{self.kind} of branch {self.branch}"
 
 
 @dataclass(frozen=True)
-class FullDisk:
+class FullDisk(_OfOneBranch):
     """A disk has no room left; needs a small disk."""
 
-    branch: int
-    kind: Kind = Kind.FULL_DISK
+    kind: ClassVar[Kind] = Kind.FULL_DISK
 
     async def begin(self, bank: BankOfProcesses) -> None:
         """Fill it."""
@@ -182,16 +175,12 @@ class FullDisk:
         """Make room."""
         make_room(bank.small_disks[self.branch])
 
-    def __str__(self) -> str:
-        return f"{self.kind} of branch {self.branch}"
-
 
 @dataclass(frozen=True)
-class FailingDisk:
+class FailingDisk(_OfOneBranch):
     """Every write of a process to any file fails; it is refused by the operating system (RLIMIT_FSIZE)."""
 
-    branch: int
-    kind: Kind = Kind.FAILING_DISK
+    kind: ClassVar[Kind] = Kind.FAILING_DISK
 
     async def begin(self, bank: BankOfProcesses) -> None:
         """Let writes fail."""
@@ -200,6 +189,3 @@ class FailingDisk:
     async def end(self, bank: BankOfProcesses) -> None:
         """Let them succeed."""
         allow_writes(bank.branches[self.branch].pid)
-
-    def __str__(self) -> str:
-        return f"{self.kind} of branch {self.branch}"

@@ -38,7 +38,7 @@ from bankbook.client import (
 )
 
 # What nobody is going to answer is given up after this; what will be answered has PATIENCE_S.
-_SHORT_S = 0.5
+_SHORT_S = 1.5
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from bankbook.core.vector import NOTHING
 from bankbook.history.lines import item_line
 from bankbook.history.record import Fault, FaultKind, Final, History, Operation
 from bankbook.scenario.faults import FaultKind as SimulatedFault
-from bankbook.simulation import run as run_module
+from bankbook.simulation import aftermath
 from bankbook.simulation.checks import Judge
 from bankbook.simulation.recording import judge_history
 from bankbook.simulation.run import SimulationSettings, simulate
@@ -26,7 +26,7 @@ def histories(monkeypatch: pytest.MonkeyPatch) -> list[History]:
         judged.append(history)
         return judge_history(history)
 
-    monkeypatch.setattr(run_module, "judge_history", judge)
+    monkeypatch.setattr(aftermath, "judge_history", judge)
     return judged
 
 

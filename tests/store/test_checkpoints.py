@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import count
@@ -47,6 +49,8 @@ from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
 from bankbook.store.sqlite_logs import Logs
 from bankbook.store.sums import Bounds
+
+TESTS = Path(__file__).parents[1]
 
 NEVER = Bounds()
 ALWAYS = Bounds(rows_max=1, postings_max=1, slice_rows=99, clean_rows_max=1)
@@ -429,18 +433,47 @@ def test_rows_that_were_forgotten_are_read_again_as_they_were(tmp_path: Path) ->
     ],
 )
 def test_a_log_that_cannot_be_applied_is_a_damaged_file(tmp_path: Path, damage: str, sentence: str) -> None:
-    with store_with(tmp_path / "store.db", NEVER, deposits(1)) as store:
+    copy = damaged_store(tmp_path, damage)
+    with pytest.raises(StoreError, match=f"is damaged, .*{sentence}.*: restore the file, or start again as"):
+        open_sqlite(copy, NEVER)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("replace(entry, '\"alice\",5,0', '\"alice\",5,1') WHERE seq = 3", "does not follow"),
+        ("replace(entry, '-2-0\"', '-9-0\"') WHERE seq = 3", "was settled before it was made"),
+    ],
+)
+def test_it_is_one_also_for_a_python_without_assertions(tmp_path: Path, damage: str, sentence: str) -> None:
+    copy = damaged_store(tmp_path, damage)
+    opening = "import sys; from store.stores import *; open_sqlite(Path(sys.argv[1]), Bounds())"
+    program = subprocess.run(
+        [sys.executable, "-O", "-c", opening, copy],
+        cwd=TESTS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = program.stderr.splitlines()[-1]
+    assert last.startswith("bankbook.store.base.StoreError: ")
+    assert "is damaged" in last
+    assert sentence in last
+
+
+def damaged_store(folder: Path, damage: str) -> Path:
+    """Return a store with a reservation and its release, one of which was changed behind its back."""
+    with store_with(folder / "store.db", NEVER, deposits(1)) as store:
         store.commit(changes_by(store, entry_of(HERE, 2, reserved("alice", 5))))
         name = reservation_id(EntryId(HERE, Seq(2)), 0)
         made = store.reservation(name)
         assert made is not None
         store.commit(changes_by(store, entry_of(HERE, 3, settled(RecordKind.RELEASE, name, made, 5))))
-        copy = killed(store, tmp_path)
+        copy = killed(store, folder)
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute(f"UPDATE log SET entry = {damage}").rowcount == 1  # noqa: S608
         connection.commit()
-    with pytest.raises(StoreError, match=f"is damaged, .*{sentence}.*: restore the file, or start again as"):
-        open_sqlite(copy, NEVER)
+    return copy
 
 
 def test_a_step_that_only_notes_something_writes_no_tables(tmp_path: Path) -> None:

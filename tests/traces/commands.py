@@ -16,13 +16,11 @@ from traces.usages import USAGES, check_runs, usage
 from traces.words import branch_words, listed, named_entry
 
 from bankbook.core.commands import (
-    SESSION,
     Batch,
     Cancel,
     Capture,
     Command,
     Deposit,
-    Freshness,
     OpenAccount,
     ReadBalance,
     Release,
@@ -36,7 +34,7 @@ from bankbook.core.token import Token, TokenCodec
 from bankbook.core.types import AccountId, Money, ReservationId
 from bankbook.core.vector import VersionVector
 
-_REQUEST = " [token=TOKEN] [key=KEY] [within=DURATION] [guarantees=GUARANTEES] [durable=COUNT]"
+_REQUEST = " [level=LEVEL] [token=TOKEN] [key=KEY] [within=DURATION] [guarantees=GUARANTEES] [durable=COUNT]"
 
 
 class Line(NamedTuple):
@@ -103,11 +101,9 @@ def _tell_of_bank(bank: TellingBank, branches: int, opening: int | None = 0, **_
 # What customers do.
 
 
-@usage("read CUSTOMER ACCOUNT at=BRANCH [level=LEVEL]" + _REQUEST, "Ask for a balance.")
-def _read(
-    bank: TellingBank, customer: str, account: str, at: int, level: Freshness = SESSION, **options: object
-) -> None:
-    _request(bank, at, customer, ReadBalance(AccountId(account)), freshness=level, **options)
+@usage("read CUSTOMER ACCOUNT at=BRANCH" + _REQUEST, "Ask for a balance.")
+def _read(bank: TellingBank, customer: str, account: str, at: int, **options: object) -> None:
+    _request(bank, at, customer, ReadBalance(AccountId(account)), **options)
 
 
 @usage("deposit CUSTOMER ACCOUNT AMOUNT at=BRANCH" + _REQUEST, "Pay in.")
@@ -211,6 +207,8 @@ def _request(bank: TellingBank, at: int, customer: str, command: Command, **opti
     encoded = _token(bank, str(options.pop("token"))) if "token" in options else None
     if "within" in options:
         options["within_us"] = options.pop("within")
+    if "level" in options:
+        options["freshness"] = options.pop("level")
     bank.request(at, customer, command, encoded, **options)
 
 

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from bank_in_one_thread import EPOCH_US, SECOND
 
 from bankbook.core.commands import (
+    SESSION,
     Batch,
     Capture,
     Command,
     Deposit,
+    Freshness,
+    Level,
     OpenAccount,
     ReadBalance,
     ReadStatement,
@@ -326,7 +329,9 @@ def _question_words(message: AskHead | AskKey | Forward) -> str:
         case AskKey(key=key):
             return f"what became of key {key}? If nothing, it is mine"
         case Forward():
-            return f"carry out for {message.customer} the {command_words(message.command)}, key {message.key}"
+            freshness = "" if message.freshness == SESSION else f", {_freshness_words(message.freshness)}"
+            command = f"{command_words(message.command)}{freshness}, key {message.key}"
+            return f"carry out for {message.customer} the {command}"
         case AskHead(joining=Origin()):
             return "my store is new: what do you have?"
         case AskHead(account=None):
@@ -336,6 +341,11 @@ def _question_words(message: AskHead | AskKey | Forward) -> str:
         case _:
             wanted = f"give me the right to {message.wanted} of {message.account}"
             return f"{wanted}; which is your last entry for it?"
+
+
+def _freshness_words(freshness: Freshness) -> str:
+    level, bound_us = freshness
+    return f"{level.value}:{duration_words(bound_us)}" if level is Level.BOUNDED else level.value
 
 
 def _head_words(head: Head, asked: AskHead | Key | None) -> str:

@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 from bankbook.core.bounds import LIFETIME_MS_MAX
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.commands import (
+    LATEST,
     LINES_MAX,
+    LOCAL,
+    SESSION,
     Capture,
     Command,
     Deposit,
+    Freshness,
+    Level,
     OpenAccount,
     ReadBalance,
     ReadStatement,
@@ -58,6 +63,8 @@ ids = st.builds(
 )
 accounts = ids.map(AccountId)
 customers = ids.map(CustomerId)
+_in_milliseconds = st.integers(0, 2**32 - 1).map(lambda ms: Freshness(Level.BOUNDED, ms * 1000))
+freshnesses = st.sampled_from([LOCAL, SESSION, LATEST]) | _in_milliseconds
 amounts = st.integers(0, MONEY_MAX).map(Money)
 origins = st.builds(
     Origin,

@@ -13,6 +13,7 @@ from wire.made_up import (
     customers,
     entries,
     entry_ids,
+    freshnesses,
     keys,
     origins,
     runs,
@@ -87,6 +88,7 @@ from_subscribers: st.SearchStrategy[Message | Greeting] = st.one_of(
         keys,
         st.builds(Token, vectors, vectors),
         st.integers(0, 2**64 - 1),
+        freshnesses,
     ),
 )
 from_publishers: st.SearchStrategy[Message | Greeting] = st.one_of(

@@ -6,12 +6,10 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
-from wire.made_up import anything, customers, entry_ids, gaps, keys, origins, reads, writes
+from wire.made_up import anything, customers, entry_ids, freshnesses, gaps, keys, origins, reads, writes
 
 from bankbook.core.bounds import BATCH_COMMANDS_MAX, LEGS_MAX, complaint_about, complaint_about_key
 from bankbook.core.commands import (
-    LATEST,
-    LOCAL,
     SESSION,
     Batch,
     Capture,
@@ -60,14 +58,13 @@ ORIGIN = Origin(BranchId(3), Incarnation(0xB0B))
 REQUESTS = tuple(method.message for method in METHODS)
 
 commands = reads | writes
-whole_milliseconds = st.integers(0, 2**32 - 1).map(lambda ms: Freshness(Level.BOUNDED, ms * 1000))
 guarantees = st.integers(0, Guarantee.ALL.value).map(Guarantee)
 envelopes = st.builds(
     Envelope,
     customers,
     st.binary(max_size=100),
     guarantees,
-    st.sampled_from([LOCAL, SESSION, LATEST]) | whole_milliseconds,
+    freshnesses,
     st.none() | keys,
     st.integers(0, 255),
     st.booleans(),

@@ -125,7 +125,8 @@ async def _connect(bank: Bank) -> None:
         await session.balance(account=account_name(0), branch=branch, freshness=LOCAL)
 
 
-async def _told_to_go(pipe: Connection) -> Window:
+async def until_readable(pipe: Connection) -> None:
+    """Return once something was said at the pipe's other end, or that is closed."""
     readable = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(pipe.fileno(), readable.set)
@@ -133,6 +134,10 @@ async def _told_to_go(pipe: Connection) -> Window:
         await readable.wait()
     finally:
         loop.remove_reader(pipe.fileno())
+
+
+async def _told_to_go(pipe: Connection) -> Window:
+    await until_readable(pipe)
     try:
         told = pipe.recv()
     except EOFError:
@@ -166,7 +171,7 @@ async def _note_cpu(window: Window, tally: Tally) -> None:
         tally.cpu_s.append(time.process_time() - began_s)
 
 
-# A timer needs some moment.
+# As late as a timer goes off whose bench ends by a count: not before it is cancelled.
 _FOR_EVER_S = 1e9
 
 

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
-from bankbook.bench.client import Assignment, Done, Failed, Go, Progress, Ready, run_client
+from bankbook.bench.client import Assignment, Done, Failed, Go, Progress, Ready, run_client, until_readable
 from bankbook.bench.schedule import Window
 from bankbook.bench.settings import BenchError, Load
 from bankbook.bench.tally import Tally
@@ -93,13 +93,7 @@ class Clients:
 
 
 async def _receive(child: _Child) -> Any:
-    readable = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(child.pipe.fileno(), readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(child.pipe.fileno())
+    await until_readable(child.pipe)
     try:
         told = child.pipe.recv()
     except (EOFError, OSError) as error:

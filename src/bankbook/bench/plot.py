@@ -39,7 +39,7 @@ def require_matplotlib() -> None:
 def plot(measured: Sequence[Measured], path: Path) -> None:
     """Write a picture, a row of it for each time that was measured. Raises SettingsError, OSError."""
     require_matplotlib()
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415  (as above)
 
     width, height = _ROW_INCHES
     figure = Figure(figsize=(width, height * len(measured)), layout="constrained")

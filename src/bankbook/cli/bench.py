@@ -154,29 +154,15 @@ _load_options = options.together(
         metavar="N",
         help="On how many other branches' disks a write is before it is acknowledged.",
     ),
-    click.option(
-        "--duration",
-        "duration_us",
-        type=options.DurationType(),
-        default=f"{_DEFAULTS.duration_s:.0f}s",
-        show_default=True,
-        metavar="10s",
-        help="How long it is measured.",
-    ),
+    options.duration_option("duration", f"{_DEFAULTS.duration_s:.0f}s", "How long it is measured."),
     click.option(
         "--operations",
         type=click.IntRange(1, settings.OPERATIONS_MAX),
         metavar="N",
         help="Measure so many operations, however long they take.",
     ),
-    click.option(
-        "--warmup",
-        "warmup_us",
-        type=options.DurationType(),
-        default=f"{_DEFAULTS.warmup_s:.0f}s",
-        show_default=True,
-        metavar="2s",
-        help="How long the bank works before it is measured.",
+    options.duration_option(
+        "warmup", f"{_DEFAULTS.warmup_s:.0f}s", "How long the bank works before it is measured."
     ),
     click.option(
         "--seed",
@@ -233,16 +219,11 @@ def bench(context: click.Context, /, plot_path: Path | None, as_json: bool, **gi
     from when a transfer was due. Only what was acknowledged counts. Exit status: 0 measured, 2 bad input, 3
     it could not run.
     """
-    try:
-        order = _order(context, plot_path, as_json, given)
-    except SettingsError as error:
-        fail(str(error), BAD_INPUT, as_json)
     end_like_ctrl_c()
     try:
+        order = _order(context, plot_path, as_json, given)
         measured = _carry_out(order)
-    except BankFileError as error:
-        fail(str(error), BAD_INPUT, as_json)
-    except SettingsError as error:
+    except (BankFileError, SettingsError) as error:
         fail(str(error), BAD_INPUT, as_json)
     except (BenchError, LaunchError, BankbookError) as error:
         fail(str(error), COULD_NOT_RUN, as_json)

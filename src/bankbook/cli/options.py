@@ -103,15 +103,26 @@ delay_option = click.option(
     "[default: 0s]",
 )
 
-hold_limit_option = click.option(
-    "--hold-limit",
-    "hold_limit_us",
-    type=DurationType(),
+
+def duration_option(name: str, default: str, what: str, **more: Any) -> Callable[[Command], Command]:
+    """Return the option --NAME, a duration; the command gets it as NAME_us."""
+    return click.option(
+        f"--{name}",
+        f"{name.replace('-', '_')}_us",
+        type=DurationType(),
+        default=default,
+        show_default=True,
+        metavar=default,
+        help=what,
+        **more,
+    )
+
+
+hold_limit_option = duration_option(
+    "hold-limit",
+    "30s",
+    "How long a branch holds a request for updates that have not arrived.",
     callback=lambda _ctx, _param, value: _above_zero(value),
-    default="30s",
-    show_default=True,
-    metavar="30s",
-    help="How long a branch holds a request for updates that have not arrived.",
 )
 
 config_option = click.option(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from bankbook.cli import options
 from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, VIOLATION, end_like_ctrl_c, fail
@@ -78,14 +79,10 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
     help="Of --seeds: in so many processes.  [default: the processors there are]",
 )
 @click.option("--keep-going", is_flag=True, help="Of --seeds: do not stop at the first seed that fails.")
-@click.option(
-    "--shrink-for",
-    "shrink_for_us",
-    type=options.DurationType(),
-    default="2m",
-    show_default=True,
-    metavar="2m",
-    help="Of --seeds: how long to look for a smaller scenario that fails, too; 0s: not at all.",
+@options.duration_option(
+    "shrink-for",
+    "2m",
+    "Of --seeds: how long to look for a smaller scenario that fails, too; 0s: not at all.",
 )
 @click.option(
     "--shrunk",
@@ -146,6 +143,7 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     """
     if (input_path is None) == (seeds is None):
         raise click.UsageError("name a scenario, or --seeds N, and not both")
+    _refuse_what_says_nothing(click.get_current_context(), of_seeds=seeds is not None)
     if input_path is not None:
         bank = BankOptions(accounts=accounts, delay=delay, hold_limit_us=hold_limit_us)
         paths = Paths(input_path, output_path, history_path, trace_path)
@@ -157,6 +155,21 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     )
     end_like_ctrl_c()
     explore(wanted, as_json)
+
+
+_OF_SEEDS = {"first", "faults", "jobs", "keep_going", "shrink_for_us", "shrunk_path"}
+_OF_EITHER = {"input_path", "seeds", "trace_path", "as_json"}
+
+
+def _refuse_what_says_nothing(context: click.Context, *, of_seeds: bool) -> None:
+    """Raise click.UsageError for an option that belongs to the other way to simulate."""
+    for param in context.command.params:
+        name = str(param.name)
+        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if is_given and name not in _OF_EITHER and (name in _OF_SEEDS) != of_seeds:
+            instead = "; the first of --seeds is --first SEED" if name == "seed" else ""
+            whose = "a scenario" if of_seeds else "--seeds"
+            raise click.UsageError(f"{max(param.opts, key=len)} is of {whose}{instead}")
 
 
 # A scenario.

@@ -31,6 +31,7 @@ from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
 # For a branch to say what it is; it is either there or not.
 _TIMEOUT_S = 2.0
 
+# As often as a person reads figures.
 _WATCH_PERIOD_S = 1.0
 
 # As whom an account's currency is asked for; it stands in the branches' logs.

@@ -53,8 +53,8 @@ CLOSED = "this bank is closed; make another one, and use its sessions inside its
 class ClosedError(RuntimeError):
     """The bank is closed."""
 
-    def __init__(self) -> None:
-        super().__init__(CLOSED)
+    def __init__(self, why: str = CLOSED) -> None:
+        super().__init__(why)
 
 
 class Missed(NamedTuple):

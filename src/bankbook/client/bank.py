@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from bankbook.client.attempts import Channels
-from bankbook.client.calls import Calls, Recording
+from bankbook.client.calls import Calls, Recording, complaint_about_timeout
 from bankbook.client.genesis import ask_header
 from bankbook.client.recorder import Recorder
 from bankbook.client.session import Session
@@ -35,7 +35,8 @@ class Bank:
         """Name the branches: number → "host:port", or a list of these, numbered from 1.
 
         `timeout` is in seconds, for every call that does not name its own. Within it, what may end better
-        is tried again, at other branches too; not so without `retries`.
+        is tried again, at other branches too; not so without `retries`. Raises ValueError for one that never
+        ends.
 
         `history` is a file, not there yet, for all that is asked and told: `bankbook check` judges it. Its
         first line is what the bank began with; who begins to record later than that makes a Recorder with a
@@ -49,6 +50,9 @@ class Bank:
             numbered = dict(enumerate(addresses, start=1))
         if not numbered:
             raise ValueError("a bank has at least one branch; name its address")
+        complaint = complaint_about_timeout(timeout)
+        if complaint is not None:
+            raise ValueError(complaint)
         recorder = Recorder(HistoryFile(Path(history))) if isinstance(history, Path | str) else history
         recording = None if recorder is None else Recording(recorder, partial(ask_header, numbered))
         channels = Channels(numbered)

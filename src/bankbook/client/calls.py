@@ -19,6 +19,9 @@ from bankbook.history.record import Header
 from bankbook.wire.replies import Answer
 from bankbook.wire.requests import Envelope
 
+# A month. Whoever waits longer waits for nothing: no branch holds a request for more than a week.
+TIMEOUT_S_MAX = 30 * 24 * 3600.0
+
 
 class Manner(NamedTuple):
     """How a request is to be carried out."""
@@ -26,7 +29,7 @@ class Manner(NamedTuple):
     branch: int | None
     """Which branch is asked, and no other; None: whichever can be reached."""
     timeout: float | None
-    """In seconds, all attempts together; None: the bank's."""
+    """In seconds, all attempts together, at most TIMEOUT_S_MAX; None: the bank's."""
     freshness: Freshness = SESSION
     key: str | None = None
     durable: int = 0
@@ -137,3 +140,10 @@ class Calls:
         """Return the branches, from the usual one on, around."""
         place = self.branches.index(usual)
         return self.branches[place:] + self.branches[:place]
+
+
+def complaint_about_timeout(timeout: float | None) -> str | None:
+    """Return in words that a timeout never ends; None where it does, or none is given."""
+    if timeout is None or timeout <= TIMEOUT_S_MAX:  # which nan is not
+        return None
+    return f"a timeout is a number of seconds, at most {TIMEOUT_S_MAX:.0f}, a month; this one is {timeout}"

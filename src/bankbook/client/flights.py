@@ -8,8 +8,10 @@ the batch's own key. Must not know when batches go (coalescing). Proof: tests/cl
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Self
 
+from bankbook.client.attempts import ClosedError
 from bankbook.client.calls import Manner
 from bankbook.client.errors import BankbookError, error_for
 from bankbook.client.sending import Sender
@@ -55,7 +57,8 @@ class SharedKey(str):
     """The key of one call that went with others: good as this object, for whoever has it.
 
     As text it is none that a branch would take, since no branch knows it: it must not be taken for the key of
-    a request by itself, which would take effect once more.
+    a request by itself, which would take effect once more. It cannot be pickled nor kept beyond the process
+    either, since it has the whole batch with it: who needs that gives each call a key of its own.
     """
 
     __slots__ = ("flight", "place")
@@ -135,7 +138,7 @@ class Flight:
             self._fail_all(error)
         except Exception as error:  # noqa: BLE001  (whatever it is, it belongs to the callers)
             for call in self._waiting():
-                call.answer.set_exception(error)
+                call.answer.set_exception(_own(error))
         finally:
             self._end()
 
@@ -254,3 +257,12 @@ class Flight:
 
 def _until(deadline: float) -> float:
     return max(deadline - asyncio.get_running_loop().time(), 0.0)
+
+
+def _own(error: Exception) -> Exception:
+    """Return one caller's own: whoever raises an error adds to its traceback."""
+    if not isinstance(error, ClosedError | OSError):
+        return error  # a bug, of which nobody knows how it is made
+    own = copy(error)
+    own.__cause__ = error
+    return own

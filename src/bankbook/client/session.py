@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from bankbook.client.calls import Calls, Manner
+from bankbook.client.calls import Calls, Manner, complaint_about_timeout
 from bankbook.client.coalescing import Coalescer, may_go_with_others
 from bankbook.client.errors import BankbookError, error_for
 from bankbook.client.flights import SharedKey, is_text_of_shared_key
@@ -331,6 +331,7 @@ class Session:
         """Return what is malformed in a request, in words: it is said at once, without a branch."""
         return (
             self._sender.calls.complaint_about_branch(manner.branch)
+            or complaint_about_timeout(manner.timeout)
             or complaint_about(command)
             or complaint_about_customer(self._sender.customer)
             or complaint_about_freshness(manner.freshness)

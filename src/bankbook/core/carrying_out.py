@@ -28,7 +28,7 @@ from bankbook.core.logs import Logs
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.statement import decide_past
 from bankbook.core.token import Token
-from bankbook.core.types import ReservationId, reservation_id
+from bankbook.core.types import AccountId, ReservationId, reservation_id
 
 
 def reads_past(request: Request) -> bool:
@@ -81,8 +81,8 @@ def replay_to(context: Context, held: Held, entry: Entry) -> Reply:
     request = held.request
     decision = replay(entry, request.command)
     accounts = accounts_of(request.command) or entry.accounts
-    if decision.balance is not None and (state := context.state.account(accounts[0])) is not None:
-        decision = decision._replace(currency=state.currency)
+    if decision.balance is not None and accounts:
+        decision = decision._replace(currency=_currency(context, accounts[0]))
     if isinstance(request.command, Batch):
         decision = decision._replace(results=_counted(context, request.command, decision.results))
     return reply_to(context, held, decision, entry)
@@ -93,13 +93,17 @@ def _counted(context: Context, batch: Batch, results: Sequence[Result]) -> Seque
     done = (place for place, each in enumerate(results) if each.outcome is Outcome.OK)
     if isinstance(results, MoveResults):
         first = next(done, None)  # they are in columns because all of them count the same
-        return results if first is None else replace(results, currency=_currency(context, batch, first))
-    currencies = {place: _currency(context, batch, place) for place in done}
+        return results if first is None else replace(results, currency=_currency_at(context, batch, first))
+    currencies = {place: _currency_at(context, batch, place) for place in done}
     return tuple(each._replace(currency=currencies.get(place, "")) for place, each in enumerate(results))
 
 
-def _currency(context: Context, batch: Batch, place: int) -> str:
-    state = context.state.account(accounts_of(batch.commands[place])[0])
+def _currency_at(context: Context, batch: Batch, place: int) -> str:
+    return _currency(context, accounts_of(batch.commands[place])[0])
+
+
+def _currency(context: Context, account: AccountId) -> str:
+    state = context.state.account(account)
     return "" if state is None else state.currency
 
 

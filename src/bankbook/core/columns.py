@@ -30,7 +30,7 @@ class Flows(NamedTuple):
     outs: Sequence[Money]
     """What is taken out of each."""
     times: Sequence[int]
-    """In how many movements something is."""
+    """In how many movements something is taken out of each."""
 
 
 class Columns(NamedTuple):

@@ -72,7 +72,7 @@ def make_entry(
     customer: CustomerId | None = None,
     keyed: Keyed | None = None,
 ) -> Entry:
-    """Return a new entry, encoded."""
+    """Return a new entry, encoded. Raises EntryDamagedError where nobody could decode it."""
     fields: dict[str, object] = {
         "origin": origin,
         "seq": seq,
@@ -88,7 +88,7 @@ def make_entry(
     else:
         fields["records"] = [_encode_record(record) for record in records]
     encoded = _as_json(fields).encode()
-    assert len(encoded) <= ENTRY_BYTES_MAX, "a request's bounds keep its entry below ENTRY_BYTES_MAX"
+    _check_size(encoded)  # a request's bounds keep its entry below that
     return Entry(origin, seq, clock, dependencies, customer, keyed, records, encoded)
 
 
@@ -129,8 +129,7 @@ def decode_entry(encoded: bytes) -> Entry:
 
     Raises EntryDamagedError where the bytes are not an entry that `make_entry` could have made.
     """
-    if len(encoded) > ENTRY_BYTES_MAX:
-        raise EntryDamagedError(f"an entry has at most {ENTRY_BYTES_MAX} bytes, this one {len(encoded)}")
+    _check_size(encoded)
     try:
         # UTF-8 only: json.loads would take UTF-16 from a peer, which no store could keep as text.
         fields = json.loads(encoded.decode())
@@ -151,6 +150,11 @@ def decode_entry(encoded: bytes) -> Entry:
     if not len(entry.records) or entry.dependencies[entry.origin]:
         raise EntryDamagedError("an entry has a record, and does not depend on its own log")
     return entry
+
+
+def _check_size(encoded: bytes) -> None:
+    if len(encoded) > ENTRY_BYTES_MAX:
+        raise EntryDamagedError(f"an entry has at most {ENTRY_BYTES_MAX} bytes, this one {len(encoded)}")
 
 
 def _decode_records(fields: dict[str, Any]) -> Sequence[Record]:

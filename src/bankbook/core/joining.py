@@ -81,6 +81,8 @@ class Joining:
             return
         context.has_joined = True
         context.state.join()
+        # What waits for what nobody has was not saved: applied later, it would be beyond the logs' end.
+        self._logs.forget_lives_before(context.origin)
         ended = tuple(life for life in self._logs.lives_of(context.branch) if life.origin != context.origin)
         if ended:
             self._logs.write((Record(RecordKind.REJOINING, ended=ended),))

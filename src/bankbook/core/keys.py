@@ -26,6 +26,12 @@ def replay(entry: Entry, command: Command) -> Decision:
     if not isinstance(command, Batch):
         outcome, balance, available, detail = entry.records[0].verdict or Verdict(Outcome.OK)
         return Decision(outcome, detail, balance, available)
+    if len(entry.records) != len(command.commands):
+        # Of no branch that is right; what it stands for cannot be this request.
+        found = (
+            f"{entry.id} has {len(entry.records)} results, and this batch {len(command.commands)} commands"
+        )
+        return Decision(Outcome.KEY_REUSED, f"the key was used for another request: {found}")
     if isinstance(entry.records, MoveRecords):
         return Decision(Outcome.OK, results=results_of(entry.records))
     verdicts = [record.verdict or Verdict(Outcome.OK) for record in entry.records]

@@ -8,7 +8,7 @@ comes down it. Proof: tests/core/test_replication.py.
 from dataclasses import dataclass, field
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.commands import Command
+from bankbook.core.commands import SESSION, Command, Freshness
 from bankbook.core.entry import Entry
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import Token
@@ -82,6 +82,8 @@ class Forward:
     token: Token
     wait_us: int
     """How long I wait for the answer."""
+    freshness: Freshness = SESSION
+    """How fresh its answer must be. It holds from when it arrives, which is later than it was asked."""
 
 
 @dataclass(frozen=True, slots=True)

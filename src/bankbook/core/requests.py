@@ -118,7 +118,15 @@ class Requests:
         self._replies_to[number] = source
         deadline_us = self._context.now_us + forward.wait_us
         self.on_request(
-            Request(number, forward.command, deadline_us, forward.customer, forward.token, key=forward.key)
+            Request(
+                number,
+                forward.command,
+                deadline_us,
+                forward.customer,
+                forward.token,
+                freshness=forward.freshness,
+                key=forward.key,
+            )
         )
 
     def on_cancel(self, cancel: Cancel) -> None:
@@ -296,10 +304,16 @@ class Requests:
             return
         # Its time may be over, and it ends with this step; but nobody waits for less than no time.
         key, wait_us = request.key, max(held.deadline_us - self._context.now_us, 0)
+        customer, command, token, freshness = (
+            request.customer,
+            request.command,
+            request.token,
+            request.freshness,
+        )
         self._await(
             held,
             {decider},
-            lambda number, _: Forward(number, request.customer, request.command, key, request.token, wait_us),
+            lambda number, _: Forward(number, customer, command, key, token, wait_us, freshness),
         )
         held.owner, held.is_forwarded = decider, True
 

@@ -15,7 +15,7 @@ Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 20
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, MoveRecords, Record, RecordKind, Reservation, Settlement
@@ -71,6 +71,18 @@ class Base(Protocol):
     def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
         """Return a reservation's state; None where no entry made it."""
         ...
+
+
+class UnfitEntryError(AssertionError):
+    """An entry does not follow what was applied before it: a bug of ours, or a log that was changed.
+
+    Raised also where Python runs without assertions, since a store that replays its log finds damage by it.
+    """
+
+    @classmethod
+    def before(cls, account: AccountId) -> Self:
+        """Return it for an entry that came before the account that it touches."""
+        return cls(f"an entry came before the account {account}, which it touches")
 
 
 class Layer:
@@ -133,7 +145,7 @@ class Layer:
         last: dict[Origin, Seq] = {}
         changed = self._changes.holdings
         for account, (_, below) in self._base.rows(accounts).items():
-            for holdings in (below, changed.get(account, below)):
+            for holdings in (below, changed.get(account, {})):
                 for origin, held in holdings.items():
                     if held.last_seq > last.get(origin, 0):
                         last[origin] = held.last_seq
@@ -176,7 +188,8 @@ class Layer:
         for account, net in zip(moves.flows.accounts, moves.flows.nets, strict=True):
             below, held_below = rows[account]
             state = accounts.get(account) or below or self._untouched
-            assert state is not None, f"an entry came before the account {account}, which it touches"
+            if state is None:
+                raise UnfitEntryError.before(account)
             balance, floor, currency, reserved = state
             accounts[account] = Account(Money(balance + net), floor, currency, reserved)
             changed = holdings.get(account)
@@ -193,7 +206,8 @@ class Layer:
 
     def _existing(self, account: AccountId) -> Account:
         state = self.account(account)
-        assert state is not None, f"an entry came before the account {account}, which it touches"
+        if state is None:
+            raise UnfitEntryError.before(account)
         # A genesis account that is touched for the first time gets its row with its first change.
         self._changes.accounts.setdefault(account, state)
         return state
@@ -214,8 +228,10 @@ class Layer:
 
     def _settle(self, writer: Origin, settlement: Settlement, at_end: ReservationState) -> None:
         record = self.reservation(settlement.reservation)
-        assert record is not None, f"{settlement.reservation} was settled before it was made"
-        assert record.left - settlement.amount == settlement.left, f"{settlement} does not follow {record}"
+        if record is None:
+            raise UnfitEntryError(f"{settlement.reservation} was settled before it was made")
+        if record.left - settlement.amount != settlement.left:
+            raise UnfitEntryError(f"{settlement} does not follow {record}")
         state = self._existing(settlement.account)
         reserved = Money(state.reserved - settlement.amount)
         self._changes.accounts[settlement.account] = state._replace(reserved=reserved)

@@ -1,6 +1,6 @@
 """What a branch takes from the machine it runs on: its clocks, its chance, and a thread for its disk.
 
-Decides nothing. The simulator puts a machine of its own in this one's place (bankbook.simulation.machine).
+Decides nothing. The simulator puts a machine of its own in this one's place (bankbook.simulation.branch).
 Proof: tests/server/test_driver.py.
 """
 
@@ -19,7 +19,8 @@ from bankbook.store.base import Store
 # A life's questions start at a random number of so many bits: two lives do not meet.
 QUESTION_BITS = 48
 
-# A disk that takes longer for a commit may hang for a while: nothing else must stand still with it.
+# Where the last commit took longer, the next one is expected to, and everybody else goes on meanwhile. A disk
+# that was quick until now and then hangs makes the whole branch stand still, for that one commit.
 _QUICK_S = 0.02
 
 

@@ -10,7 +10,11 @@ world        one bank of all these
 faults       what goes wrong
 workload     what customers ask
 operations   what was asked and told
-checks       what must be true at every moment
+pasts        what a session has written and seen
+commits      what must be true of every disk
+checks       what must be true of every answer
 trace        what happened, in order
+aftermath    the end: nothing goes wrong any more, and all comes to rest
+report       what came of it
 run          one simulation from its seed to its report
 """

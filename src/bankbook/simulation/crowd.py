@@ -14,7 +14,7 @@ from bankbook.client.errors import BankbookError, OutcomeUnknownError
 from bankbook.client.session import Session
 from bankbook.core.commands import Deposit, Transfer, Withdraw
 from bankbook.core.outcome import Outcome
-from bankbook.core.types import AccountId, CustomerId, Money
+from bankbook.core.types import AccountId, CustomerId
 from bankbook.simulation.amounts import Amounts
 from bankbook.simulation.operations import Intent
 from bankbook.simulation.promises import Promise, ViolationError
@@ -90,10 +90,10 @@ class Crowd:
         self._asked += 1
         name = f"crowd-call-{self._asked}"
         commands = (
-            Deposit(one, Money(amount), name),
-            Deposit(one, Money(amount), name),
-            Withdraw(one, Money(amount), name),
-            Transfer(one, other, Money(amount), name),
+            Deposit(one, amount, name),
+            Deposit(one, amount, name),
+            Withdraw(one, amount, name),
+            Transfer(one, other, amount, name),
         )
         return Intent(name, self._draw.choice(commands), None, CROWD)
 

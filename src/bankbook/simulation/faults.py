@@ -1,6 +1,6 @@
 """What goes wrong in a simulated bank: each fault of a scenario, done to it at its time, and mended after it.
 
-Decides what a fault does. Must not know which are drawn (plan.py), what customers do, nor what is right.
+Decides what a fault does. Must not know which are drawn (troubles.py), what customers do, nor what is right.
 Proof that each happens and has its effect: tests/simulation/test_faults.py.
 """
 

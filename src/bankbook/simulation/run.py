@@ -3,7 +3,8 @@
     report = simulate(7)
     report.violation                # None, or what was broken
 
-Decides the order, and how long a bank may take to come to rest. Proof: tests/simulation/test_run.py.
+Decides the order. Must not know what is asked of a bank in the end (aftermath.py).
+Proof: tests/simulation/test_run.py.
 """
 
 import asyncio
@@ -17,44 +18,30 @@ from random import Random
 import structlog
 
 from bankbook.client.calls import Manner
-from bankbook.client.recorder import Recorder, stated
-from bankbook.core.commands import LATEST, ReadBalance, ReadStatement, Withdraw
-from bankbook.core.outcome import Outcome
+from bankbook.client.recorder import Recorder
 from bankbook.core.ports import Genesis
-from bankbook.core.types import AccountId, BranchId, CustomerId, Money
-from bankbook.history.record import Stated
 from bankbook.history.writer import Kept
 from bankbook.scenario.branches import BankOptions
-from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, CustomerRun, Done, accounts_touched
+from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, Done, accounts_touched
 from bankbook.scenario.faults import FaultKind
 from bankbook.scenario.model import Customer, Scenario
 from bankbook.scenario.perform import Stage
 from bankbook.server.config import NO_DELAY, AccountMode, Delay
+from bankbook.simulation.aftermath import REST_S, SETTLE_TIMEOUT_S, Aftermath
 from bankbook.simulation.clock import VirtualLoop, run_in_virtual_time
 from bankbook.simulation.crowd import ACCOUNTS, ONE_IN, Crowd
-from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.faults import ALL_FAULTS, Faults
 from bankbook.simulation.network import Place
-from bankbook.simulation.operations import Intent, Operation
+from bankbook.simulation.operations import Operation
 from bankbook.simulation.plan import Plan
 from bankbook.simulation.promises import Promise, Violation, ViolationError, crash, demand
-from bankbook.simulation.recording import judge_history, recorder_of
+from bankbook.simulation.recording import recorder_of
+from bankbook.simulation.report import Performance, SimulationReport
 from bankbook.simulation.workload import Books, Desk, DeskLine, openings
 from bankbook.simulation.world import Terms, World
-from bankbook.wire.replies import StatementPage
-
-# Once everything is mended: streams connect again, questions come again, what is held ends by its deadline.
-_REST_S = 120.0
 
 # As `bankbook run` has it.
 _HOLD_LIMIT_US = BankOptions().hold_limit_us
-
-# What customers set aside for so long, or less, has ended by itself before anybody looks what is left.
-_LIFETIME_US = 20_000_000
-
-# Who is told by then neither yes nor no waits for something that never comes.
-_SETTLE_TIMEOUT_S = 20.0
-_SETTLE_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,53 +57,6 @@ class SimulationSettings:
     faults: frozenset[FaultKind] = ALL_FAULTS
     """What may go wrong; each seed draws some of it."""
     keeps_trace: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationReport:
-    """What came of one seed."""
-
-    seed: int
-    violation: Violation | None
-    """What was broken, and by what; None where nothing was."""
-    trace_digest: str
-    """Stands for everything that happened, in order."""
-    counts: Counter[str]
-    """How often each kind of event happened: calls, messages, commits, faults."""
-    judged: Counter[str]
-    """How often each promise was put to the test."""
-    outcomes: Counter[str]
-    """How the customers' operations ended."""
-    virtual_s: float
-    """How much time was simulated."""
-    propagations: int
-    """Entries that reached another branch's disk."""
-    trace: tuple[str, ...] = ()
-    """Where wanted: one line for each event."""
-
-    @property
-    def faults(self) -> Counter[str]:
-        """How often each kind of fault struck."""
-        prefix = "fault "
-        return Counter({k.removeprefix(prefix): n for k, n in self.counts.items() if k.startswith(prefix)})
-
-
-@dataclass(frozen=True, slots=True)
-class Performance:
-    """What came of one scenario."""
-
-    report: SimulationReport
-    runs: tuple[CustomerRun, ...]
-    """What customers did, and what they were told, up to the end or to the violation."""
-    begun: dict[CustomerId, int]
-    """How many of their events customers had begun by then."""
-    agreement: Agreement
-    elapsed_s: float
-    """From the customers' first request to their last answer, in virtual time."""
-    is_cut_off: bool
-    """Whether a violation was found while customers were at work, and not only afterwards."""
-    ended_s: float
-    """How long after the first request it came to its end, or to the violation."""
 
 
 def plan(seed: int, settings: SimulationSettings = SimulationSettings()) -> Scenario:
@@ -224,10 +164,7 @@ class Simulation:
         self._customers: list[Desk] = []
         self._crowd: Crowd | None = None
         self.stage = stage
-        self.agreement = Agreement({})
-        """What all branches had of each account, before the auditor took it out."""
-        self._horizon_us: dict[BranchId, int] = {}
-        """Until when, by its clock, each branch is to have ended what it sets aside before all is at rest."""
+        self._aftermath: Aftermath | None = None
         self.began_s = 0.0
         """When customers and faults began."""
         self.elapsed_s: float | None = None
@@ -243,20 +180,10 @@ class Simulation:
         if is_customers_only:
             return
         self.world.heal()
-        self._horizon_us = {
-            number: branch.clocks.read().wall_us + _LIFETIME_US
-            for number, branch in self.world.branches.items()
-        }
-        await self._settle()
-        if self._crowd is not None:
-            await self._crowd.settle()
-        await self._come_to_rest()
-        await self._look_once_more()
-        self.agreement = self._agreed()
-        await self._end_history()
-        await self._take_everything()
-        await self._come_to_rest()
-        await self._read_everything()
+        self._aftermath = Aftermath(
+            self.world, self.draw, self.kept, self.books, self._desks, self._customers, self._crowd
+        )
+        await self._aftermath.live()
 
     def _enter(self, customer: Customer) -> tuple[Place, Place]:
         first = Desk(self.world, customer.id, self.books)
@@ -271,11 +198,11 @@ class Simulation:
         for branch in self.world.branches.values():
             assert branch.life is not None, "it was started"
             try:
-                async with asyncio.timeout(_REST_S):
+                async with asyncio.timeout(REST_S):
                     await branch.life.driver.joined()
             except TimeoutError:
                 words = (
-                    f"after {_REST_S:g} s in which nothing went wrong branch {branch.number} has not joined"
+                    f"after {REST_S:g} s in which nothing went wrong branch {branch.number} has not joined"
                 )
                 raise ViolationError(Promise.REST, words) from None
         await self._open_accounts()
@@ -294,7 +221,7 @@ class Simulation:
         rival, branches = Desk(self.world, "rival", self.books), list(self.world.branches)
         for intents in openings(self.scenario, self.books):
             both = (
-                desk.ask(intent, Manner(self.draw.choice(branches), _SETTLE_TIMEOUT_S, key=intent.key))
+                desk.ask(intent, Manner(self.draw.choice(branches), SETTLE_TIMEOUT_S, key=intent.key))
                 for desk, intent in zip((self._auditor, rival), intents, strict=True)
             )
             ended = await asyncio.gather(*both)
@@ -321,168 +248,6 @@ class Simulation:
         self.elapsed_s = self._loop.time() - self.began_s
         self.world.trace.note("customers went home")
 
-    def _agreed(self) -> Agreement:
-        opening = self.world.terms.genesis.opening_balance or Money(0)
-        disks = {number: branch.disk for number, branch in self.world.branches.items()}
-        return Agreement(
-            {
-                account: {
-                    number: opening if (state := disk.account(account)) is None else state.balance
-                    for number, disk in disks.items()
-                }
-                for account in self._accounts()
-            }
-        )
-
-    async def _settle(self) -> None:
-        """Ask again for every key without an answer: there is one now."""
-        for intent in list(self.books.intents):
-            if intent.is_settled or intent.key is None or not intent.sent:
-                continue
-            await self._settle_one(intent)
-
-    async def _settle_one(self, intent: Intent) -> None:
-        for _ in range(_SETTLE_ATTEMPTS):
-            branch = self.draw.choice(list(self.world.branches))
-            operation = await self._desks[intent.customer].ask(
-                intent, Manner(branch, _SETTLE_TIMEOUT_S, key=intent.key, durable=intent.durable)
-            )
-            self.world.judge.judged[Promise.KEYS_SETTLED] += 1
-            if intent.is_settled:
-                return
-        words = f"{intent.name}, key {intent.key}, has no end: {operation.error}"
-        raise ViolationError(Promise.KEYS_SETTLED, words)
-
-    async def _look_once_more(self) -> None:
-        """Every customer is served, whatever their session has seen, or told that it is lost."""
-        for desk in self._customers:
-            account, branch = (
-                self.draw.choice(self.books.accounts),
-                self.draw.choice(list(self.world.branches)),
-            )
-            intent = Intent("look", ReadBalance(account), None, desk.customer)
-            operation = await desk.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S))
-            outcome = None if operation.error is None else operation.error.outcome
-            ended = f"{operation}, once nothing went wrong any more, ended with {operation.error}"
-            demand(outcome in (None, Outcome.WRITES_LOST, Outcome.UNKNOWN_ACCOUNT), Promise.REST, ended)
-            self.world.judge.judged[Promise.REST] += 1
-
-    async def _come_to_rest(self) -> None:
-        """Wait until every branch has the same, and nobody waits for anything."""
-        deadline = self._loop.time() + _REST_S
-        while why := self._why_not_at_rest():
-            if self._loop.time() >= deadline:
-                # Not demanded: also those who look at no disk see that it never ends.
-                raise ViolationError(Promise.REST, f"after {_REST_S:g} s without faults {why}")
-            await asyncio.sleep(1.0)
-        # What branches do of their own accord, such as passing on rights, goes on for a while.
-        disks = [branch.disk for branch in self.world.branches.values()]
-        while self._differ(disks):
-            if self._loop.time() >= deadline:
-                differ = f"after {_REST_S:g} s without faults the branches differ"
-                raise ViolationError(Promise.CONVERGENCE, differ)
-            await asyncio.sleep(0.5)
-        called = self._crowd.intents if self._crowd else []
-        self.world.judge.judge_end(disks, [*self.books.intents, *called])
-
-    @staticmethod
-    def _differ(disks: list[SimulatedDisk]) -> bool:
-        return any(disk.applied() != disks[0].applied() for disk in disks)
-
-    def _why_not_at_rest(self) -> str | None:
-        for branch in self.world.branches.values():
-            if branch.life is None:
-                return f"branch {branch.number} is down"
-            replica = branch.life.driver._replica  # noqa: SLF001  (the judge looks everywhere)
-            status = replica.status()
-            if status.catching_up_on is not None:
-                return f"branch {branch.number} has not joined; it waits for {status.catching_up_on}"
-            if status.inbox:
-                return f"branch {branch.number} cannot apply {status.inbox} entries"
-            if status.held or branch.life.serving:
-                return f"branch {branch.number} holds {len(status.held)} requests"
-            overdue = self.world.judge.overdue(
-                branch.number, max(branch.clocks.read().wall_us, self._horizon_us[branch.number])
-            )
-            if overdue:
-                return f"branch {branch.number} sets aside still what was to end by itself: {overdue}"
-        return None
-
-    def _accounts(self) -> list[AccountId]:
-        """Return the accounts that are there; a lost disk may have taken the opening of one along."""
-        if self.world.terms.genesis.opening_balance is not None:
-            return self.books.accounts
-        disk = next(iter(self.world.branches.values())).disk
-        return [account for account in self.books.accounts if disk.account(account) is not None]
-
-    async def _take_everything(self) -> None:
-        """All that is there can be taken out, at any branch, and no more."""
-        judge, number = self.world.judge, 0
-        for account in self._accounts():
-            await self._come_to_rest()
-            expiries = judge.expiries[account]
-            disk = next(iter(self.world.branches.values())).disk
-            state = disk.account(account)
-            available = state.available if state is not None else self.world.terms.genesis.opening_balance
-            if available is None:
-                continue
-            steps = (
-                (available + 1, Outcome.INSUFFICIENT_FUNDS),
-                (available, None),
-                (1, Outcome.INSUFFICIENT_FUNDS),
-            )
-            for amount, expected in steps:
-                if not amount:
-                    continue
-                number += 1
-                intent = Intent(
-                    f"take-{number}", Withdraw(account, Money(amount), f"take-{number}"), f"take-{number}"
-                )
-                self.books.intents.append(intent)
-                branch = self.draw.choice(list(self.world.branches))
-                operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, key=intent.key))
-                if judge.expiries[account] != expiries:
-                    break  # what a reservation set aside has come free meanwhile
-                outcome = None if operation.error is None else operation.error.outcome
-                ended = f"{operation} of {available} available ended with {operation.error}"
-                demand(outcome is expected, Promise.ALL_CAN_BE_TAKEN, ended)
-                judge.judged[Promise.ALL_CAN_BE_TAKEN] += 1
-
-    async def _read_everything(self) -> None:
-        for account in self._accounts():
-            for branch in self.world.branches:
-                await self._read(ReadBalance(account), branch)
-
-    async def _read(self, command: ReadBalance | ReadStatement, branch: BranchId) -> Operation:
-        intent = Intent("read", command, None)
-        operation = await self._auditor.ask(intent, Manner(branch, _SETTLE_TIMEOUT_S, LATEST))
-        ended = f"{operation} ended with {operation.error}"
-        demand(operation.receipt is not None, Promise.REST, ended)
-        return operation
-
-    async def _end_history(self) -> None:
-        """Tell what every branch holds, and let the checkers judge all that was asked and told so far.
-
-        What is taken out afterwards is in amounts of which a balance does not tell which of them it counts.
-        """
-        ends = {branch: await self._statements_at(branch) for branch in self.world.branches}
-        recorder, self.world.recorder = self.world.recorder, None
-        assert recorder is not None, "it is not the end yet"
-        for branch, statements in ends.items():
-            # Not what a statement closes with: that is one page of it.
-            balances = {account: told[branch] for account, told in self.agreement.balances.items()}
-            recorder.final(branch, {str(each): balances[each] for each in balances}, statements)
-        self.world.judge.judged.update(judge_history(self.kept.history()))
-        self._auditor = Desk(self.world, "taker", self.books)
-
-    async def _statements_at(self, branch: BranchId) -> dict[str, Stated]:
-        told = dict[str, Stated]()
-        for account in self._accounts():
-            page = (await self._read(ReadStatement(account), branch)).receipt
-            assert isinstance(page, StatementPage), "that was asked for"
-            told[account] = stated(page, is_complete=page.next_page is None)
-        return told
-
     def performance(self, violation: Violation | None) -> Performance:
         """Return what came of it."""
         actors = self.stage.actors.values()
@@ -490,7 +255,7 @@ class Simulation:
             self._report(violation),
             self.stage.runs(),
             {each.customer.id: each.begun for each in actors},
-            self.agreement,
+            Agreement({}) if self._aftermath is None else self._aftermath.agreement,
             self.elapsed_s or 0.0,
             violation is not None and self.elapsed_s is None,
             self._loop.time() - self.began_s,

@@ -16,9 +16,9 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.types import AccountId
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.perform import Answer, Wish
-from bankbook.simulation.checks import SessionPast
 from bankbook.simulation.network import Place
 from bankbook.simulation.operations import Intent, Operation
+from bankbook.simulation.pasts import SessionPast
 from bankbook.simulation.world import World
 from bankbook.wire.replies import Receipt, StatementPage
 

@@ -46,6 +46,7 @@ from bankbook.wire.basics import (
 )
 from bankbook.wire.commands import decode_write, encode_write
 from bankbook.wire.replies import decode_outcome
+from bankbook.wire.requests import decode_freshness, encode_freshness
 from bankbook.wire.v1 import replication_pb2
 
 # 3: which stores were replaced by newer ones.
@@ -227,7 +228,7 @@ def _decode_key(key: str) -> Key:
 
 
 def _encode_forward(forward: Forward) -> replication_pb2.Forward:
-    return replication_pb2.Forward(
+    message = replication_pb2.Forward(
         question=forward.question,
         customer=forward.customer,
         key=forward.key,
@@ -236,6 +237,8 @@ def _encode_forward(forward: Forward) -> replication_pb2.Forward:
         wait_us=forward.wait_us,
         **encode_write(forward.command),  # type: ignore[arg-type]
     )
+    encode_freshness(forward.freshness, message.freshness)
+    return message
 
 
 def _decode_forward(message: replication_pb2.Forward) -> Forward:
@@ -244,7 +247,8 @@ def _decode_forward(message: replication_pb2.Forward) -> Forward:
     if complaint is not None:
         raise MessageDamagedError(f"a forwarded request is malformed: {complaint}")
     token = Token(decode_vector(message.read), decode_vector(message.written))
-    return Forward(message.question, customer, command, _decode_key(message.key), token, message.wait_us)
+    key, freshness = _decode_key(message.key), decode_freshness(message.freshness)
+    return Forward(message.question, customer, command, key, token, message.wait_us, freshness)
 
 
 def _encode_answer(answer: Answer) -> replication_pb2.Answer:

@@ -46,7 +46,7 @@ def encode_request(command: Command, envelope: Envelope) -> tuple[str, AnyReques
         message.session.guarantees.SetInParent()
         message.session.guarantees.guarantees.extend(wanted)
     if not isinstance(message, bank_pb2.OpenAccountRequest):
-        _encode_freshness(envelope.freshness, message.freshness)
+        encode_freshness(envelope.freshness, message.freshness)
     if not isinstance(message, bank_pb2.GetBalanceRequest | bank_pb2.GetStatementRequest):
         message.key = envelope.key or ""
         message.durable = envelope.durable
@@ -60,7 +60,7 @@ def decode_envelope(message: AnyRequest) -> Envelope:
     session = message.session
     freshness, key, durable = SESSION, None, 0
     if not isinstance(message, bank_pb2.OpenAccountRequest):
-        freshness = _decode_freshness(message.freshness)
+        freshness = decode_freshness(message.freshness)
     if not isinstance(message, bank_pb2.GetBalanceRequest | bank_pb2.GetStatementRequest):
         key, durable = Key(message.key) if message.key else None, _decode_durable(message.durable)
     at_hand = isinstance(message, bank_pb2.SubmitBatchRequest) and message.at_hand
@@ -93,7 +93,8 @@ def _decode_durable(durable: int) -> int:
     return durable
 
 
-def _encode_freshness(freshness: Freshness, message: bank_pb2.Freshness) -> None:
+def encode_freshness(freshness: Freshness, message: bank_pb2.Freshness) -> None:
+    """Say in `message` how fresh an answer must be."""
     match freshness.level:
         case Level.LOCAL:
             message.local.SetInParent()
@@ -105,7 +106,8 @@ def _encode_freshness(freshness: Freshness, message: bank_pb2.Freshness) -> None
             message.latest.SetInParent()
 
 
-def _decode_freshness(message: bank_pb2.Freshness) -> Freshness:
+def decode_freshness(message: bank_pb2.Freshness) -> Freshness:
+    """Return how fresh an answer must be; SESSION where nothing is said."""
     match message.WhichOneof("level"):
         case "local":
             return LOCAL

@@ -59,30 +59,25 @@ def movements_spend_the_rights_of_all_branches(patch: pytest.MonkeyPatch) -> Non
 @gang
 def movements_leave_the_rights_as_they_were(patch: pytest.MonkeyPatch) -> None:
     """What movements in columns take out of an account is not taken from the rights to it."""
-
-    def apply(self: Any, entry: Any, moves: Any) -> None:
-        before = {each: dict(self.holdings(each)) for each in moves.flows.accounts}
-        real(self, entry, moves)
-        for account, held in before.items():
-            changed = self._changes.holdings[account]
-            old = held.get(entry.origin)
-            changed[entry.origin] = changed[entry.origin]._replace(rights=old.rights if old else Money(0))
-
-    real = Layer.apply_moves
-    patch.setattr(Layer, "apply_moves", apply)
+    _leave_of_holdings(patch, "rights")
 
 
 @gang
 def movements_leave_no_trace_in_the_write_set(patch: pytest.MonkeyPatch) -> None:
     """An account does not remember that a batch of movements touched it."""
+    _leave_of_holdings(patch, "last_seq")
+
+
+def _leave_of_holdings(patch: pytest.MonkeyPatch, part: str) -> None:
+    """Let movements in columns leave a part of what each log did to an account as it was."""
 
     def apply(self: Any, entry: Any, moves: Any) -> None:
         before = {each: dict(self.holdings(each)) for each in moves.flows.accounts}
         real(self, entry, moves)
         for account, held in before.items():
             changed = self._changes.holdings[account]
-            old = held.get(entry.origin)
-            changed[entry.origin] = changed[entry.origin]._replace(last_seq=old.last_seq if old else 0)
+            old = getattr(held.get(entry.origin), part, 0)
+            changed[entry.origin] = changed[entry.origin]._replace(**{part: old})
 
     real = Layer.apply_moves
     patch.setattr(Layer, "apply_moves", apply)

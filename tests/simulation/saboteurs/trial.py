@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from simulation.saboteurs.kit import Saboteur
 
-from bankbook.simulation import answers, books, checks, decisions, run
+from bankbook.simulation import aftermath, answers, books, checks, commits, decisions, run
 from bankbook.simulation.promises import Promise, Violation
 from bankbook.simulation.run import simulate
 
@@ -41,7 +41,7 @@ def second_opinion(saboteur: Saboteur, seed: int) -> str | None:
     """
     with pytest.MonkeyPatch.context() as patch:
         saboteur.apply(patch)
-        for room in (answers, books, checks, decisions, run):
+        for room in (aftermath, answers, books, checks, commits, decisions, run):
             patch.setattr(room, "demand", lambda *_: None)
         violation = simulate(seed).violation
     return None if violation is None or violation.promise == Promise.NO_CRASH else violation.promise

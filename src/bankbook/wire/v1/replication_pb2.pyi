@@ -268,6 +268,7 @@ class Forward(_message.Message):
     CAPTURE_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
     SUBMIT_BATCH_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     question: _builtins.int
     customer: _builtins.str
     key: _builtins.str
@@ -297,6 +298,10 @@ class Forward(_message.Message):
     def release(self) -> _bank_pb2.ReleaseRequest: ...
     @_builtins.property
     def submit_batch(self) -> _bank_pb2.SubmitBatchRequest: ...
+    @_builtins.property
+    def freshness(self) -> _bank_pb2.Freshness:
+        """How fresh its answer must be. It holds from when it arrives, which is later than it was asked."""
+
     def __init__(
         self,
         *,
@@ -315,10 +320,11 @@ class Forward(_message.Message):
         capture: _bank_pb2.CaptureRequest | None = ...,
         release: _bank_pb2.ReleaseRequest | None = ...,
         submit_batch: _bank_pb2.SubmitBatchRequest | None = ...,
+        freshness: _bank_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "command", b"command", "deposit", b"deposit", "open_account", b"open_account", "read", b"read", "release", b"release", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "transfer", b"transfer", "withdraw", b"withdraw", "written", b"written"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "command", b"command", "deposit", b"deposit", "freshness", b"freshness", "open_account", b"open_account", "read", b"read", "release", b"release", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "transfer", b"transfer", "withdraw", b"withdraw", "written", b"written"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "command", b"command", "customer", b"customer", "deposit", b"deposit", "key", b"key", "open_account", b"open_account", "question", b"question", "read", b"read", "release", b"release", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "transfer", b"transfer", "wait_us", b"wait_us", "withdraw", b"withdraw", "written", b"written"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "command", b"command", "customer", b"customer", "deposit", b"deposit", "freshness", b"freshness", "key", b"key", "open_account", b"open_account", "question", b"question", "read", b"read", "release", b"release", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "transfer", b"transfer", "wait_us", b"wait_us", "withdraw", b"withdraw", "written", b"written"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["open_account", "deposit", "withdraw", "transfer", "submit", "reserve", "capture", "release", "submit_batch"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
