@@ -52,7 +52,7 @@ HISTORY = (
     "copying back a quarter as often, were tried: neither made a difference that could be told from the "
     "machine's noise.) A start reads the two ends of each log and nothing in between; after a kill it "
     "replays what the tables lack, which does not depend on the history. Nothing in memory is of the "
-    "history."
+    "history. " + _PROFILED
 )
 
 HELD = (
