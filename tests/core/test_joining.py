@@ -249,7 +249,7 @@ def test_who_has_joined_reads_every_log_at_once_and_not_with_the_next_heartbeat(
     for branch in bank.branches:
         bank.do(branch, Deposit(ANNA, FIVE))
     bank.deliver_all()
-    assert {bank.do(branch, ReadBalance(ANNA)).balance for branch in bank.branches} == {15}
+    assert balances(bank) == {15}
 
 
 def test_a_new_bank_of_one_branch_waits_for_nobody() -> None:
