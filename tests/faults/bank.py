@@ -67,6 +67,12 @@ class BankOfProcesses:
             while not _have_joined(await self.statuses()):  # noqa: ASYNC110  (other processes)
                 await asyncio.sleep(_POLL_S)
 
+    async def until_all_hear_all(self) -> None:
+        """Wait until every branch is sent every other one's log."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not _all_hear_all(await self.statuses()):  # noqa: ASYNC110  (other processes)
+                await asyncio.sleep(_POLL_S)
+
     async def until_converged(self) -> None:
         """Wait until all branches have the same, and none holds anything or waits for anybody."""
         async with asyncio.timeout(PATIENCE_S):
@@ -90,6 +96,10 @@ class BankOfProcesses:
 
 def _have_joined(statuses: list[admin_pb2.BranchStatus]) -> bool:
     return bool(statuses) and not any(each.is_catching_up for each in statuses)
+
+
+def _all_hear_all(statuses: list[admin_pb2.BranchStatus]) -> bool:
+    return bool(statuses) and all(peer.source for each in statuses for peer in each.peers)
 
 
 def _is_at_rest(statuses: list[admin_pb2.BranchStatus]) -> bool:

@@ -51,6 +51,7 @@ async def two_customers(folder: Path) -> AsyncIterator[tuple[BankOfProcesses, Se
     ):
         ada, bob = to_ada.session("ada"), to_bob.session("bob", account="ada")
         await ada.open_account(durable=1)
+        await bank.until_all_hear_all()
         for session in (ada, bob):
             for branch in (1, 2):
                 await session.balance(branch=branch, freshness=LATEST)

@@ -330,7 +330,6 @@ class Replica:
         peer = context.peers[sender]
         if head.origin != peer.origin:
             return  # late, from an earlier life of its store; the present one was asked anew on connecting
-        had_joined = context.has_joined
         self._end_lives(head.over)
         self._learn(sender, head.applied)
         question = context.questions.answer(sender, head)
@@ -343,8 +342,8 @@ class Replica:
         else:
             # Only at heartbeats: it looks at everybody held for this log, and LATEST asks often.
             self._requests.on_head(head)
-        if not had_joined:
-            self._plan_subscriptions()  # the last answer that a new store waits for lets it read the logs
+        if not context.has_joined:
+            self._plan_subscriptions()
 
     def _on_answer(self, sender: BranchId, answer: Answer) -> None:
         question = self._context.questions.answer(sender, answer)
