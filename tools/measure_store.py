@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.encoding import make_entry
 from bankbook.core.entry import Entry, Keyed, Posting, Record, RecordKind
-from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord, Position
+from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord, Position, row_of
 from bankbook.core.types import AccountId, BranchId, CustomerId, Incarnation, Key, Money, Origin, Seq
 from bankbook.core.vector import NOTHING
 from bankbook.store.base import KEYS_FORGOTTEN_MAX
@@ -64,8 +64,7 @@ class Bank:
         for number, amount in legs:
             self._balances[number] += amount
             balance, name = Money(self._balances[number]), self.names[number]
-            changes.accounts[name] = Account(balance)
-            changes.holdings[name] = {ORIGIN: Holding(Seq(self._seq), balance)}
+            changes.rows[name] = row_of(Account(balance), {ORIGIN: Holding(Seq(self._seq), balance)})
         if entry.keyed:
             changes.keys[entry.keyed.key] = KeyRecord(entry.keyed.fingerprint, entry.id, entry.clock)
         return changes
@@ -211,8 +210,7 @@ def merged(commits: list[Changes]) -> Changes:
     whole = Changes(clock=commits[-1].clock)
     for each in commits:
         whole.entries += each.entries
-        whole.accounts |= each.accounts
-        whole.holdings |= each.holdings
+        whole.rows |= each.rows
         whole.keys |= each.keys
     return whole
 

@@ -14,7 +14,6 @@ from bankbook.store.fresh import (
     blocks_of,
     parsed,
     whole,
-    writer_of,
 )
 
 NEVER = HybridTime(-1)
@@ -27,7 +26,7 @@ def test_postings_of_one_account_in_order_make_one_row() -> None:
     block = fresh.plain_block(ALICE, NEVER)
     assert block is not None
     assert (block.account, block.until, block.moved) == (ALICE, 2 << 16, 7)
-    writer = writer_of(HERE)
+    writer = HERE.code
     expected = [[1 << 16, writer, 1, 0, -3], [1 << 16, writer, 1, 2, 9], [2 << 16, writer, 2, 0, 1]]
     assert parsed(block.postings) == expected == fresh.legs(ALICE)
     assert fresh.count == 4
@@ -39,7 +38,6 @@ def test_what_came_late_or_is_too_much_is_not_that_simple() -> None:
     assert fresh.plain_block(BOB, HybridTime(5 << 16)) is None, "the table may have something of that moment"
     fresh.add(posting_entry(THERE, 4, ("alice", 1)))
     assert fresh.plain_block(ALICE, NEVER) is None
-    assert fresh.by_account[ALICE].first == (4 << 16, writer_of(THERE))
     assert [leg[2] for leg in fresh.legs(ALICE)] == [4, 5]
     fresh.add(entry_of(HERE, 6, *[moved(("bob", 1))] * BLOCK_POSTINGS_MAX))
     assert fresh.plain_block(BOB, NEVER) is None
@@ -49,7 +47,7 @@ def test_of_an_entry_only_the_accounts_beyond_one_are_taken() -> None:
     fresh = FreshPostings()
     fresh.add(posting_entry(HERE, 1, ("alice", 1), ("bob", 2)), beyond=ALICE)
     assert fresh.legs(ALICE) == []
-    assert fresh.legs(BOB) == [[1 << 16, writer_of(HERE), 1, 1, 2]]
+    assert fresh.legs(BOB) == [[1 << 16, HERE.code, 1, 1, 2]]
 
 
 def test_what_the_tables_have_is_no_longer_fresh() -> None:

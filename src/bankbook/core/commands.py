@@ -394,12 +394,11 @@ class MoveResults(Sequence[Result]):
 
 def results_of(records: MoveRecords, currency: str = "") -> MoveResults:
     """Return what the caller of a batch of plain movements is told; all its accounts count `currency`."""
-    available = tuple(map(records.available, range(len(records))))
     refused = {
         place: Result(outcome, detail, balance, left)
         for place, (outcome, balance, left, detail) in records.refused.items()
     }
-    return MoveResults(records.balances, available, refused, currency)
+    return MoveResults(records.balances, records.available, refused, currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,9 +150,9 @@ class Gatherings:
         if len(self._context.branches) == 1:
             return  # all rights are here
         if entry.moves is not None:
-            accounts, _, outs, times = entry.moves.flows
-            for account, out, often in zip(accounts, outs, times, strict=True):
-                self._note_use(account, entry.origin.branch, out, often)
+            uses = entry.moves.columns.uses(without=entry.moves.refused)
+            for account, (out, times) in uses.items():
+                self._note_use(account, entry.origin.branch, out, times)
         for record in entry.others:
             if record.kind is RecordKind.CAPTURE:
                 continue  # it was used when it was reserved
