@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import chain, starmap
-from typing import NamedTuple, overload
+from typing import NamedTuple, cast, overload
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.columns import Columns, Flows
@@ -200,16 +200,16 @@ class MoveRecords(Sequence[Record]):
     @cached_property
     def available(self) -> Sequence[Money | None]:
         """What each movement left to be taken out of its first account; None where that has no floor."""
-        kept = (None, *self.kept)
-        firsts = zip(self.columns.sources, self.columns.destinations, strict=True)
-        return tuple(
-            [
-                None
-                if (rest := kept[source or destination]) is None
-                else Money(min(balance - rest, BALANCE_MAX))
-                for balance, (source, destination) in zip(self.balances, firsts, strict=True)
-            ]
-        )
+        kept_of = (None, *self.kept)
+        left = [
+            None if (kept := kept_of[source or destination]) is None else balance - kept
+            for source, destination, balance in zip(
+                self.columns.sources, self.columns.destinations, self.balances, strict=True
+            )
+        ]
+        if max(filter(None, left), default=0) > BALANCE_MAX:
+            left = [each and min(each, BALANCE_MAX) for each in left]
+        return cast("tuple[Money | None, ...]", tuple(left))
 
     @cached_property
     def flows(self) -> Flows:

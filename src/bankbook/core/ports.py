@@ -57,6 +57,9 @@ class Holding(NamedTuple):
 Holdings = tuple[int, ...]
 """What each log did to one account: of each, in the order of origins, its origin's code and its Holding."""
 
+ONE_LOG = 3
+"""So many numbers are the holdings of an account that a single log touched: by far the most usual."""
+
 Row = tuple[Money, Money | None, str, Money, Holdings]
 """All that is known of one account: the parts of its Account, and its holdings.
 
@@ -78,8 +81,8 @@ def account_in(row: Row | None) -> Account | None:
 
 def logs_in(holdings: Holdings) -> Iterable[tuple[int, int, int]]:
     """Return of each log: the code of its origin, its last entry, and by how much it changed the rights."""
-    if len(holdings) == len(("code", "seq", "rights")):
-        return (cast("tuple[int, int, int]", holdings),)  # a single one: the most usual, and the cheapest
+    if len(holdings) == ONE_LOG:
+        return (cast("tuple[int, int, int]", holdings),)
     numbers = iter(holdings)
     return zip(numbers, numbers, numbers, strict=True)
 

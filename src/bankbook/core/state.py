@@ -21,6 +21,7 @@ from typing import Protocol
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, MoveRecords, Record, RecordKind, Reservation, Settlement
 from bankbook.core.ports import (
+    ONE_LOG,
     Account,
     Changes,
     Genesis,
@@ -124,6 +125,8 @@ class Layer:
     def rights_in(self, holdings: Holdings, branch: BranchId) -> Money:
         """Return what one branch may take out of an account that has these holdings."""
         rights = self._genesis_rights[branch]
+        if len(holdings) == ONE_LOG and branch_of_code(holdings[0]) == branch:
+            return rights + holdings[2]  # type: ignore[return-value]  # no call for each of thousands
         for code, _, moved in logs_in(holdings):
             if branch_of_code(code) == branch:
                 rights += moved  # type: ignore[assignment]  # no call for each of thousands
@@ -184,7 +187,10 @@ class Layer:
         for account, row, net in zip(accounts, self.rows(accounts), nets, strict=True):
             assert row is not None, _before_its_account(account)
             balance, floor, currency, reserved, holdings = row
-            holdings = _changed(holdings, code, seq, net)
+            if len(holdings) == ONE_LOG and holdings[0] == code:
+                holdings = code, seq, holdings[2] + net
+            else:
+                holdings = _changed(holdings, code, seq, net)
             rows.append((balance + net, floor, currency, reserved, holdings))  # type: ignore[arg-type]
         self._changes.rows.update(zip(accounts, rows, strict=True))
         self._looked_at, self._found = accounts, rows
@@ -233,9 +239,9 @@ class Layer:
 
 def _changed(holdings: Holdings, code: int, seq: int, rights: int) -> Holdings:
     """Return holdings with more rights in one log, whose entry `seq` touched the account, if above 0."""
-    codes = holdings[::3]
-    if codes == (code,):
+    if len(holdings) == ONE_LOG and holdings[0] == code:
         return code, seq or holdings[1], holdings[2] + rights
+    codes = holdings[::3]
     place = 3 * bisect_left(codes, code)
     if code not in codes:
         return (*holdings[:place], code, seq, rights, *holdings[place:])

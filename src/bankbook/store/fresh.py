@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bankbook.core.clock import HybridTime
+from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.entry import Entry
 from bankbook.core.ports import Position, StatedPosting
 from bankbook.core.types import AccountId, Money, Origin, Seq
@@ -56,7 +56,9 @@ class FreshPostings:
     def __init__(self) -> None:
         self.by_account: defaultdict[AccountId, Fresh] = defaultdict(Fresh)
         self.count = 0
-        """How much is to be replayed: postings, or records where an entry has more of these."""
+        """How much is to be replayed: postings, or records where an entry has more of these, or columns."""
+        self._first = HYBRID_TIME_MAX
+        """The clock of the entry that is the first by it."""
         self._latest = 0, 0
         """Clock and writer of the entry that is the last by these."""
         self._read: dict[AccountId, list[Leg]] = {}
@@ -67,7 +69,7 @@ class FreshPostings:
         place = entry.clock, entry.origin.code
         if place < self._latest:
             self._look_what_it_comes_after(place, entry.accounts)
-        self._latest = max(place, self._latest)
+        self._first, self._latest = min(entry.clock, self._first), max(place, self._latest)
         head, leg = f"[{entry.clock},{entry.origin.code},{entry.seq},", -1
         by_account = self.by_account
         for leg, (account, amount) in enumerate(entry.legs()):
@@ -75,12 +77,12 @@ class FreshPostings:
                 fresh = by_account[account]
                 fresh.append(f"{head}{leg},{amount}]")
                 fresh.moved += amount
-        self.count += max(leg + 1, len(entry.records))
+        self.count += len(entry.records) if entry.moves else max(leg + 1, len(entry.records))
 
     def _look_what_it_comes_after(self, place: tuple[int, int], accounts: Iterable[AccountId]) -> None:
         for account in accounts:
             fresh = self.by_account.get(account)
-            if fresh and place < _place_in(fresh[-1]):
+            if fresh and place < (_clock_in(fresh[-1]), _writer_in(fresh[-1])):
                 fresh.is_ordered = False
 
     def legs(self, account: AccountId) -> list[Leg]:
@@ -100,9 +102,10 @@ class FreshPostings:
         It is where they came in order, and follow all of `settled` and before.
         """
         fresh = self.by_account[account]
-        if not fresh.is_ordered or len(fresh) > BLOCK_POSTINGS_MAX or _place_in(fresh[0])[0] <= settled:
+        is_new = self._first > settled or _clock_in(fresh[0]) > settled
+        if not fresh.is_ordered or len(fresh) > BLOCK_POSTINGS_MAX or not is_new:
             return None
-        return Block(account, HybridTime(_place_in(fresh[-1])[0]), Money(fresh.moved), whole(fresh))
+        return Block(account, _clock_in(fresh[-1]), Money(fresh.moved), whole(fresh))
 
     def remove(self, account: AccountId) -> None:
         """Be told that the tables have what is fresh of an account."""
@@ -159,7 +162,11 @@ def place_of(position: Position) -> list[int]:
     return [position.clock, position.origin.code, position.seq, position.leg]
 
 
-def _place_in(text: str) -> tuple[int, int]:
-    """Return clock and writer of a posting."""
-    clock, writer, _ = text[1:].split(",", 2)
-    return int(clock), int(writer)
+def _clock_in(text: str) -> HybridTime:
+    """Return the clock of a posting."""
+    return HybridTime(int(text[1 : text.index(",")]))
+
+
+def _writer_in(text: str) -> int:
+    """Return the writer of a posting."""
+    return int(text.split(",", 2)[1])

@@ -24,7 +24,8 @@ class Bounds(NamedTuple):
     rows_max: int = 32_768
     """Of accounts and reservations that are newer than the tables, until these are due."""
     postings_max: int = 65_536
-    """That are newer than the tables, until these are due; records where an entry has more of these."""
+    """That are newer than the tables, until these are due; records where an entry has more of these, or where
+    they are plain movements, which are applied again in a fraction of the time."""
     slice_rows: int = 128
     """Of accounts, that a commit writes at least while the tables are due: below a millisecond."""
     clean_rows_max: int = 32_768
