@@ -28,6 +28,7 @@ from bankbook.core.holds import Held, Holds
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.outcome import Outcome
+from bankbook.core.ports import available_in
 from bankbook.core.rights import Holder, Usage
 from bankbook.core.types import MONEY_MAX, AccountId, BranchId, Money, Seq
 from bankbook.core.vector import NOTHING, VersionVector
@@ -166,9 +167,10 @@ class Gatherings:
     def _note_use(self, account: AccountId, branch: BranchId, amount: Money, times: int = 1) -> None:
         if amount <= 0:
             return
-        state = self._context.state.account(account)
-        if state is not None and state.available is not None:
-            self._usage.note(account, branch, amount, state.available, times)
+        row = self._context.state.row(account)
+        funds = None if row is None else available_in(row)
+        if funds is not None:
+            self._usage.note(account, branch, amount, funds, times)
             self._used[account] = None
 
     def _retry(self, gathering: Gathering) -> None:

@@ -40,9 +40,7 @@ class Account(NamedTuple):
     @property
     def available(self) -> Money | None:
         """What can still be taken out, the credit line included; None where there is no floor."""
-        if self.floor is None:
-            return None
-        return min(Money(self.balance - self.floor - self.reserved), BALANCE_MAX)
+        return available_in((*self, ()))
 
 
 class Holding(NamedTuple):
@@ -77,6 +75,12 @@ def row_of(account: Account, holdings: Mapping[Origin, Holding]) -> Row:
 def account_in(row: Row | None) -> Account | None:
     """Return the state of an account that has this row; None where there is none."""
     return row and Account(*row[:4])
+
+
+def available_in(row: Row) -> Money | None:
+    """Return what can still be taken out of an account that has this row; None where there is no floor."""
+    balance, floor, _, reserved, _ = row
+    return None if floor is None else Money(min(balance - floor - reserved, BALANCE_MAX))
 
 
 def logs_in(holdings: Holdings) -> Iterable[tuple[int, int, int]]:

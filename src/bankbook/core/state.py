@@ -239,14 +239,14 @@ class Layer:
 
 def _changed(holdings: Holdings, code: int, seq: int, rights: int) -> Holdings:
     """Return holdings with more rights in one log, whose entry `seq` touched the account, if above 0."""
-    if len(holdings) == ONE_LOG and holdings[0] == code:
-        return code, seq or holdings[1], holdings[2] + rights
     codes = holdings[::3]
     place = 3 * bisect_left(codes, code)
+    numbers = list(holdings)
     if code not in codes:
-        return (*holdings[:place], code, seq, rights, *holdings[place:])
-    _, last, moved, *others = holdings[place:]
-    return (*holdings[:place], code, seq or last, moved + rights, *others)
+        numbers[place:place] = code, 0, 0
+    numbers[place + 1] = seq or numbers[place + 1]
+    numbers[place + 2] += rights
+    return tuple(numbers)
 
 
 def _before_its_account(account: AccountId) -> str:
