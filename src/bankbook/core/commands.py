@@ -5,6 +5,7 @@ Decides which words a request has, and what tells one request from another. Must
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -390,6 +391,14 @@ class MoveResults(Sequence[Result]):
         if number in self.refused:
             return self.refused[number]
         return Result(Outcome.OK, "", self.balances[number], self.available[number], None, self.currency)
+
+
+def outcomes_of(results: Sequence[Result]) -> Counter[Outcome]:
+    """Return how many commands of a batch ended in which way."""
+    if not isinstance(results, MoveResults):
+        return Counter(result.outcome for result in results)
+    done = Counter({Outcome.OK: len(results) - len(results.refused)})
+    return done + Counter(result.outcome for result in results.refused.values())
 
 
 def results_of(records: MoveRecords, currency: str = "") -> MoveResults:
