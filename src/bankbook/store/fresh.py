@@ -42,11 +42,13 @@ class Block(NamedTuple):
 class Fresh(list[str]):
     """What was posted to one account since the last checkpoint, in the order of commits."""
 
-    __slots__ = ("is_ordered", "moved")
+    __slots__ = ("is_ordered", "last", "moved")
 
     def __init__(self) -> None:
         self.is_ordered = True
         """Whether that is the order of its statement."""
+        self.last = 0, 0
+        """Clock and writer of the last one, by these."""
         self.moved = 0
 
 
@@ -57,33 +59,29 @@ class FreshPostings:
         self.by_account: defaultdict[AccountId, Fresh] = defaultdict(Fresh)
         self.count = 0
         """How much is to be replayed: postings, or records where an entry has more of these, or columns."""
-        self._first = HYBRID_TIME_MAX
-        """The clock of the entry that is the first by it."""
-        self._latest = 0, 0
-        """Clock and writer of the entry that is the last by these."""
+        self._first: int = HYBRID_TIME_MAX
+        """The clock of the first entry, by that."""
+        self._last = 0, 0
+        """Clock and writer of the last entry, by these."""
         self._read: dict[AccountId, list[Leg]] = {}
         """Of accounts whose statement was asked for, in order."""
 
     def add(self, entry: Entry, beyond: AccountId | None = None) -> None:
         """Take note of an entry's postings; where `beyond` is given, only of accounts beyond it."""
         place = entry.clock, entry.origin.code
-        if place < self._latest:
-            self._look_what_it_comes_after(place, entry.accounts)
-        self._first, self._latest = min(entry.clock, self._first), max(place, self._latest)
         head, leg = f"[{entry.clock},{entry.origin.code},{entry.seq},", -1
-        by_account = self.by_account
+        is_late, by_account = place < self._last, self.by_account
         for leg, (account, amount) in enumerate(entry.legs()):
             if beyond is None or account > beyond:
                 fresh = by_account[account]
                 fresh.append(f"{head}{leg},{amount}]")
                 fresh.moved += amount
+                if is_late and place < fresh.last:
+                    fresh.is_ordered = False
+                else:
+                    fresh.last = place
+        self._first, self._last = min(entry.clock, self._first), max(place, self._last)
         self.count += len(entry.records) if entry.moves else max(leg + 1, len(entry.records))
-
-    def _look_what_it_comes_after(self, place: tuple[int, int], accounts: Iterable[AccountId]) -> None:
-        for account in accounts:
-            fresh = self.by_account.get(account)
-            if fresh and place < (_clock_in(fresh[-1]), _writer_in(fresh[-1])):
-                fresh.is_ordered = False
 
     def legs(self, account: AccountId) -> list[Leg]:
         """Return what is fresh of an account, in order."""
@@ -102,10 +100,11 @@ class FreshPostings:
         It is where they came in order, and follow all of `settled` and before.
         """
         fresh = self.by_account[account]
-        is_new = self._first > settled or _clock_in(fresh[0]) > settled
-        if not fresh.is_ordered or len(fresh) > BLOCK_POSTINGS_MAX or not is_new:
+        if not fresh.is_ordered or len(fresh) > BLOCK_POSTINGS_MAX:
             return None
-        return Block(account, _clock_in(fresh[-1]), Money(fresh.moved), whole(fresh))
+        if self._first <= settled and _clock_in(fresh[0]) <= settled:
+            return None
+        return Block(account, HybridTime(fresh.last[0]), Money(fresh.moved), whole(fresh))
 
     def remove(self, account: AccountId) -> None:
         """Be told that the tables have what is fresh of an account."""
@@ -162,11 +161,6 @@ def place_of(position: Position) -> list[int]:
     return [position.clock, position.origin.code, position.seq, position.leg]
 
 
-def _clock_in(text: str) -> HybridTime:
+def _clock_in(text: str) -> int:
     """Return the clock of a posting."""
-    return HybridTime(int(text[1 : text.index(",")]))
-
-
-def _writer_in(text: str) -> int:
-    """Return the writer of a posting."""
-    return int(text.split(",", 2)[1])
+    return int(text[1 : text.index(",")])
