@@ -91,14 +91,12 @@ class Columns(NamedTuple):
 
     def uses(self, without: Collection[int] = ()) -> dict[AccountId, tuple[Money, int]]:
         """Return what the movements take out of accounts, all together and in how many of them."""
-        uses: dict[int, tuple[int, int]] = {}
+        outs, times = [0] * (len(self.accounts) + 1), [0] * (len(self.accounts) + 1)
         for source, _, amount in self.moved(without):
-            out, times = uses.get(source, (0, 0))
-            uses[source] = out + amount, times + 1
-        uses.pop(0, None)
-        return {
-            self.accounts[number - 1]: (Money(out), times) for number, (out, times) in sorted(uses.items())
-        }
+            outs[source] += amount
+            times[source] += 1
+        uses = zip(self.accounts, cast("list[Money]", outs[1:]), times[1:], strict=True)
+        return {account: (out, often) for account, out, often in uses if often}
 
     def moved(self, without: Collection[int] = ()) -> list[tuple[int, int, Money]]:
         """Return source, destination and amount of each movement, but for those at the places `without`."""
