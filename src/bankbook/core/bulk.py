@@ -15,8 +15,8 @@ from bankbook.core.decision import Decision, sum_of_shorts, verdict_of
 from bankbook.core.entry import MOVE_DETAIL_CHARACTERS_MAX, MoveRecords, Verdict
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Row
-from bankbook.core.state import Layer
-from bankbook.core.types import MONEY_MAX, Money, Origin
+from bankbook.core.state import NO_SEQ, Layer
+from bankbook.core.types import MONEY_MAX, EntryId, Money, Origin
 
 # By how much the world outside can change: more than any batch moves.
 _ENDLESS = 2**80
@@ -91,7 +91,7 @@ class _Counts:
         for number in filter(None, numbers):
             account = self._columns.accounts[number - 1]
             if draft.row(account) is not None:
-                draft.move(account, self._writer, Money(self.moved[number]))
+                draft.move(account, EntryId(self._writer, NO_SEQ), Money(self.moved[number]))
         return draft
 
 

@@ -74,7 +74,7 @@ def row_of(account: Account, holdings: Mapping[Origin, Holding]) -> Row:
 
 def account_in(row: Row | None) -> Account | None:
     """Return the state of an account that has this row; None where there is none."""
-    return row and Account(*row[:4])
+    return row and Account(row[0], row[1], row[2], row[3])
 
 
 def available_in(row: Row) -> Money | None:

@@ -50,6 +50,9 @@ from bankbook.core.types import (
 )
 from bankbook.core.vector import VersionVector
 
+NO_SEQ = Seq(0)
+"""Before the first entry of a log: where none of its entries touched an account."""
+
 _STATE_AT_END = {
     RecordKind.CAPTURE: ReservationState.CAPTURED,
     RecordKind.RELEASE: ReservationState.RELEASED,
@@ -134,17 +137,17 @@ class Layer:
 
     def write_set(self, accounts: tuple[AccountId, ...], applied: VersionVector) -> VersionVector:
         """Return the last entry of each log that touched any of the accounts; none is beyond `applied`."""
-        last: dict[int, int] = {}
-        missing = {origin.code: seq for origin, seq in applied}
+        logs = {origin.code: (origin, last) for origin, last in applied}
+        found: dict[int, int] = {}
+        missing = len(logs)
         for row in self.rows(accounts):
             for code, seq, _ in logs_in(row[4] if row else ()):
-                if seq > last.get(code, 0):
-                    last[code] = seq
-                    if seq == missing.get(code):
-                        del missing[code]
+                if seq > found.get(code, 0):
+                    found[code] = seq
+                    missing -= seq == logs[code][1]
             if not missing:
                 break
-        return VersionVector((Origin.of_code(code), Seq(seq)) for code, seq in last.items())
+        return VersionVector((logs[code][0], Seq(seq)) for code, seq in found.items())
 
     def last_write(self, account: AccountId, origin: Origin) -> Seq:
         """Return the last entry of one log that touched the account; 0 where there is none."""
@@ -161,23 +164,21 @@ class Layer:
 
     def apply_record(self, entry: EntryId, index: int, record: Record) -> None:
         """Apply record `index` (from 0) of an entry."""
-        writer = entry.origin
         if record.opening is not None:
             opened = record.opening
             holdings = self._holdings(opened.account)
             self._put(opened.account, (Money(0), opened.floor, opened.currency, Money(0), holdings))
-            self._change(opened.account, writer, rights=-(opened.floor or 0))
+            self._change(opened.account, entry, rights=-(opened.floor or 0))
         if record.reservation is not None:
-            self._reserve(writer, reservation_id(entry, index), record.reservation)
+            self._reserve(entry, reservation_id(entry, index), record.reservation)
         if record.settlement is not None:
-            self._settle(writer, record.settlement, _STATE_AT_END[record.kind])
+            self._settle(entry, record.settlement, _STATE_AT_END[record.kind])
         for account, amount in record.postings:
-            self.move(account, writer, amount)
+            self.move(account, entry, amount)
         if record.grant is not None:
-            self._change(record.grant.account, writer, rights=-record.grant.amount)
-            self._change(record.grant.account, record.grant.to, rights=record.grant.amount)
-        for account in record.accounts:
-            self._change(account, writer, seq=entry.seq)
+            account, to, amount = record.grant
+            self._change(account, entry, rights=-amount)
+            self._change(account, EntryId(to, NO_SEQ), rights=amount)
 
     def apply_moves(self, entry: EntryId, moves: MoveRecords) -> None:
         """Apply all records of an entry that are plain movements: what each comes to by itself, summed up."""
@@ -195,43 +196,36 @@ class Layer:
         self._changes.rows.update(zip(accounts, rows, strict=True))
         self._looked_at, self._found = accounts, rows
 
-    def move(self, account: AccountId, writer: Origin, amount: Money) -> None:
+    def move(self, account: AccountId, entry: EntryId, amount: Money) -> None:
         """Add to an account, and to the rights of the branch that decided so."""
-        self._change(account, writer, balance=amount, rights=amount)
+        self._change(account, entry, balance=amount, rights=amount)
 
     def _change(
-        self,
-        account: AccountId,
-        writer: Origin,
-        *,
-        balance: int = 0,
-        reserved: int = 0,
-        rights: int = 0,
-        seq: Seq = Seq(0),
+        self, account: AccountId, entry: EntryId, *, balance: int = 0, reserved: int = 0, rights: int = 0
     ) -> None:
-        """Add to the parts of an account's row; from `seq` on, where it is given, the writer touched it."""
+        """Add to an account, and to its rights in the log of an entry, which touched it unless at NO_SEQ."""
         row = self.row(account)
         assert row is not None, _before_its_account(account)
         before, floor, currency, aside, holdings = row
-        holdings = _changed(holdings, writer.code, seq, rights)
+        holdings = _changed(holdings, entry.origin.code, entry.seq, rights)
         self._put(account, (Money(before + balance), floor, currency, Money(aside + reserved), holdings))
 
     def _put(self, account: AccountId, row: Row) -> None:
         self._changes.rows[account] = row
         self._looked_at, self._found = (), ()
 
-    def _reserve(self, writer: Origin, reservation: ReservationId, terms: Reservation) -> None:
-        self._change(terms.account, writer, reserved=terms.amount, rights=-terms.amount)
+    def _reserve(self, entry: EntryId, reservation: ReservationId, terms: Reservation) -> None:
+        self._change(terms.account, entry, reserved=terms.amount, rights=-terms.amount)
         self._changes.reservations[reservation] = ReservationRecord(
             terms, terms.amount, ReservationState.OPEN if terms.amount else ReservationState.RELEASED
         )
 
-    def _settle(self, writer: Origin, settlement: Settlement, at_end: ReservationState) -> None:
+    def _settle(self, entry: EntryId, settlement: Settlement, at_end: ReservationState) -> None:
         record = self.reservation(settlement.reservation)
         assert record is not None, f"{settlement.reservation} was settled before it was made"
         assert record.left - settlement.amount == settlement.left, f"{settlement} does not follow {record}"
         amount = settlement.amount
-        self._change(settlement.account, writer, reserved=-amount, rights=amount)
+        self._change(settlement.account, entry, reserved=-amount, rights=amount)
         self._changes.reservations[settlement.reservation] = record._replace(
             left=settlement.left, state=record.state if settlement.left else at_end
         )

@@ -97,7 +97,12 @@ def aborted_batch_leaves_rights_changed(patch: pytest.MonkeyPatch) -> None:
 
     def draft(self: Any) -> Any:
         made = real(self)
-        made._changes.rows = self._changes.rows
+
+        def put(account: Any, row: Any) -> None:
+            Layer._put(made, account, row)
+            self._put(account, (*(self.row(account) or row)[:4], row[4]))
+
+        vars(made)["_put"] = put
         return made
 
     real = Layer.draft

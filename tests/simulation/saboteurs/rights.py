@@ -13,8 +13,8 @@ from bankbook.core.ledger import Teller
 from bankbook.core.ports import holdings_in, row_of
 from bankbook.core.requests import Requests
 from bankbook.core.rights import ByUse
-from bankbook.core.state import Layer
-from bankbook.core.types import BranchId, Money
+from bankbook.core.state import NO_SEQ, Layer
+from bankbook.core.types import BranchId, EntryId, Money
 
 gang = Gang("rights")
 
@@ -26,7 +26,7 @@ def grant_takes_nothing_from_the_giver(patch: pytest.MonkeyPatch) -> None:
     def apply(self: Any, entry: Any, index: int, record: Any) -> None:
         apply_record(self, entry, index, record)
         if record.kind is RecordKind.GRANT:
-            self._move_rights(record.grant.account, entry.origin, record.grant.amount)
+            self._change(record.grant.account, entry, rights=record.grant.amount)
 
     apply_record = Layer.apply_record
     patch.setattr(Layer, "apply_record", apply)
@@ -41,8 +41,8 @@ def grant_is_remembered_but_not_logged(patch: pytest.MonkeyPatch) -> None:
         own = state.rights(account)[self._context.branch]
         origin = self._context.peers[to].origin
         if min(amount, own) > 0 and origin is not None and origin in holdings_in(state.row(account)):
-            state._move_rights(account, self._context.origin, Money(-min(amount, own)))
-            state._move_rights(account, origin, min(amount, own))
+            state._change(account, EntryId(self._context.origin, NO_SEQ), rights=-min(amount, own))
+            state._change(account, EntryId(origin, NO_SEQ), rights=min(amount, own))
 
     patch.setattr(Gatherings, "_write_grant", write)
 
@@ -190,9 +190,9 @@ def new_life_begins_with_its_share_again(patch: pytest.MonkeyPatch) -> None:
 def reservation_uses_no_rights(patch: pytest.MonkeyPatch) -> None:
     """What is set aside can be taken out by others meanwhile."""
 
-    def reserve(self: Any, writer: Any, reservation: Any, terms: Any) -> None:
-        real(self, writer, reservation, terms)
-        self._move_rights(terms.account, writer, terms.amount)
+    def reserve(self: Any, entry: Any, reservation: Any, terms: Any) -> None:
+        real(self, entry, reservation, terms)
+        self._change(terms.account, entry, rights=terms.amount)
 
     real = Layer._reserve
     patch.setattr(Layer, "_reserve", reserve)
