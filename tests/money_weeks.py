@@ -833,7 +833,7 @@ class Week:
             assert status.catching_up_on is None, f"branch {branch} never joins"
             assert status.inbox == 0, "nothing waits for what never comes"
             assert store.applied() == first.applied()
-            for name in ("_accounts", "_holdings", "_keys", "_reservations", "_postings", "_ended"):
+            for name in ("_rows", "_keys", "_reservations", "_postings", "_ended"):
                 assert getattr(store, name) == getattr(first, name), f"{name} at {branch} and 1"
             for reservation, record in store._reservations.items():
                 self._judge_expired(reservation, record.state, record.terms.expires_ms)

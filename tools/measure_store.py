@@ -20,6 +20,7 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.encoding import make_entry
@@ -64,8 +65,7 @@ class Bank:
         for number, amount in legs:
             self._balances[number] += amount
             balance, name = Money(self._balances[number]), self.names[number]
-            changes.accounts[name] = Account(balance)
-            changes.holdings[name] = {ORIGIN: Holding(Seq(self._seq), balance)}
+            put_row(changes, name, Account(balance), Holding(Seq(self._seq), balance))
         if entry.keyed:
             changes.keys[entry.keyed.key] = KeyRecord(entry.keyed.fingerprint, entry.id, entry.clock)
         return changes
@@ -211,10 +211,17 @@ def merged(commits: list[Changes]) -> Changes:
     whole = Changes(clock=commits[-1].clock)
     for each in commits:
         whole.entries += each.entries
-        whole.accounts |= each.accounts
-        whole.holdings |= each.holdings
-        whole.keys |= each.keys
+        for part in {"rows", "accounts", "holdings", "keys"} & set(Changes.__slots__):
+            getattr(whole, part).update(getattr(each, part))
     return whole
+
+
+def put_row(changes: Any, name: AccountId, state: Account, held: Holding) -> None:
+    """Say what has become of an account, in this checkout's form or in an older one's."""
+    if hasattr(changes, "rows"):
+        changes.rows[name] = (*state, (ORIGIN.code, *held))
+    else:
+        changes.accounts[name], changes.holdings[name] = state, {ORIGIN: held}
 
 
 def resident_mb() -> float:

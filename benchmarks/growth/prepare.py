@@ -23,7 +23,7 @@ from bankbook.core.columns import Columns
 from bankbook.core.encoding import make_entry
 from bankbook.core.entry import Entry, Keyed, MoveRecords, Posting, Record, RecordKind, Verdict
 from bankbook.core.outcome import Outcome
-from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord
+from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord, row_of
 from bankbook.core.state import State
 from bankbook.core.types import (
     KEY_DRAWN_BITS,
@@ -132,8 +132,9 @@ def transfers(store: SqliteStore, count: int, accounts: int, chance: Random) -> 
     hour. Both come to the same.
     """
     pairs = list(_pairs(count, accounts, chance))
-    rows = store.rows({account for pair in pairs for account in pair})
-    balances = {name: OPENING if state is None else state.balance for name, (state, _) in rows.items()}
+    names = tuple({account for pair in pairs for account in pair})
+    rows = zip(names, store.rows(names), strict=True)
+    balances = {name: OPENING if row is None else row[0] for name, row in rows}
     seq, clock = store.applied()[ORIGIN], next_clock(store)
     last: dict[AccountId, Seq] = {}
     changes = Changes()
@@ -151,8 +152,7 @@ def transfers(store: SqliteStore, count: int, accounts: int, chance: Random) -> 
         changes.keys[key.key] = KeyRecord(key.fingerprint, entry.id, clock)
         changes.clock, clock = clock, HybridTime(clock + (_EVERY_MS << _COUNTER_BITS))
     for name, balance in balances.items():
-        changes.accounts[name] = Account(balance)
-        changes.holdings[name] = {ORIGIN: Holding(last[name], Money(balance - OPENING))}
+        changes.rows[name] = row_of(Account(balance), {ORIGIN: Holding(last[name], Money(balance - OPENING))})
     return changes
 
 

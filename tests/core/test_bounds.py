@@ -38,7 +38,7 @@ from bankbook.core.commands import (
 from bankbook.core.encoding import decode_entry, make_entry
 from bankbook.core.entry import EXPIRES_MS_MAX, Opening, Posting
 from bankbook.core.ledger import Teller
-from bankbook.core.ports import Account, Changes, Genesis, Holding, Identity
+from bankbook.core.ports import Account, Changes, Genesis, Holding, Identity, row_of
 from bankbook.core.state import State
 from bankbook.core.types import (
     ID_CHARACTERS_MAX,
@@ -220,9 +220,8 @@ def test_the_largest_batch_within_the_bounds_fits_into_an_entry_whatever_becomes
     one, other = (AccountId(f"{number:x<{ID_CHARACTERS_MAX}}") for number in range(2))
     store = MemoryStore(Identity(here, genesis))
     rights = {here: Holding(rights=Money(balance))}
-    store.commit(
-        Changes(accounts=dict.fromkeys((one, other), Account(Money(balance))), holdings={one: rights})
-    )
+    state = Account(Money(balance))
+    store.commit(Changes(rows={one: row_of(state, rights), other: row_of(state, {})}))
     pair = (Transfer(one, other, Money(balance and 1), memo), Reserve(one, ONE, other, LIFETIME_MS_MAX, memo))
     counts = range(1, BATCH_COMMANDS_MAX // 2 + 1)
     most = bisect_left(counts, 1, key=lambda count: complaint_about(Batch(pair * count)) is not None)
@@ -248,12 +247,11 @@ def test_the_largest_batch_of_movements_fits_into_an_entry_though_it_cannot_be_c
     rights = {here: Holding(rights=Money(MONEY_MAX))}
     store.commit(
         Changes(
-            accounts={
-                one: Account(Money(MONEY_MAX), currency=euros),
-                other: Account(Money(0), currency=euros),
-                third: Account(Money(0), currency=dollars),
-            },
-            holdings={one: rights},
+            rows={
+                one: row_of(Account(Money(MONEY_MAX), currency=euros), rights),
+                other: row_of(Account(Money(0), currency=euros), {}),
+                third: row_of(Account(Money(0), currency=dollars), {}),
+            }
         )
     )
     done = Transfer(one, other, ONE, '"' * MEMO_CHARACTERS_MAX)

@@ -22,8 +22,13 @@ def test_movements_come_out_of_columns_as_they_went_in() -> None:
 
 
 def test_flows_sum_up_what_moves_but_for_what_did_not_happen() -> None:
-    assert COLUMNS.flows() == Flows([A, B], [Money(2), Money(3)], [Money(6), Money(2)], [2, 1])
-    assert COLUMNS.flows(without={0, 2}) == Flows([A], [Money(7)], [Money(1)], [1])
+    assert COLUMNS.flows() == Flows((A, B), [Money(2), Money(3)])
+    assert COLUMNS.flows(without={0, 2}) == Flows((A,), [Money(7)])
+
+
+def test_uses_sum_up_what_is_taken_out_but_for_what_did_not_happen() -> None:
+    assert COLUMNS.uses() == {A: (6, 2), B: (2, 1)}
+    assert COLUMNS.uses(without={0, 2}) == {A: (1, 1)}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from bankbook.core.encoding import make_entry
 from bankbook.core.entry import Opening, Posting, RecordKind
 from bankbook.core.ledger import Teller, decider_of
 from bankbook.core.outcome import Outcome
-from bankbook.core.ports import Account, Changes, Genesis, Holding, Identity
+from bankbook.core.ports import Account, Changes, Genesis, Holding, Identity, account_in, holdings_in, row_of
 from bankbook.core.state import State
 from bankbook.core.types import (
     BALANCE_MAX,
@@ -35,7 +35,7 @@ from bankbook.core.types import (
     Seq,
     chosen_branch,
 )
-from bankbook.core.vector import NOTHING
+from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.store.memory import MemoryStore
 
 A, B, C = AccountId("a"), AccountId("b"), AccountId("c")
@@ -53,19 +53,14 @@ def state_with(
         None if opening_balance is None else Money(opening_balance),
     )
     store = MemoryStore(Identity(HERE, genesis))
-    holdings = {
-        name: {
-            HERE: Holding(rights=Money(max(each.available or 0, 0) - rights_there)),
-            THERE: Holding(rights=Money(rights_there)),
-        }
-        for name, each in accounts.items()
-    }
-    store.commit(Changes(accounts=accounts, holdings=holdings if rights_there else _only_here(holdings)))
+    rows = {}
+    for name, each in accounts.items():
+        holdings = {HERE: Holding(rights=Money(max(each.available or 0, 0) - rights_there))}
+        if rights_there:
+            holdings[THERE] = Holding(rights=Money(rights_there))
+        rows[name] = row_of(each, holdings)
+    store.commit(Changes(rows=rows))
     return State(store, genesis)
-
-
-def _only_here(holdings: dict[AccountId, dict[Origin, Holding]]) -> dict[AccountId, dict[Origin, Holding]]:
-    return {name: {HERE: each[HERE]} for name, each in holdings.items()}
 
 
 def decide(
@@ -143,8 +138,8 @@ def test_a_transfer_moves_both_balances_in_one_change() -> None:
     state = state_with({A: account(5), B: account(0)})
     carry_out(state, transfer(5), 1)
     changes = state.take_changes(HybridTime(1))
-    assert changes.accounts == {A: account(0), B: account(5)}
-    assert {name: held[HERE] for name, held in changes.holdings.items()} == {A: (1, 0), B: (1, 5)}
+    assert {name: account_in(row) for name, row in changes.rows.items()} == {A: account(0), B: account(5)}
+    assert {name: holdings_in(row)[HERE] for name, row in changes.rows.items()} == {A: (1, 0), B: (1, 5)}
     assert len(changes.entries) == 1
 
 
@@ -360,5 +355,5 @@ def test_the_log_shows_the_steps_own_entries_behind_the_committed_ones() -> None
     assert [entry.seq for entry in state.entries(HERE, Seq(0), 2)] == [1, 2]
     assert [entry.seq for entry in state.entries(HERE, Seq(1), 9)] == [2, 3]
     assert state.last_write(A, HERE) == 3
-    assert state.write_set([A])[HERE] == 3
+    assert state.write_set((A,), VersionVector([(HERE, Seq(3))]))[HERE] == 3
     assert state.last_write(B, HERE) == 0

@@ -48,7 +48,7 @@ from bankbook.core.types import (
     Seq,
     reservation_id,
 )
-from bankbook.core.vector import NOTHING
+from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.store.memory import MemoryStore
 
 ORIGINS = tuple(
@@ -57,6 +57,10 @@ ORIGINS = tuple(
 GENESIS = Genesis("test", (BranchId(1), BranchId(2), BranchId(3)), Money(100))
 ACCOUNTS = AccountId("a"), AccountId("b")
 FIVE = Money(5)
+
+
+def deposit(account: AccountId) -> Record:
+    return Record(RecordKind.DEPOSIT, (Posting(account, FIVE),))
 
 
 class Bank:
@@ -242,3 +246,34 @@ def test_an_entry_that_cannot_follow_what_was_applied_is_not_applied() -> None:
     moves = MoveRecords(Columns.of([Movement(None, ACCOUNTS[0], FIVE)]), (FIVE,), (None,))
     with pytest.raises(UnfitEntryError):
         bank.state.apply_moves(EntryId(ORIGINS[0], Seq(1)), moves)
+
+
+def test_the_write_set_of_accounts_has_the_last_entry_of_each_log_and_nothing_of_the_others() -> None:
+    bank = Bank()
+    one, other = ACCOUNTS
+    bank.write(ORIGINS[0], deposit(one))
+    bank.write(ORIGINS[1], deposit(other))
+    bank.write(ORIGINS[1], deposit(one))
+    bank.write(ORIGINS[0], deposit(other))
+    bank.write(ORIGINS[2], deposit(other))
+    applied = VersionVector((origin, Seq(seq)) for origin, seq in bank.seqs.items())
+    last = dict(applied)
+    assert dict(bank.state.write_set(ACCOUNTS, applied)) == last
+    assert dict(bank.state.write_set((one,), applied)) == {ORIGINS[0]: 1, ORIGINS[1]: 2}
+    assert dict(bank.state.write_set((other,), applied)) == {**last, ORIGINS[1]: 1}
+    assert dict(bank.state.write_set((AccountId("c"),), applied)) == {}
+
+
+def test_rows_that_were_looked_at_before_are_those_of_now() -> None:
+    bank = Bank()
+    accounts = (*ACCOUNTS, AccountId("c"))
+    for _ in range(2):
+        bank.write(ORIGINS[0], deposit(ACCOUNTS[0]))
+        assert list(bank.state.rows(accounts)) == [bank.state.row(each) for each in accounts]
+        assert bank.state.rows(accounts) == bank.state.draft().rows(accounts)
+    before = bank.state.rows(accounts)
+    bank.store.commit(bank.state.take_changes(HybridTime(bank.clock)))
+    assert bank.state.rows(accounts) == before
+    bank.write(ORIGINS[0], deposit(ACCOUNTS[1]))
+    assert bank.state.rows(accounts) != before
+    assert list(bank.state.rows(accounts)) == [bank.state.row(each) for each in accounts]

@@ -40,6 +40,9 @@ from bankbook.core.ports import (
     ReservationRecord,
     ReservationState,
     StatedPosting,
+    account_in,
+    holdings_in,
+    row_of,
 )
 from bankbook.core.types import (
     MONEY_MAX,
@@ -108,9 +111,10 @@ def test_accounts_answer_the_same_whether_they_were_loaded_together_before_or_no
         assert [store.account(account) for account in ACCOUNTS] == [Account(Money(101))] * len(ACCOUNTS)
         assert store.account(BOB) is None
         rows = store.rows([*ACCOUNTS, BOB, *ACCOUNTS])
-        assert list(rows) == [*ACCOUNTS, BOB]
-        assert rows == {each: (store.account(each), store.holdings(each)) for each in [*ACCOUNTS, BOB]}
-        assert store.rows([]) == {}
+        for account, row in zip([*ACCOUNTS, BOB, *ACCOUNTS], rows, strict=True):
+            assert row == store.row(account)
+            assert (account_in(row), holdings_in(row)) == (store.account(account), store.holdings(account))
+        assert not store.rows([])
     commit(store, posting_entry(HERE, 2, ("bob", 1)))
     assert store.account(BOB) == Account(Money(101)), "that it was not there is forgotten"
 
@@ -182,7 +186,7 @@ def test_amounts_are_kept_to_the_last_unit_up_to_the_ends_of_int64(store: Store,
     state = Account(Money(amount), floor=Money(-MONEY_MAX), reserved=Money(max(amount, 0)))
     held = Holding(Seq(1), Money(amount))
     entry = posting_entry(HERE, 1, ("alice", 1))
-    store.commit(Changes([entry], {ALICE: state}, {ALICE: {HERE: held}}, clock=FOR_EVER))
+    store.commit(Changes([entry], {ALICE: row_of(state, {HERE: held})}, clock=FOR_EVER))
     assert store.account(ALICE) == state
     assert store.holdings(ALICE) == {HERE: held}
     assert store.clock() == FOR_EVER
@@ -237,13 +241,15 @@ assert FOR_FIVE is not None
 @pytest.mark.parametrize(
     "wrong",
     [
-        Changes(holdings={ALICE: {THERE: Holding(Seq(1))}}),
+        Changes(rows={ALICE: row_of(Account(Money(0)), {THERE: Holding(Seq(1))})}),
         Changes(keys={Key("order-17"): KeyRecord("f", EntryId(THERE, Seq(1)), HybridTime(1))}),
         Changes(ended={THERE: Seq(1)}),
-        Changes(accounts={ALICE: Account(Money(2**63))}),
-        Changes(accounts={ALICE: Account(Money(0), reserved=Money(2**63))}),
-        Changes(accounts={ALICE: Account(Money(0), reserved=Money(-1))}),
-        Changes(holdings={ALICE: {HERE: Holding(Seq(1), Money(-(2**63) - 1))}}),
+        Changes(rows={ALICE: row_of(Account(Money(2**63)), {})}),
+        Changes(rows={ALICE: row_of(Account(Money(0), reserved=Money(2**63)), {})}),
+        Changes(rows={ALICE: row_of(Account(Money(0), reserved=Money(-1)), {})}),
+        Changes(rows={ALICE: row_of(Account(Money(0)), {HERE: Holding(Seq(1), Money(-(2**63) - 1))})}),
+        Changes(rows={ALICE: (Money(0), None, "", Money(0), (HERE.code, 1, 1, THERE.code, 0, 2**63))}),
+        Changes(rows={ALICE: (Money(0), None, "", Money(0), (HERE.code, 1, 1, THERE.code, 1, 0))}),
         Changes(reservations={LENT: ReservationRecord(FOR_FIVE, Money(6), ReservationState.OPEN)}),
         Changes(reservations={LENT: ReservationRecord(FOR_FIVE, Money(-1), ReservationState.OPEN)}),
         Changes(reservations={LENT: ReservationRecord(FOR_FIVE, Money(5), ReservationState.EXPIRED)}),
@@ -256,6 +262,8 @@ assert FOR_FIVE is not None
         "more reserved than any database can hold",
         "less than nothing reserved",
         "rights that no database can hold",
+        "rights that no database can hold, of the second of two logs",
+        "a holding beyond the second of two logs",
         "more left than was reserved",
         "less than nothing left",
         "something left of what has expired",
@@ -265,7 +273,7 @@ def test_changes_that_cannot_be_true_are_refused_before_anything_is_written(
     store: Store, wrong: Changes
 ) -> None:
     changes = changes_by(store, entry_of(HERE, 1, reserved("alice", 5)))
-    for name in ("accounts", "holdings", "keys", "reservations", "ended"):
+    for name in ("rows", "keys", "reservations", "ended"):
         getattr(changes, name).update(getattr(wrong, name))
     with pytest.raises(AssertionError, match=r"alice|order-17|not applied|-1-0"):
         store.commit(changes)
@@ -277,8 +285,7 @@ def test_what_was_committed_does_not_change_with_the_callers_object(store: Store
     changes = changes_by(store, posting_entry(HERE, 1, ("alice", 1)))
     store.commit(changes)
     changes.entries.clear()
-    changes.accounts[ALICE] = Account(Money(0))
-    changes.holdings[ALICE].clear()
+    changes.rows[ALICE] = row_of(Account(Money(0)), {})
     assert len(store.entries(HERE, Seq(0), 9)) == 1
     assert store.account(ALICE) == Account(Money(101))
     assert store.holdings(ALICE) == {HERE: Holding(Seq(1), Money(1))}

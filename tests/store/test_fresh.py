@@ -8,16 +8,22 @@ from hypothesis import strategies as st
 from store.history import ALICE, BOB, HERE, THERE, entry_of, moved, posting_entry
 
 from bankbook.core.clock import HybridTime
+from bankbook.core.columns import Columns, Movement
+from bankbook.core.encoding import make_entry
+from bankbook.core.entry import MoveRecords, Verdict
+from bankbook.core.outcome import Outcome
+from bankbook.core.types import Money, Seq
+from bankbook.core.vector import NOTHING
 from bankbook.store.fresh import (
     BLOCK_POSTINGS_MAX,
     FreshPostings,
     blocks_of,
     parsed,
     whole,
-    writer_of,
 )
 
 NEVER = HybridTime(-1)
+REFUSED = Verdict(Outcome.INSUFFICIENT_FUNDS, Money(0), Money(0), "too little")
 
 
 def test_postings_of_one_account_in_order_make_one_row() -> None:
@@ -27,7 +33,7 @@ def test_postings_of_one_account_in_order_make_one_row() -> None:
     block = fresh.plain_block(ALICE, NEVER)
     assert block is not None
     assert (block.account, block.until, block.moved) == (ALICE, 2 << 16, 7)
-    writer = writer_of(HERE)
+    writer = HERE.code
     expected = [[1 << 16, writer, 1, 0, -3], [1 << 16, writer, 1, 2, 9], [2 << 16, writer, 2, 0, 1]]
     assert parsed(block.postings) == expected == fresh.legs(ALICE)
     assert fresh.count == 4
@@ -39,17 +45,50 @@ def test_what_came_late_or_is_too_much_is_not_that_simple() -> None:
     assert fresh.plain_block(BOB, HybridTime(5 << 16)) is None, "the table may have something of that moment"
     fresh.add(posting_entry(THERE, 4, ("alice", 1)))
     assert fresh.plain_block(ALICE, NEVER) is None
-    assert fresh.by_account[ALICE].first == (4 << 16, writer_of(THERE))
     assert [leg[2] for leg in fresh.legs(ALICE)] == [4, 5]
     fresh.add(entry_of(HERE, 6, *[moved(("bob", 1))] * BLOCK_POSTINGS_MAX))
     assert fresh.plain_block(BOB, NEVER) is None
+
+
+def test_late_postings_of_accounts_that_nothing_overtook_are_as_simple_as_ever() -> None:
+    fresh = FreshPostings()
+    fresh.add(posting_entry(HERE, 5, ("alice", 1)))
+    fresh.add(posting_entry(THERE, 4, ("bob", 1)))
+    fresh.add(posting_entry(THERE, 6, ("bob", 1)))
+    assert fresh.plain_block(BOB, HybridTime(3 << 16)) is not None
+    assert fresh.plain_block(ALICE, HybridTime(4 << 16)) is not None
+    assert fresh.plain_block(BOB, HybridTime(4 << 16)) is None, "the table may have something of that moment"
+
+
+def test_of_one_moment_the_branch_with_the_lower_number_comes_first() -> None:
+    fresh = FreshPostings()
+    fresh.add(entry_of(THERE, 1, moved(("alice", 1)), clock=HybridTime(7)))
+    fresh.add(entry_of(HERE, 1, moved(("alice", 2)), clock=HybridTime(7)))
+    assert fresh.plain_block(ALICE, NEVER) is None
+    assert [leg[-1] for leg in fresh.legs(ALICE)] == [2, 1]
+
+
+def test_plain_movements_count_once_however_many_postings_they_are() -> None:
+    movements = [Movement(ALICE, BOB, Money(5)), Movement(None, BOB, Money(2)), Movement(BOB, None, Money(1))]
+    records = MoveRecords(Columns.of(movements), (Money(5),) * 3, (Money(0),) * 2, {2: REFUSED})
+    entry = make_entry(
+        origin=HERE, seq=Seq(1), clock=HybridTime(1 << 16), dependencies=NOTHING, records=records
+    )
+    fresh = FreshPostings()
+    fresh.add(entry)
+    assert fresh.count == len(movements)
+    assert [leg[3:] for leg in fresh.legs(BOB)] == [[1, 5], [2, 2]]
+    assert [leg[3:] for leg in fresh.legs(ALICE)] == [[0, -5]]
+    block = fresh.plain_block(BOB, NEVER)
+    assert block is not None
+    assert (block.until, block.moved) == (1 << 16, 7)
 
 
 def test_of_an_entry_only_the_accounts_beyond_one_are_taken() -> None:
     fresh = FreshPostings()
     fresh.add(posting_entry(HERE, 1, ("alice", 1), ("bob", 2)), beyond=ALICE)
     assert fresh.legs(ALICE) == []
-    assert fresh.legs(BOB) == [[1 << 16, writer_of(HERE), 1, 1, 2]]
+    assert fresh.legs(BOB) == [[1 << 16, HERE.code, 1, 1, 2]]
 
 
 def test_what_the_tables_have_is_no_longer_fresh() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pytest
 from store.history import ACCOUNTS, ALICE, BOB, HERE
 
-from bankbook.core.ports import Account, Changes, Holding, Row
+from bankbook.core.ports import Account, Holding, Row, row_of
 from bankbook.core.types import AccountId, Money, Seq
 from bankbook.store.rows import Rows
 
@@ -28,28 +28,23 @@ def table() -> Table:
 
 
 def row(balance: int) -> Row:
-    return Account(Money(balance)), {HERE: Holding(Seq(1), Money(balance))}
-
-
-def account_in(rows: Rows, account: AccountId) -> Account | None:
-    """Return what a store would."""
-    return (rows.dirty.get(account) or rows.clean(account))[0]
+    return row_of(Account(Money(balance)), {HERE: Holding(Seq(1), Money(balance))})
 
 
 def test_a_row_is_read_once_and_so_is_that_there_is_none(table: Table) -> None:
     table.rows[ALICE] = row(1)
     rows = Rows(table.read, clean_max=9)
     for _ in range(2):
-        assert account_in(rows, ALICE) == Account(Money(1))
-        assert account_in(rows, BOB) is None
+        assert rows.row(ALICE) == row(1)
+        assert rows.row(BOB) is None
     assert table.asked == [[ALICE], [BOB]]
 
 
 def test_what_a_step_needs_is_read_at_once_and_only_what_is_cold(table: Table) -> None:
     rows = Rows(table.read, clean_max=9)
     rows.keep({ALICE: row(1)})
-    rows.clean(BOB)
-    rows.load([ALICE, BOB, *ACCOUNTS[1:3]])
+    rows.row(BOB)
+    rows.rows([ALICE, BOB, *ACCOUNTS[1:3]])
     assert table.asked == [[BOB], list(ACCOUNTS[1:3])]
 
 
@@ -57,8 +52,8 @@ def test_what_was_not_asked_for_is_forgotten_and_what_was_is_not(table: Table) -
     rows = Rows(table.read, clean_max=2)
     often, *others = ACCOUNTS
     for account in (*others, *others):
-        rows.clean(account)
-        rows.clean(often)
+        rows.row(account)
+        rows.row(often)
     asked = [account for read in table.asked for account in read]
     assert asked.count(often) == 1
     assert all(asked.count(other) == 2 for other in others)
@@ -68,39 +63,24 @@ def test_what_the_table_does_not_have_yet_is_never_forgotten(table: Table) -> No
     rows = Rows(table.read, clean_max=1)
     rows.keep({ALICE: row(2)})
     for account in ACCOUNTS[1:]:
-        rows.clean(account)
-    assert account_in(rows, ALICE) == Account(Money(2))
+        rows.row(account)
+    assert rows.row(ALICE) == row(2)
     rows.freeze()
     for account in ACCOUNTS[1:]:
-        rows.clean(account)
-    assert account_in(rows, ALICE) == Account(Money(2)), "it is being written, and is not there yet"
+        rows.row(account)
+    assert rows.row(ALICE) == row(2), "it is being written, and is not there yet"
     table.rows[ALICE] = row(2)
     rows.settle()
-    assert account_in(rows, ALICE) == Account(Money(2))
+    assert rows.row(ALICE) == row(2)
 
 
 def test_of_a_row_that_was_forgotten_once_and_changed_then_the_new_one_counts(table: Table) -> None:
     table.rows[ALICE] = row(1)
     rows = Rows(table.read, clean_max=0)
-    rows.clean(ALICE)
-    rows.clean(BOB)
+    rows.row(ALICE)
+    rows.row(BOB)
     rows.keep({ALICE: row(2)})
     rows.freeze()
     for account in (BOB, ALICE, BOB, ALICE):
-        rows.load([account])
-        assert account_in(rows, ALICE) == Account(Money(2))
-
-
-def test_changes_are_laid_over_rows_that_are_cold_and_nothing_is_remembered_of_them(table: Table) -> None:
-    table.rows[ALICE] = row(1)
-    rows = Rows(table.read, clean_max=9)
-    held = Holding(Seq(2), Money(5))
-    changed = rows.changed(Changes(accounts={ALICE: Account(Money(6))}, holdings={ALICE: {HERE: held}}))
-    assert changed == {ALICE: (Account(Money(6)), {HERE: held})}
-    assert account_in(rows, ALICE) == Account(Money(1))
-    assert table.rows[ALICE] == row(1), "a mapping that was handed out is not changed"
-
-
-def test_holdings_of_an_account_that_has_no_state_are_a_bug(table: Table) -> None:
-    with pytest.raises(AssertionError, match="has a state"):
-        Rows(table.read, clean_max=9).changed(Changes(holdings={ALICE: {}}))
+        rows.rows([account])
+        assert rows.row(ALICE) == row(2)

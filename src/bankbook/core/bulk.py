@@ -6,21 +6,20 @@ where it does not is the teller asked. Must not know why the teller refuses. Pro
 which holds it against the teller.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from bankbook.core.columns import Columns
 from bankbook.core.commands import Command, Moves, results_of
 from bankbook.core.decision import Decision, sum_of_shorts, verdict_of
 from bankbook.core.entry import MOVE_DETAIL_CHARACTERS_MAX, MoveRecords, Verdict
 from bankbook.core.outcome import Outcome
-from bankbook.core.state import Layer
-from bankbook.core.types import MONEY_MAX, Money, Origin
+from bankbook.core.ports import Row
+from bankbook.core.state import NO_SEQ, Layer
+from bankbook.core.types import MONEY_MAX, EntryId, Money, Origin
 
-# What those have who pay in, and can take who are paid out to: more than any batch moves.
+# By how much the world outside can change: more than any batch moves.
 _ENDLESS = 2**80
-
-# Nothing is simply done with an account that is not open.
-_NOTHING = -1
 
 Alone = Callable[[Layer, Command], Decision]
 """Decides one command by itself, on a layer that has what came before it."""
@@ -32,24 +31,22 @@ def decide_moves(moves: Moves, layer: Layer, writer: Origin, alone: Alone) -> De
     counts = _Counts(columns, layer, writer)
     if len(counts.currencies) > 1:
         return None
-    spare, room = counts.spare, counts.room
-    balances: list[Money] = []
+    begun, moved, least, most = counts.begun, counts.moved, counts.least, counts.most
+    balances: list[int] = []
     refused: dict[int, Decision] = {}
-    for place, (source, destination, amount) in enumerate(
-        zip(columns.sources, columns.destinations, columns.amounts, strict=True)
-    ):
-        if amount > spare[source] or amount > room[destination] or source == destination:
+    for source, destination, amount in columns.moved():
+        out, into = moved[source] - amount, moved[destination] + amount
+        if out < least[source] or into > most[destination] or source == destination:
+            place = len(balances)
             decision = alone(counts.layer_for(source, destination), moves[place])
             if decision.outcome is not Outcome.OK:
                 refused[place] = decision
-                balances.append(Money(0))
+                balances.append(0)
                 continue
-        spare[source] -= amount
-        room[source] += amount
-        spare[destination] += amount
-        room[destination] -= amount
-        balances.append(Money(MONEY_MAX - room[source or destination]))
-    records = MoveRecords(columns, tuple(balances), tuple(counts.kept[1:]), _verdicts(refused))
+        moved[source], moved[destination] = out, into
+        balances.append(begun[source] + out if source else begun[destination] + into)
+    told = cast("list[Money]", balances)
+    records = MoveRecords(columns, tuple(told), tuple(counts.kept[1:]), _verdicts(refused))
     results = results_of(records, next(iter(counts.currencies), ""))
     return Decision(Outcome.OK, records=records, results=results, shorts=sum_of_shorts(refused.values()))
 
@@ -59,37 +56,42 @@ class _Counts:
 
     def __init__(self, columns: Columns, layer: Layer, writer: Origin) -> None:
         self._columns, self._layer, self._writer = columns, layer, writer
-        self.spare = [_ENDLESS]
-        """What can be taken out without a look: the rights of this branch, or down to the lowest balance."""
-        self.room = [_ENDLESS]
-        """What can be added: up to the highest balance."""
-        self.kept: list[Money | None] = [None]
+        count = len(columns.accounts) + 1
+        self.begun = [0] * count
+        """Its balance before the first movement."""
+        self.moved = [0] * count
+        """By how much that has changed."""
+        # With an account that is not open nothing is done without a look.
+        self.least, self.most = [-_ENDLESS] + [1] * (count - 1), [_ENDLESS] + [-1] * (count - 1)
+        """Down and up to where it can change without a look: by the rights of this branch, or to the lowest
+        balance; to the highest one."""
+        self.kept: list[Money | None] = [None] * count
         """What of the balance is not available: floor and reserved; None where there is no floor."""
         self.currencies: set[str] = set()
-        for state, rights in layer.at_hand(columns.accounts, writer.branch):
-            if state is None:
-                self._add(_NOTHING, _NOTHING, None)
-                continue
-            self.currencies.add(state.currency)
-            room = MONEY_MAX - state.balance
-            if state.floor is None:
-                self._add(state.balance + MONEY_MAX, room, None)
-            else:
-                self._add(rights, room, Money(state.floor + state.reserved))
+        self._count(layer.rows(columns.accounts))
 
-    def _add(self, spare: int, room: int, kept: Money | None) -> None:
-        self.spare.append(spare)
-        self.room.append(room)
-        self.kept.append(kept)
+    def _count(self, rows: Sequence[Row | None]) -> None:
+        begun, least, most, kept = self.begun, self.least, self.most, self.kept
+        rights_in, branch = self._layer.rights_in, self._writer.branch
+        for number, row in enumerate(rows, start=1):
+            if row is not None:
+                balance, floor, currency, reserved, holdings = row
+                self.currencies.add(currency)
+                begun[number] = balance
+                most[number] = MONEY_MAX - balance
+                if floor is None:
+                    least[number] = -MONEY_MAX - balance
+                else:
+                    least[number] = -rights_in(holdings, branch)
+                    kept[number] = Money(floor + reserved) if reserved else floor
 
     def layer_for(self, *numbers: int) -> Layer:
         """Return a layer where these accounts are as they are counted by now."""
         draft = self._layer.draft()
         for number in filter(None, numbers):
             account = self._columns.accounts[number - 1]
-            state = draft.account(account)
-            if state is not None:
-                draft.move(account, self._writer, Money(MONEY_MAX - self.room[number] - state.balance))
+            if draft.row(account) is not None:
+                draft.move(account, EntryId(self._writer, NO_SEQ), Money(self.moved[number]))
         return draft
 
 

@@ -111,7 +111,7 @@ def _token_after(context: Context, request: Request, entry: Entry | None) -> Tok
     # A refusal is a read too: "the account is open already" must not be followed by "no such account".
     read, write = request.token.read, request.token.write
     accounts = accounts_of(request.command) or (() if entry is None else entry.accounts)
-    read = read.merge(context.state.write_set(accounts))
+    read = read.merge(context.state.write_set(accounts, context.applied))
     return Token(read, write if entry is None else write.raised(entry.origin, entry.seq))
 
 

@@ -5,7 +5,7 @@ whether they may happen. Proof: tests/core/test_columns.py.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from bankbook.core.types import MONEY_MAX, AccountId, Money, are_ids, is_memo
 
@@ -24,19 +24,15 @@ class Movement(NamedTuple):
 class Flows(NamedTuple):
     """What movements do together to each account that they touch."""
 
-    accounts: Sequence[AccountId]
+    accounts: tuple[AccountId, ...]
     nets: Sequence[Money]
     """What each one's balance changes by."""
-    outs: Sequence[Money]
-    """What is taken out of each."""
-    times: Sequence[int]
-    """In how many movements something is taken out of each."""
 
 
 class Columns(NamedTuple):
     """Movements, in their order, as one column for each of their parts; place n of each belongs together."""
 
-    accounts: Sequence[AccountId]
+    accounts: tuple[AccountId, ...]
     """All accounts that are named, each once."""
     sources: Sequence[int]
     """Where in `accounts` the source stands, counted from 1; 0: there is none, it is paid in."""
@@ -80,23 +76,32 @@ class Columns(NamedTuple):
 
     def flows(self, without: Collection[int] = ()) -> Flows:
         """Return what the movements do to the accounts they touch, but for those at the places `without`."""
-        moved = list(zip(self.sources, self.destinations, self.amounts, strict=True))
-        if without:
-            moved = [each for place, each in enumerate(moved) if place not in without]
-        count = len(self.accounts) + 1
-        nets, outs, times, arrivals = [0] * count, [0] * count, [0] * count, [0] * count
+        nets = [0] * (len(self.accounts) + 1)
+        moved = self.moved(without)
         for source, destination, amount in moved:
+            nets[source] -= amount
+            nets[destination] += amount
+        if not without:
+            return Flows(self.accounts, cast("list[Money]", nets[1:]))
+        touched = sorted({end for source, destination, _ in moved for end in (source, destination) if end})
+        return Flows(
+            tuple(self.accounts[number - 1] for number in touched),
+            [Money(nets[number]) for number in touched],
+        )
+
+    def uses(self, without: Collection[int] = ()) -> dict[AccountId, tuple[Money, int]]:
+        """Return what the movements take out of accounts, all together and in how many of them."""
+        outs, times = [0] * (len(self.accounts) + 1), [0] * (len(self.accounts) + 1)
+        for source, _, amount in self.moved(without):
             outs[source] += amount
             times[source] += 1
-            nets[destination] += amount
-            arrivals[destination] += 1
-        touched = [number for number in range(1, count) if times[number] or arrivals[number]]
-        return Flows(
-            [self.accounts[number - 1] for number in touched],
-            [Money(nets[number] - outs[number]) for number in touched],
-            [Money(outs[number]) for number in touched],
-            [times[number] for number in touched],
-        )
+        uses = zip(self.accounts, cast("list[Money]", outs[1:]), times[1:], strict=True)
+        return {account: (out, often) for account, out, often in uses if often}
+
+    def moved(self, without: Collection[int] = ()) -> list[tuple[int, int, Money]]:
+        """Return source, destination and amount of each movement, but for those at the places `without`."""
+        moved = list(zip(self.sources, self.destinations, self.amounts, strict=True))
+        return [each for place, each in enumerate(moved) if place not in without] if without else moved
 
     def complaint(self) -> str | None:
         """Return what no columns can be, in words; None where each movement can be made of these."""

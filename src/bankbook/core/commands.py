@@ -5,6 +5,7 @@ Decides which words a request has, and what tells one request from another. Must
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -392,14 +393,21 @@ class MoveResults(Sequence[Result]):
         return Result(Outcome.OK, "", self.balances[number], self.available[number], None, self.currency)
 
 
+def outcomes_of(results: Sequence[Result]) -> Counter[Outcome]:
+    """Return how many commands of a batch ended in which way."""
+    if not isinstance(results, MoveResults):
+        return Counter(result.outcome for result in results)
+    done = Counter({Outcome.OK: len(results) - len(results.refused)})
+    return done + Counter(result.outcome for result in results.refused.values())
+
+
 def results_of(records: MoveRecords, currency: str = "") -> MoveResults:
     """Return what the caller of a batch of plain movements is told; all its accounts count `currency`."""
-    available = tuple(map(records.available, range(len(records))))
     refused = {
         place: Result(outcome, detail, balance, left)
         for place, (outcome, balance, left, detail) in records.refused.items()
     }
-    return MoveResults(records.balances, available, refused, currency)
+    return MoveResults(records.balances, records.available, refused, currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Decides nothing; every part that decides says it with this. Proof: tests/core/te
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from bankbook.core.commands import Result, Statement
+from bankbook.core.commands import Result, Statement, outcomes_of
 from bankbook.core.entry import DETAIL_CHARACTERS_MAX, Record, RecordKind, Verdict, move_money
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.types import AccountId, BranchId, Money
@@ -46,7 +46,7 @@ class Decision(NamedTuple):
     @property
     def refuses_some(self) -> bool:
         """Whether any command of a batch is refused."""
-        return any(result.outcome is not Outcome.OK for result in self.results)
+        return bool(outcomes_of(self.results).keys() - {Outcome.OK})
 
 
 def sum_of_shorts(decisions: Iterable[Decision]) -> tuple[Short, ...]:

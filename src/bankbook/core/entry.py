@@ -9,12 +9,12 @@ plain movements are columns, and are made only for who looks at one by itself (M
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from itertools import chain
-from typing import NamedTuple, overload
+from itertools import chain, starmap
+from typing import NamedTuple, cast, overload
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.columns import Columns, Flows
@@ -195,13 +195,21 @@ class MoveRecords(Sequence[Record]):
         """Return how the movement at `place` ended."""
         if place in self.refused:
             return self.refused[place]
-        return Verdict(Outcome.OK, self.balances[place], self.available(place))
+        return Verdict(Outcome.OK, self.balances[place], self.available[place])
 
-    def available(self, place: int) -> Money | None:
-        """Return what a movement left to be taken out of its first account; None where that has no floor."""
-        columns = self.columns
-        kept = self.kept[(columns.sources[place] or columns.destinations[place]) - 1]
-        return None if kept is None else min(Money(self.balances[place] - kept), BALANCE_MAX)
+    @cached_property
+    def available(self) -> Sequence[Money | None]:
+        """What each movement left to be taken out of its first account; None where that has no floor."""
+        kept_of = (None, *self.kept)
+        left = [
+            None if (kept := kept_of[source or destination]) is None else balance - kept
+            for source, destination, balance in zip(
+                self.columns.sources, self.columns.destinations, self.balances, strict=True
+            )
+        ]
+        if max(filter(None, left), default=0) > BALANCE_MAX:
+            left = [each and min(each, BALANCE_MAX) for each in left]
+        return cast("tuple[Money | None, ...]", tuple(left))
 
     @cached_property
     def flows(self) -> Flows:
@@ -221,18 +229,15 @@ class MoveRecords(Sequence[Record]):
         told = {kind: ends[each] for each, kind in _KINDS.items()} | {RecordKind.REFUSAL: len(self.refused)}
         return {kind: count for kind, count in told.items() if count}
 
-    def postings(self) -> Iterator[Posting]:
-        """Yield every leg of every movement that happened."""
-        accounts, sources, destinations, amounts, _ = self.columns
-        for place, (source, destination, amount) in enumerate(
-            zip(sources, destinations, amounts, strict=True)
-        ):
-            if place in self.refused:
-                continue
+    def legs(self) -> list[tuple[AccountId, int]]:
+        """Return every leg of every movement that happened, as the parts of a Posting."""
+        accounts, legs = self.columns.accounts, list[tuple[AccountId, int]]()
+        for source, destination, amount in self.columns.moved(without=self.refused):
             if source:
-                yield Posting(accounts[source - 1], Money(-amount))
+                legs.append((accounts[source - 1], -amount))
             if destination:
-                yield Posting(accounts[destination - 1], amount)
+                legs.append((accounts[destination - 1], amount))
+        return legs
 
     def _postings_at(self, place: int) -> Iterator[Posting]:
         source, destination, amount, _ = self.columns.movement(place)
@@ -291,9 +296,13 @@ class Entry:
     @property
     def postings(self) -> tuple[Posting, ...]:
         """Every leg of every record."""
+        return tuple(starmap(Posting, self.legs()))
+
+    def legs(self) -> Iterable[tuple[AccountId, int]]:
+        """Return the same, as their parts alone: many times as cheap where there are thousands."""
         if isinstance(self.records, MoveRecords):
-            return tuple(self.records.postings())
-        return tuple(chain.from_iterable(record.postings for record in self.records))
+            return self.records.legs()
+        return chain.from_iterable(record.postings for record in self.records)
 
     @property
     def moves_money(self) -> bool:
@@ -305,7 +314,7 @@ class Entry:
         """Every account this entry touches."""
         moves = self.moves
         if moves is not None:
-            return tuple(moves.flows.accounts)
+            return moves.flows.accounts
         return tuple(dict.fromkeys(chain.from_iterable(record.accounts for record in self.records)))
 
     @property

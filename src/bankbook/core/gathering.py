@@ -28,6 +28,7 @@ from bankbook.core.holds import Held, Holds
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.outcome import Outcome
+from bankbook.core.ports import available_in
 from bankbook.core.rights import Holder, Usage
 from bankbook.core.types import MONEY_MAX, AccountId, BranchId, Money, Seq
 from bankbook.core.vector import NOTHING, VersionVector
@@ -150,9 +151,9 @@ class Gatherings:
         if len(self._context.branches) == 1:
             return  # all rights are here
         if entry.moves is not None:
-            accounts, _, outs, times = entry.moves.flows
-            for account, out, often in zip(accounts, outs, times, strict=True):
-                self._note_use(account, entry.origin.branch, out, often)
+            uses = entry.moves.columns.uses(without=entry.moves.refused)
+            for account, (out, times) in uses.items():
+                self._note_use(account, entry.origin.branch, out, times)
         for record in entry.others:
             if record.kind is RecordKind.CAPTURE:
                 continue  # it was used when it was reserved
@@ -166,9 +167,10 @@ class Gatherings:
     def _note_use(self, account: AccountId, branch: BranchId, amount: Money, times: int = 1) -> None:
         if amount <= 0:
             return
-        state = self._context.state.account(account)
-        if state is not None and state.available is not None:
-            self._usage.note(account, branch, amount, state.available, times)
+        row = self._context.state.row(account)
+        funds = None if row is None else available_in(row)
+        if funds is not None:
+            self._usage.note(account, branch, amount, funds, times)
             self._used[account] = None
 
     def _retry(self, gathering: Gathering) -> None:

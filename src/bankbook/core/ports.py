@@ -4,11 +4,12 @@ Decides the shapes. Must not know how anything is stored. Proof: tests/store/tes
 holds every store to this page.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from itertools import chain
+from typing import NamedTuple, Protocol, cast
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, Reservation
@@ -39,9 +40,7 @@ class Account(NamedTuple):
     @property
     def available(self) -> Money | None:
         """What can still be taken out, the credit line included; None where there is no floor."""
-        if self.floor is None:
-            return None
-        return min(Money(self.balance - self.floor - self.reserved), BALANCE_MAX)
+        return available_in((*self, ()))
 
 
 class Holding(NamedTuple):
@@ -53,8 +52,49 @@ class Holding(NamedTuple):
     """By how much it changed the rights of its branch: below 0 where it used up more than it brought."""
 
 
-Row = tuple[Account | None, Mapping[Origin, Holding]]
-"""All that is known of one account: its state, None where no entry ever touched it, and its holdings."""
+Holdings = tuple[int, ...]
+"""What each log did to one account: of each, in the order of origins, its origin's code and its Holding."""
+
+ONE_LOG = 3
+"""So many numbers are the holdings of an account that a single log touched: by far the most usual."""
+
+Row = tuple[Money, Money | None, str, Money, Holdings]
+"""All that is known of one account: the parts of its Account, and its holdings.
+
+Plain tuples of plain values: a batch changes thousands, and nothing is cheaper to make and to read, nor for
+Python's garbage collector, which looks at each of them only once.
+"""
+
+
+def row_of(account: Account, holdings: Mapping[Origin, Holding]) -> Row:
+    """Return an account's row."""
+    held = sorted((origin.code, *holding) for origin, holding in holdings.items())
+    return (*account, tuple(chain.from_iterable(held)))
+
+
+def account_in(row: Row | None) -> Account | None:
+    """Return the state of an account that has this row; None where there is none."""
+    return row and Account(row[0], row[1], row[2], row[3])
+
+
+def available_in(row: Row) -> Money | None:
+    """Return what can still be taken out of an account that has this row; None where there is no floor."""
+    balance, floor, _, reserved, _ = row
+    return None if floor is None else Money(min(balance - floor - reserved, BALANCE_MAX))
+
+
+def logs_in(holdings: Holdings) -> Iterable[tuple[int, int, int]]:
+    """Return of each log: the code of its origin, its last entry, and by how much it changed the rights."""
+    if len(holdings) == ONE_LOG:
+        return (cast("tuple[int, int, int]", holdings),)
+    numbers = iter(holdings)
+    return zip(numbers, numbers, numbers, strict=True)
+
+
+def holdings_in(row: Row | None) -> dict[Origin, Holding]:
+    """Return what each log did to an account that has this row."""
+    logs = logs_in(row[4] if row else ())
+    return {Origin.of_code(code): Holding(Seq(seq), Money(rights)) for code, seq, rights in logs}
 
 
 class KeyRecord(NamedTuple):
@@ -142,10 +182,8 @@ class Changes:
     entries: list[Entry] = field(default_factory=list)
     """In the order in which they were applied; each at its origin's next seq. The store also keeps their
     postings, for statements."""
-    accounts: dict[AccountId, Account] = field(default_factory=dict)
-    """The new state of every account that an entry touched."""
-    holdings: dict[AccountId, dict[Origin, Holding]] = field(default_factory=dict)
-    """The new holdings of every account that an entry touched, of the logs that touched it."""
+    rows: dict[AccountId, Row] = field(default_factory=dict)
+    """The new row of every account that an entry touched, whole."""
     keys: dict[Key, KeyRecord] = field(default_factory=dict)
     """The keys that entries decided or fenced."""
     reservations: dict[ReservationId, ReservationRecord] = field(default_factory=dict)
@@ -194,11 +232,15 @@ class Reader(Protocol):
         """Return the lives of branches' stores that were noted, and whether each is over."""
         ...
 
-    def rows(self, accounts: Collection[AccountId]) -> Mapping[AccountId, Row]:
-        """Return what `account` and `holdings` tell of each of these, in their order.
+    def rows(self, accounts: Collection[AccountId]) -> Sequence[Row | None]:
+        """Return the row of each of these, in their order; None where no entry ever touched it.
 
         All at once is cheaper than one by one.
         """
+        ...
+
+    def row(self, account: AccountId) -> Row | None:
+        """Return the account's row; None where no entry ever touched it."""
         ...
 
     def account(self, account: AccountId) -> Account | None:

@@ -194,7 +194,7 @@ class Usage:
         self._uses[account] = uses
         used, often = uses.get(branch, (0, 0))
         uses[branch] = used + amount, often + times
-        total = used + amount if len(uses) == 1 else sum(each for each, _ in uses.values())
+        total = used + amount if len(uses) == 1 else sum([each for each, _ in uses.values()])
         if total > _TURNOVERS_REMEMBERED * max(funds, amount):
             for each, (used, often) in uses.items():
                 uses[each] = used // 2, often

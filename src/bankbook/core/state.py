@@ -14,21 +14,26 @@ Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balega
 Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from typing import Protocol, Self
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, MoveRecords, Record, RecordKind, Reservation, Settlement
 from bankbook.core.ports import (
+    ONE_LOG,
     Account,
     Changes,
     Genesis,
-    Holding,
+    Holdings,
     KeyRecord,
     Reader,
     ReservationRecord,
     ReservationState,
     Row,
+    account_in,
+    logs_in,
+    row_of,
     stores_over,
 )
 from bankbook.core.types import (
@@ -40,11 +45,13 @@ from bankbook.core.types import (
     Origin,
     ReservationId,
     Seq,
+    branch_of_code,
     reservation_id,
 )
 from bankbook.core.vector import VersionVector
 
-_NO_HOLDING = Holding()
+NO_SEQ = Seq(0)
+"""Before the first entry of a log: where none of its entries touched an account."""
 
 _STATE_AT_END = {
     RecordKind.CAPTURE: ReservationState.CAPTURED,
@@ -56,16 +63,12 @@ _STATE_AT_END = {
 class Base(Protocol):
     """What changes are laid over: a store, or another state."""
 
-    def account(self, account: AccountId) -> Account | None:
-        """Return the account's state; None where it is not open."""
+    def rows(self, accounts: tuple[AccountId, ...]) -> Sequence[Row | None]:
+        """Return the row of each of these accounts; None where it is not open."""
         ...
 
-    def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
-        """Return what each log did to the account."""
-        ...
-
-    def rows(self, accounts: Collection[AccountId]) -> Mapping[AccountId, Row]:
-        """Return what `account` and `holdings` tell of each of these accounts."""
+    def row(self, account: AccountId) -> Row | None:
+        """Return the account's row; None where it is not open."""
         ...
 
     def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
@@ -94,20 +97,29 @@ class Layer:
         self._genesis_rights = genesis_rights(genesis)
         self._untouched = _untouched(genesis)
         self._changes = Changes()
+        self._looked_at: tuple[AccountId, ...] = ()
+        """The accounts whose rows were last asked for: those of a batch, which are read at every turn."""
+        self._found: Sequence[Row | None] = ()
+
+    def rows(self, accounts: tuple[AccountId, ...]) -> Sequence[Row | None]:
+        """Return the row of each of these accounts; None where it is not open here."""
+        if accounts is not self._looked_at:
+            changed, untouched = self._changes.rows, self._untouched
+            found = self._base.rows(accounts)
+            if changed:
+                found = [changed.get(name) or row for name, row in zip(accounts, found, strict=True)]
+            if not all(found):
+                found = [row or untouched for row in found]
+            self._looked_at, self._found = accounts, found
+        return self._found
+
+    def row(self, account: AccountId) -> Row | None:
+        """Return the account's row; None where it is not open here."""
+        return self._changes.rows.get(account) or self._base.row(account) or self._untouched
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where it is not open here."""
-        return self._changes.accounts.get(account) or self._base.account(account) or self._untouched
-
-    def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
-        """Return what each log did to the account."""
-        changed = self._changes.holdings.get(account)
-        below = self._base.holdings(account)
-        return below if changed is None else {**below, **changed}
-
-    def rows(self, accounts: Collection[AccountId]) -> Mapping[AccountId, Row]:
-        """Return what `account` and `holdings` tell of each of these accounts."""
-        return {account: (self.account(account), self.holdings(account)) for account in accounts}
+        return account_in(self.row(account))
 
     def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
         """Return a reservation's state; None where no entry made it."""
@@ -116,44 +128,47 @@ class Layer:
     def rights(self, account: AccountId) -> dict[BranchId, Money]:
         """Return what each branch may take out of the account without asking."""
         rights = dict(self._genesis_rights)
-        for origin, holding in self.holdings(account).items():
-            rights[origin.branch] = Money(rights[origin.branch] + holding.rights)
+        for code, _, moved in logs_in(self._holdings(account)):
+            branch = branch_of_code(code)
+            rights[branch] = Money(rights[branch] + moved)
         return rights
 
     def rights_of(self, account: AccountId, branch: BranchId) -> Money:
         """Return what one branch may take out of the account without asking."""
+        return self.rights_in(self._holdings(account), branch)
+
+    def rights_in(self, holdings: Holdings, branch: BranchId) -> Money:
+        """Return what one branch may take out of an account that has these holdings."""
         rights = self._genesis_rights[branch]
-        for origin, held in self.holdings(account).items():
-            if origin.branch == branch:
-                rights = Money(rights + held.rights)
+        if len(holdings) == ONE_LOG and branch_of_code(holdings[0]) == branch:
+            return rights + holdings[2]  # type: ignore[return-value]  # no call for each of thousands
+        for code, _, moved in logs_in(holdings):
+            if branch_of_code(code) == branch:
+                rights += moved  # type: ignore[assignment]  # no call for each of thousands
         return rights
 
-    def at_hand(
-        self, accounts: Collection[AccountId], branch: BranchId
-    ) -> Iterator[tuple[Account | None, Money]]:
-        """Yield the state of each of these accounts, and what one branch may take out of it."""
-        changed, moved, share = self._changes.accounts, self._changes.holdings, self._genesis_rights[branch]
-        for account, (state, holdings) in self._base.rows(accounts).items():
-            rights = share
-            for origin, held in ({**holdings, **moved[account]} if account in moved else holdings).items():
-                if origin.branch == branch:
-                    rights = Money(rights + held.rights)
-            yield changed.get(account) or state or self._untouched, rights
-
-    def write_set(self, accounts: Collection[AccountId]) -> VersionVector:
-        """Return the last entry of each log that touched any of the accounts."""
-        last: dict[Origin, Seq] = {}
-        changed = self._changes.holdings
-        for account, (_, below) in self._base.rows(accounts).items():
-            for holdings in (below, changed.get(account, {})):
-                for origin, held in holdings.items():
-                    if held.last_seq > last.get(origin, 0):
-                        last[origin] = held.last_seq
-        return VersionVector(last.items())
+    def write_set(self, accounts: tuple[AccountId, ...], applied: VersionVector) -> VersionVector:
+        """Return the last entry of each log that touched any of the accounts; none is beyond `applied`."""
+        logs = {origin.code: (origin, last) for origin, last in applied}
+        found: dict[int, int] = {}
+        missing = len(logs)
+        for row in self.rows(accounts):
+            for code, seq, _ in logs_in(row[4] if row else ()):
+                if seq > found.get(code, 0):
+                    found[code] = seq
+                    missing -= seq == logs[code][1]
+            if not missing:
+                break
+        return VersionVector((logs[code][0], Seq(seq)) for code, seq in found.items())
 
     def last_write(self, account: AccountId, origin: Origin) -> Seq:
         """Return the last entry of one log that touched the account; 0 where there is none."""
-        return self.holdings(account).get(origin, _NO_HOLDING).last_seq
+        last = {code: seq for code, seq, _ in logs_in(self._holdings(account))}
+        return Seq(last.get(origin.code, 0))
+
+    def _holdings(self, account: AccountId) -> Holdings:
+        row = self.row(account)
+        return row[4] if row else ()
 
     def draft(self) -> "Layer":
         """Return a layer on top of this one, to try out records on."""
@@ -161,84 +176,87 @@ class Layer:
 
     def apply_record(self, entry: EntryId, index: int, record: Record) -> None:
         """Apply record `index` (from 0) of an entry."""
-        writer = entry.origin
         if record.opening is not None:
             opened = record.opening
-            self._changes.accounts[opened.account] = Account(Money(0), opened.floor, opened.currency)
-            self._move_rights(opened.account, writer, Money(-(opened.floor or 0)))
+            holdings = self._holdings(opened.account)
+            self._put(opened.account, (Money(0), opened.floor, opened.currency, Money(0), holdings))
+            self._change(opened.account, entry, rights=-(opened.floor or 0))
         if record.reservation is not None:
-            self._reserve(writer, reservation_id(entry, index), record.reservation)
+            self._reserve(entry, reservation_id(entry, index), record.reservation)
         if record.settlement is not None:
-            self._settle(writer, record.settlement, _STATE_AT_END[record.kind])
+            self._settle(entry, record.settlement, _STATE_AT_END[record.kind])
         for account, amount in record.postings:
-            self.move(account, writer, amount)
+            self.move(account, entry, amount)
         if record.grant is not None:
-            self._existing(record.grant.account)
-            self._move_rights(record.grant.account, writer, Money(-record.grant.amount))
-            self._move_rights(record.grant.account, record.grant.to, record.grant.amount)
-        for account in record.accounts:
-            changed = self._changes.holdings[account]
-            changed[writer] = changed[writer]._replace(last_seq=entry.seq)
+            account, to, amount = record.grant
+            self._change(account, entry, rights=-amount)
+            self._change(account, EntryId(to, NO_SEQ), rights=amount)
 
     def apply_moves(self, entry: EntryId, moves: MoveRecords) -> None:
         """Apply all records of an entry that are plain movements: what each comes to by itself, summed up."""
-        writer, seq = entry
-        accounts, holdings = self._changes.accounts, self._changes.holdings
-        rows = self._base.rows(moves.flows.accounts)
-        for account, net in zip(moves.flows.accounts, moves.flows.nets, strict=True):
-            below, held_below = rows[account]
-            state = accounts.get(account) or below or self._untouched
-            if state is None:
+        accounts, nets = moves.flows
+        code, seq = entry.origin.code, entry.seq
+        rows: list[Row] = []
+        for account, row, net in zip(accounts, self.rows(accounts), nets, strict=True):
+            if row is None:
                 raise UnfitEntryError.before(account)
-            balance, floor, currency, reserved = state
-            accounts[account] = Account(Money(balance + net), floor, currency, reserved)
-            changed = holdings.get(account)
-            if changed is None:
-                changed = holdings[account] = {}
-            held = changed.get(writer) or held_below.get(writer, _NO_HOLDING)
-            changed[writer] = Holding(seq, Money(held.rights + net))
+            balance, floor, currency, reserved, holdings = row
+            if len(holdings) == ONE_LOG and holdings[0] == code:
+                holdings = code, seq, holdings[2] + net
+            else:
+                holdings = _changed(holdings, code, seq, net)
+            rows.append((balance + net, floor, currency, reserved, holdings))  # type: ignore[arg-type]
+        self._changes.rows.update(zip(accounts, rows, strict=True))
+        self._looked_at, self._found = accounts, rows
 
-    def move(self, account: AccountId, writer: Origin, amount: Money) -> None:
+    def move(self, account: AccountId, entry: EntryId, amount: Money) -> None:
         """Add to an account, and to the rights of the branch that decided so."""
-        state = self._existing(account)
-        self._changes.accounts[account] = state._replace(balance=Money(state.balance + amount))
-        self._move_rights(account, writer, amount)
+        self._change(account, entry, balance=amount, rights=amount)
 
-    def _existing(self, account: AccountId) -> Account:
-        state = self.account(account)
-        if state is None:
+    def _change(
+        self, account: AccountId, entry: EntryId, *, balance: int = 0, reserved: int = 0, rights: int = 0
+    ) -> None:
+        """Add to an account, and to its rights in the log of an entry, which touched it unless at NO_SEQ."""
+        row = self.row(account)
+        if row is None:
             raise UnfitEntryError.before(account)
-        # A genesis account that is touched for the first time gets its row with its first change.
-        self._changes.accounts.setdefault(account, state)
-        return state
+        before, floor, currency, aside, holdings = row
+        holdings = _changed(holdings, entry.origin.code, entry.seq, rights)
+        self._put(account, (Money(before + balance), floor, currency, Money(aside + reserved), holdings))
 
-    def _move_rights(self, account: AccountId, origin: Origin, amount: Money) -> None:
-        changed = self._changes.holdings.setdefault(account, {})
-        held = changed.get(origin) or self._base.holdings(account).get(origin, _NO_HOLDING)
-        changed[origin] = held._replace(rights=Money(held.rights + amount))
+    def _put(self, account: AccountId, row: Row) -> None:
+        self._changes.rows[account] = row
+        self._looked_at, self._found = (), ()
 
-    def _reserve(self, writer: Origin, reservation: ReservationId, terms: Reservation) -> None:
-        state = self._existing(terms.account)
-        reserved = Money(state.reserved + terms.amount)
-        self._changes.accounts[terms.account] = state._replace(reserved=reserved)
-        self._move_rights(terms.account, writer, Money(-terms.amount))
+    def _reserve(self, entry: EntryId, reservation: ReservationId, terms: Reservation) -> None:
+        self._change(terms.account, entry, reserved=terms.amount, rights=-terms.amount)
         self._changes.reservations[reservation] = ReservationRecord(
             terms, terms.amount, ReservationState.OPEN if terms.amount else ReservationState.RELEASED
         )
 
-    def _settle(self, writer: Origin, settlement: Settlement, at_end: ReservationState) -> None:
+    def _settle(self, entry: EntryId, settlement: Settlement, at_end: ReservationState) -> None:
         record = self.reservation(settlement.reservation)
         if record is None:
             raise UnfitEntryError(f"{settlement.reservation} was settled before it was made")
         if record.left - settlement.amount != settlement.left:
             raise UnfitEntryError(f"{settlement} does not follow {record}")
-        state = self._existing(settlement.account)
-        reserved = Money(state.reserved - settlement.amount)
-        self._changes.accounts[settlement.account] = state._replace(reserved=reserved)
-        self._move_rights(settlement.account, writer, settlement.amount)
+        amount = settlement.amount
+        self._change(settlement.account, entry, reserved=-amount, rights=amount)
         self._changes.reservations[settlement.reservation] = record._replace(
             left=settlement.left, state=record.state if settlement.left else at_end
         )
+
+
+def _changed(holdings: Holdings, code: int, seq: int, rights: int) -> Holdings:
+    """Return holdings with more rights in one log, whose entry `seq` touched the account, if above 0."""
+    codes = holdings[::3]
+    place = 3 * bisect_left(codes, code)
+    numbers = list(holdings)
+    if code not in codes:
+        numbers[place:place] = code, 0, 0
+    numbers[place + 1] = seq or numbers[place + 1]
+    numbers[place + 2] += rights
+    return tuple(numbers)
 
 
 class State(Layer):
@@ -333,6 +351,7 @@ class State(Layer):
     def take_changes(self, clock: HybridTime) -> Changes:
         """Return what the step has changed, for the store to commit, and begin anew on top of it."""
         changes, self._changes = self._changes, Changes()
+        self._looked_at, self._found = (), ()
         changes.clock = clock
         return changes
 
@@ -344,11 +363,11 @@ def genesis_rights(genesis: Genesis) -> dict[BranchId, Money]:
     return {branch: Money(each + (number < rest)) for number, branch in enumerate(sorted(genesis.branches))}
 
 
-def _untouched(genesis: Genesis) -> Account | None:
-    """Return the state of an account that no entry touched; None where accounts are opened."""
+def _untouched(genesis: Genesis) -> Row | None:
+    """Return the row of an account that no entry touched; None where accounts are opened."""
     opening = genesis.opening_balance
     # Who begins below 0 may stay there, and cannot get further down.
-    return None if opening is None else Account(opening, floor=Money(min(opening, 0)))
+    return None if opening is None else row_of(Account(opening, floor=Money(min(opening, 0))), {})
 
 
 def _rank(record: KeyRecord) -> tuple[bool, int, Origin]:

@@ -34,6 +34,24 @@ class Origin(NamedTuple):
     def __str__(self) -> str:
         return f"{self.branch}.{self.incarnation:08x}"
 
+    @property
+    def code(self) -> int:
+        """It as one int64, which is ordered as origins are."""
+        return self.branch << _INCARNATION_BITS | self.incarnation
+
+    @classmethod
+    def of_code(cls, code: int) -> "Origin":
+        """Return the origin with this code."""
+        return cls(branch_of_code(code), Incarnation(code & INCARNATION_MAX))
+
+
+_INCARNATION_BITS = 32
+
+
+def branch_of_code(code: int) -> BranchId:
+    """Return the branch of the origin with this code."""
+    return code >> _INCARNATION_BITS  # type: ignore[return-value]  # no call for each of thousands
+
 
 class EntryId(NamedTuple):
     """The place of one entry in the bank."""
@@ -89,7 +107,7 @@ def is_id(text: str) -> bool:
 
 def are_ids(texts: Sequence[str]) -> bool:
     """Whether each can name an account or a customer: one expression for thousands of them."""
-    lines = "".join(f"{text}\n" for text in texts)
+    lines = "\n".join([*texts, ""])
     return lines.count("\n") == len(texts) and _IDS.fullmatch(lines) is not None
 
 

@@ -7,14 +7,22 @@ kept for the answer's way back. Must not know any protocol. Proof: tests/server/
 import asyncio
 import logging
 import secrets
-from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
 
 from bankbook.core.clock import Instant
-from bankbook.core.commands import Capture, Command, Release, Reply, Request, access_of, accounts_of
+from bankbook.core.commands import (
+    Capture,
+    Command,
+    Release,
+    Reply,
+    Request,
+    access_of,
+    accounts_of,
+    outcomes_of,
+)
 from bankbook.core.guarantees import Access
 from bankbook.core.outcome import Certainty, Outcome
 from bankbook.core.token import TokenCodec, TokenError
@@ -161,7 +169,7 @@ class Handler:
             "asked": reply.asked,
             "held_for": [f"{gap.origin}#{gap.needs}" for gap in reply.awaited],
             "reservation": reply.reservation or "",
-            "results": dict(Counter(result.outcome.name for result in reply.results)),
+            "results": {outcome.name: count for outcome, count in outcomes_of(reply.results).items()},
             "lines": len(reply.statement.lines) if reply.statement else 0,
             "replayed": reply.is_replayed,
         }

@@ -210,7 +210,7 @@ class DiskJudge:
             there = f"{disk.identity.origin} and {first.identity.origin}"
             same = f"{there} have not the same: {disk.applied()} {first.applied()}"
             demand(disk.applied() == first.applied(), Promise.CONVERGENCE, same)
-            for name in ("_accounts", "_holdings", "_keys", "_reservations", "_postings", "_ended"):
+            for name in ("_rows", "_keys", "_reservations", "_postings", "_ended"):
                 is_same = getattr(disk, name) == getattr(first, name)
                 demand(is_same, Promise.CONVERGENCE, f"{there} differ in {name}")
         for intent in intents:

@@ -7,8 +7,8 @@ any particular store. Proof: tests/store/test_contract.py.
 from collections.abc import Mapping
 from typing import Protocol
 
-from bankbook.core.ports import Changes, Identity, Reader, ReservationState
-from bankbook.core.types import Origin, Seq
+from bankbook.core.ports import Changes, Identity, Reader, ReservationState, Row, logs_in
+from bankbook.core.types import AccountId, Origin, Seq
 from bankbook.core.vector import VersionVector
 
 # As many as are forgotten in a few ten milliseconds, so that no commit of a branch that was idle for long,
@@ -75,7 +75,7 @@ def applied_after(applied: VersionVector, changes: Changes) -> VersionVector:
         assert entry.seq == after + 1, f"{entry.origin}#{entry.seq} does not follow #{after}"
         assert entry.clock <= changes.clock, f"{entry.id} is later than the clock, {changes.clock}"
         last[entry.origin] = entry.seq
-    _check_accounts(last, changes)
+    _check_rows(last, changes.rows)
     for reservation, record in changes.reservations.items():
         assert 0 <= record.left <= record.terms.amount, f"{reservation}: {record}"
         assert record.left == 0 or record.state is ReservationState.OPEN, f"{reservation}: {record}"
@@ -86,22 +86,16 @@ def applied_after(applied: VersionVector, changes: Changes) -> VersionVector:
     return after_all
 
 
-def _check_accounts(last: Mapping[Origin, Seq], changes: Changes) -> None:
-    """Assert that every amount is one that a database can hold, and every entry there.
-
-    Of a batch these are thousands: so no assertion for each.
-    """
+def _check_rows(last: Mapping[Origin, Seq], rows: Mapping[AccountId, Row]) -> None:
+    """Assert that every amount is one that a database can hold, and every entry there."""
     low, high = _INT64_MIN, _INT64_MAX
-    wrong: list[object] = [
-        f"{account} at {state}"
-        for account, state in changes.accounts.items()
-        if not (low <= state[0] <= high and 0 <= state[3] <= high)
-    ]
-    assert not wrong, f"amounts that cannot be: {wrong}"
-    wrong = [
-        f"{account}, {origin}: {held}"
-        for account, holdings in changes.holdings.items()
-        for origin, held in holdings.items()
-        if not (low <= held[1] <= high and held[0] <= last.get(origin, 0))
-    ]
-    assert not wrong, f"not applied, or rights that cannot be: {wrong}"
+    ends = {origin.code: seq for origin, seq in last.items()}
+    for account, row in rows.items():
+        balance, _, _, reserved, holdings = row
+        assert low <= balance <= high, f"{account}: an amount that cannot be in {row}"
+        assert 0 <= reserved <= high, f"{account}: an amount that cannot be in {row}"
+        for code, seq, rights in logs_in(holdings):
+            assert low <= rights <= high, f"{account}: rights that cannot be in {row}"
+            assert seq <= ends.get(code, 0), (
+                f"{account}: not applied, what {row} tells of {Origin.of_code(code)}"
+            )

@@ -10,13 +10,14 @@ account together is all that a checkpoint has to do, where nothing arrived late.
 import json
 import math
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bankbook.core.clock import HybridTime
+from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.entry import Entry
 from bankbook.core.ports import Position, StatedPosting
-from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
+from bankbook.core.types import AccountId, Money, Origin, Seq
 
 BLOCK_POSTINGS_MAX = 256
 """About 12 kB: as much as a page of a statement takes. Of one moment there may be more."""
@@ -38,51 +39,51 @@ class Block(NamedTuple):
     postings: str
 
 
-class Fresh:
-    """What was posted to one account since the last checkpoint."""
+class Fresh(list[str]):
+    """What was posted to one account since the last checkpoint, in the order of commits."""
 
-    __slots__ = ("first", "is_ordered", "last", "moved", "texts")
+    __slots__ = ("is_ordered", "last", "moved")
 
-    def __init__(self, place: tuple[int, int], amount: int, text: str) -> None:
-        self.first = self.last = place
+    def __init__(self) -> None:
         self.is_ordered = True
-        self.moved = amount
-        self.texts = [text]
+        """Whether that is the order of its statement."""
+        self.last = 0, 0
+        """Clock and writer of the last one, by these."""
+        self.moved = 0
 
 
 class FreshPostings:
     """What was posted since the last checkpoint."""
 
     def __init__(self) -> None:
-        self.by_account: dict[AccountId, Fresh] = {}
+        self.by_account: defaultdict[AccountId, Fresh] = defaultdict(Fresh)
         self.count = 0
-        """How much is to be replayed: postings, or records where an entry has more of these."""
+        """How much is to be replayed: postings, or records where an entry has more of these, or columns."""
         self.entries = 0
         """In how many entries."""
+        self._first: int = HYBRID_TIME_MAX
+        """The clock of the first entry, by that."""
+        self._last = 0, 0
+        """Clock and writer of the last entry, by these."""
         self._read: dict[AccountId, list[Leg]] = {}
         """Of accounts whose statement was asked for, in order."""
 
     def add(self, entry: Entry, beyond: AccountId | None = None) -> None:
         """Take note of an entry's postings; where `beyond` is given, only of accounts beyond it."""
-        writer = writer_of(entry.origin)
-        place = entry.clock, writer
-        head = f"[{entry.clock},{writer},{entry.seq},"
-        by_account, postings = self.by_account, entry.postings
-        for leg, (account, amount) in enumerate(postings):
-            if beyond is not None and account <= beyond:
-                continue
-            fresh = by_account.get(account)
-            if fresh is None:
-                by_account[account] = Fresh(place, amount, f"{head}{leg},{amount}]")
-                continue
-            fresh.texts.append(f"{head}{leg},{amount}]")
-            fresh.moved += amount
-            if place >= fresh.last:
-                fresh.last = place
-            else:
-                fresh.is_ordered = False
-                fresh.first = min(fresh.first, place)
-        self.count += max(len(postings), len(entry.records))
+        place = entry.clock, entry.origin.code
+        head, leg = f"[{entry.clock},{entry.origin.code},{entry.seq},", -1
+        is_late, by_account = place < self._last, self.by_account
+        for leg, (account, amount) in enumerate(entry.legs()):
+            if beyond is None or account > beyond:
+                fresh = by_account[account]
+                fresh.append(f"{head}{leg},{amount}]")
+                fresh.moved += amount
+                if is_late and place < fresh.last:
+                    fresh.is_ordered = False
+                else:
+                    fresh.last = place
+        self._first, self._last = min(entry.clock, self._first), max(place, self._last)
+        self.count += len(entry.records) if entry.moves else max(leg + 1, len(entry.records))
         self.entries += 1
 
     def legs(self, account: AccountId) -> list[Leg]:
@@ -91,8 +92,8 @@ class FreshPostings:
         if fresh is None:
             return []
         known = self._read.setdefault(account, [])
-        if len(known) < len(fresh.texts):
-            known += parsed(whole(fresh.texts[len(known) :]))
+        if len(known) < len(fresh):
+            known += parsed(whole(fresh[len(known) :]))
             known.sort()
         return known
 
@@ -102,9 +103,11 @@ class FreshPostings:
         It is where they came in order, and follow all of `settled` and before.
         """
         fresh = self.by_account[account]
-        if not fresh.is_ordered or len(fresh.texts) > BLOCK_POSTINGS_MAX or fresh.first[0] <= settled:
+        if not fresh.is_ordered or len(fresh) > BLOCK_POSTINGS_MAX:
             return None
-        return Block(account, HybridTime(fresh.last[0]), Money(fresh.moved), whole(fresh.texts))
+        if self._first <= settled and _clock_in(fresh[0]) <= settled:
+            return None
+        return Block(account, HybridTime(fresh.last[0]), Money(fresh.moved), whole(fresh))
 
     def remove(self, account: AccountId) -> None:
         """Be told that the tables have what is fresh of an account."""
@@ -152,15 +155,15 @@ def moved_before(legs: list[Leg], position: Position) -> int:
 def stated(leg: Leg) -> StatedPosting:
     """Return a posting as a statement lists it."""
     clock, writer, seq, number, amount = leg
-    origin = Origin(BranchId(writer >> 32), Incarnation(writer & 0xFFFFFFFF))
-    return StatedPosting(Position(HybridTime(clock), origin, Seq(seq), number), Money(amount))
-
-
-def writer_of(origin: Origin) -> int:
-    """Return an origin as one int64 that is ordered as it is."""
-    return origin.branch << 32 | origin.incarnation
+    position = Position(HybridTime(clock), Origin.of_code(writer), Seq(seq), number)
+    return StatedPosting(position, Money(amount))
 
 
 def place_of(position: Position) -> list[int]:
     """Return a position as postings have it."""
-    return [position.clock, writer_of(position.origin), position.seq, position.leg]
+    return [position.clock, position.origin.code, position.seq, position.leg]
+
+
+def _clock_in(text: str) -> int:
+    """Return the clock of a posting."""
+    return int(text[1 : text.index(",")])

@@ -21,6 +21,8 @@ from bankbook.core.ports import (
     ReservationState,
     Row,
     StatedPosting,
+    account_in,
+    holdings_in,
 )
 from bankbook.core.types import (
     AccountId,
@@ -43,8 +45,7 @@ class MemoryStore:
         self._identity = identity
         self._has_joined = has_joined
         self._logs: dict[Origin, list[Entry]] = {}
-        self._accounts: dict[AccountId, Account] = {}
-        self._holdings: dict[AccountId, Mapping[Origin, Holding]] = {}
+        self._rows: dict[AccountId, Row] = {}
         # Of each account in the order of its statement.
         self._postings: dict[AccountId, list[StatedPosting]] = {}
         self._keys: dict[Key, KeyRecord] = {}
@@ -83,17 +84,21 @@ class MemoryStore:
         """Return the lives of branches' stores that were noted, and whether each is over."""
         return self._lives
 
-    def rows(self, accounts: Collection[AccountId]) -> dict[AccountId, Row]:
-        """Return what is known of each of these accounts."""
-        return {account: (self._accounts.get(account), self.holdings(account)) for account in accounts}
+    def rows(self, accounts: Collection[AccountId]) -> list[Row | None]:
+        """Return the row of each of these accounts."""
+        return list(map(self._rows.get, accounts))
+
+    def row(self, account: AccountId) -> Row | None:
+        """Return the account's row; None where no entry ever touched it."""
+        return self._rows.get(account)
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
-        return self._accounts.get(account)
+        return account_in(self.row(account))
 
     def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
         """Return what each log did to the account."""
-        return self._holdings.get(account, {})
+        return holdings_in(self.row(account))
 
     def key(self, key: Key) -> KeyRecord | None:
         """Return what is known of a key; None where nothing is."""
@@ -131,10 +136,7 @@ class MemoryStore:
         self._applied = applied_after(self._applied, changes)
         for entry in changes.entries:
             self._keep_entry(entry)
-        self._accounts.update(changes.accounts)
-        # A new mapping instead of the old one changed: whoever has read that goes on having it as it was.
-        for account, holdings in changes.holdings.items():
-            self._holdings[account] = {**self.holdings(account), **holdings}
+        self._rows.update(changes.rows)
         self._ended = {**self._ended, **changes.ended}
         self._lives = {**self._lives, **changes.lives}
         for reservation, record in changes.reservations.items():

@@ -13,7 +13,7 @@ and reads only while no commit is under way.
 """
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -31,6 +31,8 @@ from bankbook.core.ports import (
     ReservationRecord,
     Row,
     StatedPosting,
+    account_in,
+    holdings_in,
 )
 from bankbook.core.state import State
 from bankbook.core.types import (
@@ -127,17 +129,21 @@ class SqliteStore:
         """Return the lives of branches' stores that were noted, and whether each is over."""
         return self._kept.lives
 
-    def rows(self, accounts: Collection[AccountId]) -> dict[AccountId, Row]:
-        """Return what is known of each of these accounts; those not in memory are read in one statement."""
+    def rows(self, accounts: Collection[AccountId]) -> Sequence[Row | None]:
+        """Return the row of each of these accounts; those not in memory are read in one statement."""
         return self._rows.rows(accounts)
+
+    def row(self, account: AccountId) -> Row | None:
+        """Return the account's row; None where no entry ever touched it."""
+        return self._rows.row(account)
 
     def account(self, account: AccountId) -> Account | None:
         """Return the account's state; None where no entry ever touched it."""
-        return (self._rows.dirty.get(account) or self._rows.clean(account))[0]
+        return account_in(self.row(account))
 
     def holdings(self, account: AccountId) -> Mapping[Origin, Holding]:
         """Return what each log did to the account."""
-        return (self._rows.dirty.get(account) or self._rows.clean(account))[1]
+        return holdings_in(self.row(account))
 
     def key(self, key: Key) -> KeyRecord | None:
         """Return what is known of a key; None where nothing is."""
@@ -176,7 +182,6 @@ class SqliteStore:
         applied = applied_after(self._kept.applied, changes)
         part = self._sums.next_slice(self._kept.clock)
         try:
-            rows = self._rows.changed(changes)
             self._connection.execute("BEGIN IMMEDIATE")
             if part is not None:
                 self._write_slice(part)
@@ -193,7 +198,7 @@ class SqliteStore:
             raise CommitRefusedError(self._explain(error)) from error
         if part is not None:
             self._settle(part)
-        self._sums.keep(changes, rows)
+        self._sums.keep(changes)
         self._kept.origins.update((number, origin) for origin, number in numbers.items())
         self._kept = self._kept._replace(
             numbers=numbers,
@@ -319,16 +324,15 @@ class SqliteStore:
         What they would do to the rows that do tell of them is worked out too, and dropped: so reservations,
         which are written with the last slice, see every entry once.
         """
-        self._rows.load({account for entry in entries for account in entry.accounts})
+        self._rows.rows({account for entry in entries for account in entry.accounts})
         state = State(self, self.identity.genesis)
         for entry in entries:
             state.replay(entry)
         changes = state.take_changes(self._kept.clock)
         if beyond is not None:
-            changes.accounts = {name: each for name, each in changes.accounts.items() if name > beyond}
-            changes.holdings = {name: each for name, each in changes.holdings.items() if name > beyond}
+            changes.rows = {name: row for name, row in changes.rows.items() if name > beyond}
         applied = applied_after(applied, changes)
-        self._sums.keep(changes, self._rows.changed(changes), beyond)
+        self._sums.keep(changes, beyond)
         return applied
 
     def _explain(self, error: Exception) -> str:

@@ -4,6 +4,7 @@ Decides their statements. Must not know transactions, or what the logs add up to
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from bankbook.core.clock import HybridTime
@@ -140,7 +141,8 @@ class Logs:
         numbers = dict(before)
         written = {entry.origin for entry in changes.entries}
         # Who is granted rights may not have written anything yet.
-        named = written.union(*changes.holdings.values(), changes.lives)
+        codes = set(chain.from_iterable({row[4][::3] for row in changes.rows.values()}))
+        named = written.union(map(Origin.of_code, codes), changes.lives)
         fresh = sorted(named.difference(numbers))
         numbers.update(zip(fresh, range(len(numbers) + 1, len(numbers) + len(fresh) + 1), strict=True))
         execute_many = self._file.connection.executemany

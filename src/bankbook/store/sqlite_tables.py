@@ -8,18 +8,19 @@ import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import chain
 from sqlite3 import Error
 from typing import Any
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Reservation
 from bankbook.core.ports import (
-    Account,
-    Holding,
+    Holdings,
     Position,
     ReservationRecord,
     ReservationState,
     Row,
+    logs_in,
 )
 from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
 from bankbook.store.base import StoreError
@@ -71,7 +72,7 @@ class Tables:
         else:
             found = self._file.select(_SELECT_ACCOUNTS, json.dumps(list(accounts)))
         return {
-            account: (Account(balance, floor, currency, reserved), self._holdings(account, held))
+            account: (balance, floor, currency, reserved, self._holdings(account, held))
             for account, balance, floor, currency, reserved, held in found
         }
 
@@ -151,10 +152,11 @@ class Tables:
         except Error as error:
             raise StoreError(explain(self._file.path, error)) from error
 
-    def _holdings(self, account: AccountId, text: str) -> dict[Origin, Holding]:
+    def _holdings(self, account: AccountId, text: str) -> Holdings:
         try:
             held: list[tuple[Any, ...]] = json.loads(text)
-            return {self._origins[number]: Holding(seq, rights) for number, seq, rights in held}
+            logs = sorted((self._origins[number].code, seq, rights) for number, seq, rights in held)
+            return tuple(chain.from_iterable(logs))
         except KeyError as error:
             raise self._file.damaged(f"there is no origin number {error}") from error
         except (ValueError, TypeError) as error:
@@ -168,7 +170,7 @@ def _clock_of(leg: Leg) -> int:
 def _account_rows(
     rows: Mapping[AccountId, Row], numbers: Mapping[Origin, int]
 ) -> Iterator[tuple[str | int | None, ...]]:
-    for account, (state, holdings) in rows.items():
-        assert state is not None, f"{account} was changed, so it is there"
-        held = ",".join(f"[{numbers[origin]},{seq},{rights}]" for origin, (seq, rights) in holdings.items())
+    called = {origin.code: number for origin, number in numbers.items()}
+    for account, (*state, holdings) in rows.items():
+        held = ",".join([f"[{called[code]},{seq},{rights}]" for code, seq, rights in logs_in(holdings)])
         yield account, *state, f"[{held}]"

@@ -11,7 +11,7 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.ports import Changes, Position, ReservationRecord, ReservationState, Row, StatedPosting
+from bankbook.core.ports import Changes, Position, ReservationRecord, ReservationState, StatedPosting
 from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
 from bankbook.store.fresh import FreshPostings, Leg, behind, moved_before, stated
 from bankbook.store.rows import Rows
@@ -24,7 +24,8 @@ class Bounds(NamedTuple):
     rows_max: int = 32_768
     """Of accounts and reservations that are newer than the tables, until these are due."""
     postings_max: int = 65_536
-    """That are newer than the tables, until these are due; records where an entry has more of these."""
+    """That are newer than the tables, until these are due; records where an entry has more of these, or where
+    they are plain movements, which are applied again in a fraction of the time."""
     entries_max: int = 12_288
     """That are newer than the tables, until these are due. After a kill each has to be decoded: one with two
     postings takes as long to replay as ten postings of a large one."""
@@ -105,12 +106,9 @@ class Sums:
     def _newer_legs(self, account: AccountId) -> tuple[list[Leg], list[Leg]]:
         return self._frozen_postings.legs(account), self._postings.legs(account)
 
-    def keep(self, changes: Changes, rows: Mapping[AccountId, Row], beyond: AccountId | None = None) -> None:
-        """Take over what was committed; `rows` are what it makes of the accounts (see Rows.changed).
-
-        Where `beyond` is given, the tables have it of all accounts up to that.
-        """
-        self.rows.keep(rows)
+    def keep(self, changes: Changes, beyond: AccountId | None = None) -> None:
+        """Take over what was committed; up to the account `beyond`, where it is given, the tables have it."""
+        self.rows.keep(changes.rows)
         self._reservations.update(changes.reservations)
         for entry in changes.entries:
             self._postings.add(entry, beyond)

@@ -5,7 +5,7 @@ Proof: tests/wire/test_requests.py.
 """
 
 from collections.abc import Callable, Sized
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from bankbook.core.bounds import BATCH_COMMANDS_MAX, LEGS_MAX
 from bankbook.core.columns import Columns
@@ -171,10 +171,10 @@ def _encode_moves(columns: Columns) -> bank_pb2.Moves:
 
 def _decode_moves(message: bank_pb2.Moves) -> Moves:
     columns = Columns(
-        tuple(map(AccountId, message.accounts)),
+        cast("tuple[AccountId, ...]", tuple(message.accounts)),
         tuple(message.sources),
         tuple(message.destinations),
-        tuple(map(Money, message.amounts)),
+        cast("tuple[Money, ...]", tuple(message.amounts)),
         tuple(message.memos),
     )
     complaint = columns.complaint()

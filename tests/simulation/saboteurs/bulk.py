@@ -12,10 +12,19 @@ from bankbook.core import keys as keys_module
 from bankbook.core import ledger as ledger_module
 from bankbook.core.columns import Columns
 from bankbook.core.entry import MoveRecords
+from bankbook.core.ports import Holding, account_in, holdings_in, row_of
 from bankbook.core.state import Layer
 from bankbook.core.types import Money
 
 gang = Gang("bulk")
+
+
+def rewrite(layer: Any, account: Any, origin: Any, **parts: Any) -> None:
+    """Change what a layer tells of one log and one account."""
+    row = layer.row(account)
+    state, holdings = account_in(row), holdings_in(row)
+    assert state is not None
+    layer._put(account, row_of(state, {**holdings, origin: holdings[origin]._replace(**parts)}))
 
 
 @gang
@@ -35,7 +44,7 @@ def what_a_movement_takes_is_not_counted_down(patch: pytest.MonkeyPatch) -> None
 
     def init(self: Any, *parts: Any) -> None:
         real(self, *parts)
-        self.spare = Endless(self.spare)
+        self.moved = Endless(self.moved)
 
     real = bulk_module._Counts.__init__
     patch.setattr(bulk_module._Counts, "__init__", init)
@@ -50,7 +59,7 @@ def movements_spend_the_rights_of_all_branches(patch: pytest.MonkeyPatch) -> Non
         for number, account in enumerate(columns.accounts, start=1):
             state = layer.account(account)
             if state is not None and state.available is not None:
-                self.spare[number] = max(state.available, 0)
+                self.least[number] = -max(state.available, 0)
 
     real = bulk_module._Counts.__init__
     patch.setattr(bulk_module._Counts, "__init__", init)
@@ -72,12 +81,11 @@ def _leave_of_holdings(patch: pytest.MonkeyPatch, part: str) -> None:
     """Let movements in columns leave a part of what each log did to an account as it was."""
 
     def apply(self: Any, entry: Any, moves: Any) -> None:
-        before = {each: dict(self.holdings(each)) for each in moves.flows.accounts}
+        before = {each: holdings_in(self.row(each)) for each in moves.flows.accounts}
         real(self, entry, moves)
         for account, held in before.items():
-            changed = self._changes.holdings[account]
-            old = getattr(held.get(entry.origin), part, 0)
-            changed[entry.origin] = changed[entry.origin]._replace(**{part: old})
+            old = getattr(held.get(entry.origin, Holding()), part)
+            rewrite(self, account, entry.origin, **{part: old})
 
     real = Layer.apply_moves
     patch.setattr(Layer, "apply_moves", apply)
@@ -110,8 +118,11 @@ def second_leg_of_a_movement_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Who receives a transfer in columns receives nothing where it also pays in the same batch."""
 
     def flows(self: Any, without: Any = ()) -> Any:
-        summed = real(self, without)
-        nets = [Money(-out) if out else net for net, out in zip(summed.nets, summed.outs, strict=True)]
+        summed, uses = real(self, without), self.uses(without)
+        nets = [
+            Money(-uses[account][0]) if uses.get(account, (0, 0))[0] else net
+            for account, net in zip(*summed, strict=True)
+        ]
         return summed._replace(nets=nets)
 
     real = Columns.flows

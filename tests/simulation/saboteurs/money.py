@@ -97,7 +97,12 @@ def aborted_batch_leaves_rights_changed(patch: pytest.MonkeyPatch) -> None:
 
     def draft(self: Any) -> Any:
         made = real(self)
-        made._changes.holdings = self._changes.holdings
+
+        def put(account: Any, row: Any) -> None:
+            Layer._put(made, account, row)
+            self._put(account, (*(self.row(account) or row)[:4], row[4]))
+
+        vars(made)["_put"] = put
         return made
 
     real = Layer.draft
@@ -129,10 +134,9 @@ def balance_has_32_bits(patch: pytest.MonkeyPatch) -> None:
 
     def apply(self: Any, entry: Any, index: int, record: Any) -> None:
         real(self, entry, index, record)
-        for account, state in self._changes.accounts.items():
-            if abs(state.balance) >= 2**31:
-                wrapped = (state.balance + 2**31) % 2**32 - 2**31
-                self._changes.accounts[account] = state._replace(balance=Money(wrapped))
+        for account, (balance, *rest) in self._changes.rows.items():
+            if abs(balance) >= 2**31:
+                self._changes.rows[account] = ((balance + 2**31) % 2**32 - 2**31, *rest)
 
     real = Layer.apply_record
     patch.setattr(Layer, "apply_record", apply)

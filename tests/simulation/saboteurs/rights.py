@@ -10,10 +10,11 @@ from bankbook.core.commands import accounts_of
 from bankbook.core.entry import Grant, Record, RecordKind
 from bankbook.core.gathering import Gatherings
 from bankbook.core.ledger import Teller
+from bankbook.core.ports import holdings_in, row_of
 from bankbook.core.requests import Requests
 from bankbook.core.rights import ByUse
-from bankbook.core.state import Layer
-from bankbook.core.types import BranchId, Money
+from bankbook.core.state import NO_SEQ, Layer
+from bankbook.core.types import BranchId, EntryId, Money
 
 gang = Gang("rights")
 
@@ -25,7 +26,7 @@ def grant_takes_nothing_from_the_giver(patch: pytest.MonkeyPatch) -> None:
     def apply(self: Any, entry: Any, index: int, record: Any) -> None:
         apply_record(self, entry, index, record)
         if record.kind is RecordKind.GRANT:
-            self._move_rights(record.grant.account, entry.origin, record.grant.amount)
+            self._change(record.grant.account, entry, rights=record.grant.amount)
 
     apply_record = Layer.apply_record
     patch.setattr(Layer, "apply_record", apply)
@@ -39,9 +40,9 @@ def grant_is_remembered_but_not_logged(patch: pytest.MonkeyPatch) -> None:
         state = self._context.state
         own = state.rights(account)[self._context.branch]
         origin = self._context.peers[to].origin
-        if min(amount, own) > 0 and origin is not None and origin in state.holdings(account):
-            state._move_rights(account, self._context.origin, Money(-min(amount, own)))
-            state._move_rights(account, origin, min(amount, own))
+        if min(amount, own) > 0 and origin is not None and origin in holdings_in(state.row(account)):
+            state._change(account, EntryId(self._context.origin, NO_SEQ), rights=-min(amount, own))
+            state._change(account, EntryId(origin, NO_SEQ), rights=min(amount, own))
 
     patch.setattr(Gatherings, "_write_grant", write)
 
@@ -115,15 +116,16 @@ def what_is_set_aside_counts_as_funds(patch: pytest.MonkeyPatch) -> None:
 
     def why_short_of(self: Any, posting: Any) -> Any:
         state = self._open(posting.account)
-        shown = self.layer._changes.accounts.get(posting.account)
-        self.layer._changes.accounts[posting.account] = state._replace(reserved=Money(0))
+        shown = self.layer._changes.rows.get(posting.account)
+        holdings = holdings_in(self.layer.row(posting.account))
+        self.layer._changes.rows[posting.account] = row_of(state._replace(reserved=Money(0)), holdings)
         try:
             return real(self, posting)
         finally:
             if shown is None:
-                del self.layer._changes.accounts[posting.account]
+                del self.layer._changes.rows[posting.account]
             else:
-                self.layer._changes.accounts[posting.account] = shown
+                self.layer._changes.rows[posting.account] = shown
 
     real = Teller._why_short_of
     patch.setattr(Teller, "_why_short_of", why_short_of)
@@ -147,7 +149,7 @@ def credit_line_is_at_every_branch(patch: pytest.MonkeyPatch) -> None:
     def rights(self: Any, account: Any) -> dict[BranchId, Money]:
         found, state = real(self, account), self.account(account)
         floor = 0 if state is None or state.floor is None else state.floor
-        holders = {origin.branch for origin in self.holdings(account)}
+        holders = {origin.branch for origin in holdings_in(self.row(account))}
         return {branch: Money(mine - floor * (branch not in holders)) for branch, mine in found.items()}
 
     real = Layer.rights
@@ -161,7 +163,7 @@ def rights_of_former_lives_are_lost(patch: pytest.MonkeyPatch) -> None:
     def rights(self: Any, account: Any) -> dict[BranchId, Money]:
         opening = state_module.genesis_rights(self._genesis)
         found = dict(opening)
-        for origin, holding in self.holdings(account).items():
+        for origin, holding in holdings_in(self.row(account)).items():
             found[origin.branch] = Money(opening[origin.branch] + holding.rights)
         return found
 
@@ -174,7 +176,7 @@ def new_life_begins_with_its_share_again(patch: pytest.MonkeyPatch) -> None:
 
     def rights(self: Any, account: Any) -> dict[BranchId, Money]:
         opening, found = state_module.genesis_rights(self._genesis), real(self, account)
-        lives = [origin.branch for origin in self.holdings(account)]
+        lives = [origin.branch for origin in holdings_in(self.row(account))]
         return {
             branch: Money(mine + opening[branch] * max(lives.count(branch) - 1, 0))
             for branch, mine in found.items()
@@ -188,9 +190,9 @@ def new_life_begins_with_its_share_again(patch: pytest.MonkeyPatch) -> None:
 def reservation_uses_no_rights(patch: pytest.MonkeyPatch) -> None:
     """What is set aside can be taken out by others meanwhile."""
 
-    def reserve(self: Any, writer: Any, reservation: Any, terms: Any) -> None:
-        real(self, writer, reservation, terms)
-        self._move_rights(terms.account, writer, terms.amount)
+    def reserve(self: Any, entry: Any, reservation: Any, terms: Any) -> None:
+        real(self, entry, reservation, terms)
+        self._change(terms.account, entry, rights=terms.amount)
 
     real = Layer._reserve
     patch.setattr(Layer, "_reserve", reserve)
