@@ -67,8 +67,12 @@ def heads_are_told_before_it_has_joined(patch: pytest.MonkeyPatch) -> None:
     """A new store says for all to hear that it has written nothing, while its former log is not here yet."""
 
     def on_ask_head(self: Any, sender: Any, message: AskHead) -> None:
-        self._gatherings.answer_ask(sender, message)
+        if message.joining is None:
+            self._gatherings.answer_ask(sender, message)
+        else:
+            real(self, sender, message)
 
+    real = Replica._on_ask_head
     patch.setattr(Replica, "_on_ask_head", on_ask_head)
 
 

@@ -1,0 +1,85 @@
+"""Small stories, each made for one saboteur: of a branch that begins anew, and does harm if it has the bug.
+
+Random banks meet such a chain of accidents rarely, or not within a thousand seeds.
+Proof: tests/simulation/test_lost_disks.py, which shows that without the bug nothing happens.
+"""
+
+import json
+
+from bankbook.scenario.model import Scenario
+from bankbook.scenario.parse import parse_scenario
+
+
+def _scenario(branches: int, events: list[object], faults: list[object]) -> Scenario:
+    customer = {"id": 1, "type": "customer", "events": events}
+    parts = [{"id": each, "type": "branch", "balance": 0} for each in range(1, branches + 1)]
+    text = json.dumps([*parts, customer, {"type": "faults", "faults": faults}])
+    return parse_scenario(text, source="a story")
+
+
+def _paid_in_at_branch_2(pause: str, key: str) -> dict[str, object]:
+    deposit = {"id": 1, "interface": "deposit", "money": 1, "account": "a1", "branch": 2}
+    return {**deposit, "key": key, "pause": pause}
+
+
+_ASKED_AGAIN = _scenario(
+    3,
+    [
+        _paid_in_at_branch_2("2.5s", "2/k"),
+        {"id": 2, "interface": "begin"},
+        {"id": 3, "interface": "again", "event": 1, "branch": 3, "pause": "0.2s", "timeout": "20s"},
+    ],
+    [
+        {"kind": "partition", "at": "2s", "for": "2s", "branches": [3]},
+        {"kind": "lost-disk", "at": "2.7s", "for": "1s", "branches": [2]},
+        {"kind": "slow-link", "at": "2.8s", "for": "8s", "branches": [1]},
+    ],
+)
+"""Branch 3 hears of what 2 decided only from 1, and meets the new store before that has fetched it."""
+
+_HEARD_LATE = _scenario(
+    2,
+    [
+        _paid_in_at_branch_2("2s", "2/k"),
+        {"id": 2, "interface": "query", "account": "a1", "branch": 1, "pause": "5s", "timeout": "20s"},
+    ],
+    [
+        {"kind": "slow-link", "at": "1s", "for": "8s", "branches": [2]},
+        {"kind": "lost-disk", "at": "2.1s", "for": "0.1s", "branches": [2]},
+    ],
+)
+"""What branch 2 had sent is overtaken by the new store's question."""
+
+
+_ASKED_TOO_EARLY = _scenario(
+    3,
+    [
+        {"id": 1, "interface": "deposit", "money": 1, "account": "a1", "branch": 1, "pause": "2s"},
+        {"id": 2, "interface": "begin"},
+        {
+            "id": 3,
+            "interface": "query",
+            "account": "a1",
+            "branch": 2,
+            "pause": "0.6s",
+            "timeout": "20s",
+            "freshness": "LATEST",
+        },
+    ],
+    [
+        {"kind": "partition", "at": "1.8s", "for": "1s", "branches": [2]},
+        {"kind": "lost-disk", "at": "2.3s", "for": "0.1s", "branches": [1]},
+        {"kind": "slow-link", "at": "2.5s", "for": "8s", "branches": [1]},
+    ],
+)
+"""What only branch 3 has was decided by branch 1, whose new store is asked for it before it has it."""
+
+STORIES = {
+    "keys_are_given_away_before_it_has_joined": _ASKED_AGAIN,
+    "former_life_is_heard_late": _HEARD_LATE,
+    "heads_are_told_before_it_has_joined": _ASKED_TOO_EARLY,
+}
+"""By the saboteur that each is made for."""
+
+STORY_SEEDS = range(1, 9)
+"""How each goes depends a little on chance."""
