@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from simulation.saboteurs import SABOTEURS, SEEDS_PATH, Saboteur  # noqa: E402  (the path comes first)
-from simulation.saboteurs.trial import Catch, catch, catch_in_story, second_opinion  # noqa: E402
+from simulation.saboteurs.trial import Catch, catch, second_opinion  # noqa: E402
 
 SEEDS_MAX = 1000
 PAGE = ROOT / "docs" / "sabotage.md"
@@ -37,8 +37,7 @@ _HEAD = """\
 A proof that finds nothing may be one that looks at nothing. So small bugs, each of a kind that a tired
 engineer writes, are put into the running code, one at a time, and the simulator has to find each of them
 (`tests/simulation/saboteurs`). `make sabotage` shows how many random banks that takes, with all faults, the
-seeds counted from 0; `make test` lets each one loose where it was caught. Where it says *story*, none of
-a thousand did, and a scenario that is made for it does (`tests/simulation/stories.py`).
+seeds counted from 0; `make test` lets each one loose where it was caught.
 
 *Caught by* is the promise that was the first to be seen broken, by whoever looks at the disks and at the
 answers: the names are those of `src/bankbook/simulation/promises.py`; "no crash" is an assertion in the bank
@@ -60,9 +59,7 @@ class Trial(NamedTuple):
     @property
     def seeds(self) -> str:
         """How many seeds it took."""
-        if self.catch is None:
-            return "none"
-        return "story" if self.catch.seed is None else str(self.catch.seed + 1)
+        return "none" if self.catch is None else str(self.catch.seed + 1)
 
     @property
     def promise(self) -> str:
@@ -107,9 +104,8 @@ def _trials(saboteurs: list[Saboteur], seeds: int) -> Iterator[Trial]:
 def _try(name: str, seeds: int) -> Trial:
     saboteur = next(each for each in SABOTEURS if each.name == name)
     began_s = time.process_time()
-    caught = catch(saboteur, range(seeds)) or catch_in_story(saboteur)
-    seed = None if caught is None else caught.seed
-    opinion = None if seed is None else second_opinion(saboteur, seed)
+    caught = catch(saboteur, range(seeds))
+    opinion = None if caught is None else second_opinion(saboteur, caught.seed)
     return Trial(name, caught, opinion, time.process_time() - began_s)
 
 

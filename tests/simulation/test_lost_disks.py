@@ -1,15 +1,92 @@
 """The smallest stories in which small bugs of a branch that begins anew do harm; without the bug, none."""
 
+import json
+
 import pytest
 from simulation.saboteurs import SABOTEURS
-from simulation.saboteurs.trial import catch_in_story
-from simulation.stories import STORIES, STORY_SEEDS
 
+from bankbook.scenario.model import Scenario
+from bankbook.scenario.parse import parse_scenario
 from bankbook.simulation.run import perform
 
+SEEDS = range(1, 9)
 
-@pytest.mark.parametrize("saboteur", STORIES)
-def test_the_smallest_story_tells_the_bug_from_what_is_right(saboteur: str) -> None:
-    told = [perform(STORIES[saboteur], seed).report.violation for seed in STORY_SEEDS]
-    assert told == [None] * len(STORY_SEEDS)
-    assert catch_in_story(next(each for each in SABOTEURS if each.name == saboteur)) is not None
+
+def scenario(branches: int, events: list[object], faults: list[object]) -> Scenario:
+    customer = {"id": 1, "type": "customer", "events": events}
+    parts = [{"id": each, "type": "branch", "balance": 0} for each in range(1, branches + 1)]
+    text = json.dumps([*parts, customer, {"type": "faults", "faults": faults}])
+    return parse_scenario(text, source="a story")
+
+
+def paid_in_at_branch_2(pause: str, key: str) -> dict[str, object]:
+    deposit = {"id": 1, "interface": "deposit", "money": 1, "account": "a1", "branch": 2}
+    return {**deposit, "key": key, "pause": pause}
+
+
+ASKED_AGAIN = scenario(
+    3,
+    [
+        paid_in_at_branch_2("2.5s", "2/k"),
+        {"id": 2, "interface": "begin"},
+        {"id": 3, "interface": "again", "event": 1, "branch": 3, "pause": "0.2s", "timeout": "20s"},
+    ],
+    [
+        {"kind": "partition", "at": "2s", "for": "2s", "branches": [3]},
+        {"kind": "lost-disk", "at": "2.7s", "for": "1s", "branches": [2]},
+        {"kind": "slow-link", "at": "2.8s", "for": "8s", "branches": [1]},
+    ],
+)
+"""Branch 3 hears of what 2 decided only from 1, and meets the new store before that has fetched it."""
+
+HEARD_LATE = scenario(
+    2,
+    [
+        paid_in_at_branch_2("2s", "2/k"),
+        {"id": 2, "interface": "query", "account": "a1", "branch": 1, "pause": "5s", "timeout": "20s"},
+    ],
+    [
+        {"kind": "slow-link", "at": "1s", "for": "8s", "branches": [2]},
+        {"kind": "lost-disk", "at": "2.1s", "for": "0.1s", "branches": [2]},
+    ],
+)
+"""What branch 2 had sent is overtaken by the new store's question."""
+
+
+ASKED_TOO_EARLY = scenario(
+    3,
+    [
+        {"id": 1, "interface": "deposit", "money": 1, "account": "a1", "branch": 1, "pause": "2s"},
+        {"id": 2, "interface": "begin"},
+        {
+            "id": 3,
+            "interface": "query",
+            "account": "a1",
+            "branch": 2,
+            "pause": "0.6s",
+            "timeout": "20s",
+            "freshness": "LATEST",
+        },
+    ],
+    [
+        {"kind": "partition", "at": "1.8s", "for": "1s", "branches": [2]},
+        {"kind": "lost-disk", "at": "2.3s", "for": "0.1s", "branches": [1]},
+        {"kind": "slow-link", "at": "2.5s", "for": "8s", "branches": [1]},
+    ],
+)
+"""What only branch 3 has was decided by branch 1, whose new store is asked for it before it has it."""
+
+
+@pytest.mark.parametrize(
+    ("story", "saboteur"),
+    [
+        (ASKED_AGAIN, "keys_are_given_away_before_it_has_joined"),
+        (HEARD_LATE, "former_life_is_heard_late"),
+        (ASKED_TOO_EARLY, "heads_are_told_before_it_has_joined"),
+    ],
+)
+def test_the_smallest_story_tells_the_bug_from_what_is_right(story: Scenario, saboteur: str) -> None:
+    assert [perform(story, seed).report.violation for seed in SEEDS] == [None] * len(SEEDS)
+    with pytest.MonkeyPatch.context() as patch:
+        next(each for each in SABOTEURS if each.name == saboteur).apply(patch)
+        assert any(perform(story, seed).report.violation for seed in SEEDS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from simulation.saboteurs import FIRST_SEEDS, SABOTEURS, Saboteur
-from simulation.saboteurs.trial import catch, catch_in_story
+from simulation.saboteurs.trial import catch
 
 # From where it was caught when the table was made. What customers do may change a little without a new table.
 SEEDS = 12
@@ -15,10 +15,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "sabotage.md"
 @pytest.mark.parametrize("saboteur", SABOTEURS, ids=lambda each: each.name)
 def test_is_caught(saboteur: Saboteur) -> None:
     first = FIRST_SEEDS[saboteur.name]
-    caught = catch_in_story(saboteur) if first is None else catch(saboteur, range(first, first + SEEDS))
-    where = "in its story" if first is None else f"under seeds {first} to {first + SEEDS - 1}"
+    caught = catch(saboteur, range(first, first + SEEDS))
     assert caught is not None, (
-        f"nobody noticed {where}. Where customers or faults have changed, "
+        f"nobody noticed under seeds {first} to {first + SEEDS - 1}. Where customers or faults have changed, "
         "`python tools/sabotage.py --write` finds out how long it takes now; else the proof has a hole"
     )
 
@@ -29,6 +28,5 @@ def test_there_are_enough_of_them_and_each_has_a_name_of_its_own() -> None:
 
 def test_the_page_tells_of_each() -> None:
     rows = [line.split(" | ")[:3] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    firsts = {name: "story" if seed is None else str(seed + 1) for name, seed in FIRST_SEEDS.items()}
-    told = [[f"| `{each.name}`", each.in_words, firsts[each.name]] for each in SABOTEURS]
+    told = [[f"| `{each.name}`", each.in_words, str(FIRST_SEEDS[each.name] + 1)] for each in SABOTEURS]
     assert rows == told

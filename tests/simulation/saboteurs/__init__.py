@@ -45,6 +45,5 @@ SABOTEURS: tuple[Saboteur, ...] = tuple(chain.from_iterable(room.gang.saboteurs 
 
 SEEDS_PATH = Path(__file__).parent / "seeds.json"
 
-FIRST_SEEDS: dict[str, int | None] = json.loads(SEEDS_PATH.read_text())
-"""The seed that caught each of them first: where tests begin; None where only its story did.
-`python tools/sabotage.py --write` keeps it."""
+FIRST_SEEDS: dict[str, int] = json.loads(SEEDS_PATH.read_text())
+"""The seed that caught each of them first: where tests begin. `python tools/sabotage.py --write` keeps it."""

@@ -9,18 +9,16 @@ from typing import NamedTuple
 
 import pytest
 from simulation.saboteurs.kit import Saboteur
-from simulation.stories import STORIES, STORY_SEEDS
 
 from bankbook.simulation import aftermath, answers, books, checks, commits, decisions, run
 from bankbook.simulation.promises import Promise, Violation
-from bankbook.simulation.run import perform, simulate
+from bankbook.simulation.run import simulate
 
 
 class Catch(NamedTuple):
-    """What found a saboteur out first."""
+    """The first seed that found a saboteur out."""
 
-    seed: int | None
-    """Of a random bank; None where it was the story that is made for it."""
+    seed: int
     violation: Violation
 
 
@@ -32,17 +30,6 @@ def catch(saboteur: Saboteur, seeds: Iterable[int]) -> Catch | None:
             violation = simulate(seed).violation
             if violation is not None:
                 return Catch(seed, violation)
-    return None
-
-
-def catch_in_story(saboteur: Saboteur) -> Catch | None:
-    """Return what breaks in the story of a saboteur; None where nothing does, or it has none."""
-    with pytest.MonkeyPatch.context() as patch:
-        saboteur.apply(patch)
-        for seed in STORY_SEEDS if saboteur.name in STORIES else ():
-            violation = perform(STORIES[saboteur.name], seed).report.violation
-            if violation is not None:
-                return Catch(None, violation)
     return None
 
 
