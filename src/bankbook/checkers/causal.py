@@ -112,8 +112,16 @@ class CausalCheck:
         if not with_it:
             return
         answered = sum(1 << bit for bit in with_it)
+        # What is shown with a write or with any before it: where nothing of that is missing, no look at each.
+        up_to: dict[int, int] = {}
+        together = 0
+        for bit in sorted(with_it):
+            up_to[bit] = together = together | with_it[bit]
         for read in account.reads:
-            for bit in bits_of(read.must & answered):
+            shown = read.must & answered
+            if not shown or not up_to[shown.bit_length() - 1] & ~read.may:
+                continue
+            for bit in bits_of(shown):
                 missing = with_it[bit] & ~read.may
                 if missing and lasting(account, missing, read.return_us):
                     first = account.writes[(missing & -missing).bit_length() - 1]
