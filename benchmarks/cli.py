@@ -5,24 +5,23 @@ Proof: tests/alternatives/test_cli.py.
 """
 
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from bankbook.bench.machine import file_system_of, is_in_memory
 from bankbook.bench.plot import require_matplotlib
 from bankbook.bench.settings import SettingsError
 from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, end_like_ctrl_c
 from benchmarks import figures, packages
 from benchmarks.cases import BenchmarkError, System
 from benchmarks.figures import Run
+from benchmarks.machine import usual_data
 from benchmarks.page import page_of
 from benchmarks.plots import draw
+from benchmarks.progress import shower
 from benchmarks.run import Plan, carry_out
 from benchmarks.systems import CASES, SYSTEMS
 
@@ -146,28 +145,12 @@ def chosen(only: Sequence[str]) -> tuple[System, ...]:
 
 def _measure(plan: Plan, data: Path | None) -> Run:
     """Raises BenchmarkError, OSError."""
-    show = _shower()
+    show = shower()
     lacking = packages.missing(program for system in plan.systems for program in system.programs)
     if lacking:
         show(f"missing  {', '.join(lacking)}: unpacked from Debian's packages into build/alternatives")
         packages.unpack(lacking)
-    return carry_out(plan, data or _usual_data(), packages.unpacked(), show)
-
-
-def _usual_data() -> Path:
-    """Return where the system has temporary files, or the project where those are in memory."""
-    usual = Path(tempfile.gettempdir())
-    return usual if not is_in_memory(file_system_of(usual)) else ROOT
-
-
-def _shower() -> Callable[[str], None]:
-    began_s = time.monotonic()
-
-    def show(line: str) -> None:
-        minutes, seconds = divmod(round(time.monotonic() - began_s), 60)
-        click.echo(f"{minutes:2}:{seconds:02}  {line}", err=True)
-
-    return show
+    return carry_out(plan, data or usual_data(ROOT), packages.unpacked(), show)
 
 
 def _keep(run: Run, json_path: Path | None, page: Path | None) -> None:

@@ -6,12 +6,13 @@ measured. Proof: tests/alternatives/test_processes.py, tests/alternatives/test_r
 
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from bankbook.bench.machine import busy_s, file_system_of
+from bankbook.bench.machine import busy_s, file_system_of, is_in_memory
 
 _PROC = Path("/proc")
 
@@ -20,6 +21,12 @@ _SHORTEST_S = 0.5
 
 # In /proc/PID/stat behind the name: the parent, and the ticks of the process and of its children that ended.
 _PARENT, _TICKS = 1, slice(11, 15)
+
+
+def usual_data(project: Path) -> Path:
+    """Return where the system has temporary files, or the project's folder where those are in memory."""
+    usual = Path(tempfile.gettempdir())
+    return usual if not is_in_memory(file_system_of(usual)) else project
 
 
 def describe(folder: Path) -> dict[str, str]:

@@ -47,19 +47,20 @@ def _head(run: Run) -> Iterator[str]:
     yield ""
     yield (
         f"Measured on {run.began}, in {run.took_s / 60:.0f} min, each figure for {run.seconds:g} s a round. "
-        f"{_quietness(run)} Nothing on this page is from another run."
+        f"{quietness(run.others(), 'what stands beside each other compares')} "
+        "Nothing on this page is from another run."
     )
 
 
-def _quietness(run: Run) -> str:
-    others = run.others()
+def quietness(others: Spread | None, comparable: str) -> str:
+    """Return what other programs used meanwhile; `comparable`: what may be believed all the same."""
     if others is None:
         return "What other programs did meanwhile, this system does not tell."
     share = f"{others.median:.0%} of a processor ({others.low:.0%} to {others.high:.0%})"
     used = f"Other programs used {share} meanwhile"
     if others.median <= _QUIET:
         return f"{used}."
-    return f"{used}: **the machine was not quiet**, and only what stands beside each other compares."
+    return f"{used}: **the machine was not quiet**, and only {comparable}."
 
 
 # The targets.

@@ -29,9 +29,10 @@ from benchmarks.growth import figures
 from benchmarks.growth.banks import bank
 from benchmarks.growth.curves import CURVES, ENTRIES_MAX, Curve
 from benchmarks.growth.figures import CurveRun, Point, Run
-from benchmarks.growth.lab import Lab, Show
+from benchmarks.growth.lab import Lab
 from benchmarks.growth.page import page_of
 from benchmarks.growth.plots import draw
+from benchmarks.progress import shower
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "growth.md"
@@ -130,7 +131,9 @@ def main(
         if page is not None:
             require_matplotlib()
         plan = plan_of(quick=quick, only=only, entries=entries, seconds=seconds)
-        run = figures.read(kept) if kept is not None else _measure(plan, data or usual_data(), keep)
+        run = (
+            figures.read(kept) if kept is not None else _measure(plan, data or machine.usual_data(ROOT), keep)
+        )
         if merge and page is not None:
             run = figures.merged(figures.read(page.with_suffix("") / _FIGURES), run)
         _keep(run, json_path, page)
@@ -179,12 +182,6 @@ def command_of(*, quick: bool, only: Sequence[str], entries: int | None, seconds
     return f"make growth GROWTH='{' '.join(words)}'" if words else "make growth"
 
 
-def usual_data() -> Path:
-    """Return where the system has temporary files, or the project where those are in memory."""
-    usual = Path(tempfile.gettempdir())
-    return usual if not is_in_memory(file_system_of(usual)) else ROOT
-
-
 def _measure(plan: Plan, data: Path, kept: Path | None) -> Run:
     """Raises BenchmarkError where nothing would be durable."""
     kind = file_system_of(data)
@@ -192,7 +189,7 @@ def _measure(plan: Plan, data: Path, kept: Path | None) -> Run:
         raise BenchmarkError(
             f"{data} is on {kind}, in memory: nothing would be durable; name a folder with --data"
         )
-    show = _shower()
+    show = shower()
     with tempfile.TemporaryDirectory(prefix="bankbook-", dir=data) as name:
         lab = Lab(Path(name), plan.seconds, show, kept)
         _warm_up(lab)
@@ -234,16 +231,6 @@ def _rounded(point: Point) -> Point:
 def _in_words(curve: Curve, point: Point) -> str:
     told = (curve.figure(name) for name in curve.plotted if name in point.values)
     return ", ".join(f"{each.name} {point.values[each.name]:,.3g}" for each in told)
-
-
-def _shower() -> Show:
-    began_s = time.monotonic()
-
-    def show(line: str) -> None:
-        minutes, seconds = divmod(round(time.monotonic() - began_s), 60)
-        click.echo(f"{minutes:2}:{seconds:02}  {line}", err=True)
-
-    return show
 
 
 def _keep(run: Run, json_path: Path | None, page: Path | None) -> None:

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
+
+from benchmarks.figures import Spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,10 @@ class Run:
         point = None if found is None else found.at(size)
         return None if point is None else point.values.get(figure)
 
-    def others(self) -> tuple[float, float, float] | None:
-        """Return the median, least and most that other programs used, over all points."""
-        known = sorted(
-            point.others_cpu
-            for curve in self.curves
-            for point in curve.points
-            if point.others_cpu is not None
-        )
-        return (median(known), known[0], known[-1]) if known else None
+    def others(self) -> Spread | None:
+        """Return how many processors other programs used, over all points."""
+        known = (point.others_cpu for curve in self.curves for point in curve.points)
+        return Spread.of(others for others in known if others is not None)
 
 
 def merged(kept: Run, run: Run) -> Run:

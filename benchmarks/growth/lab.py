@@ -5,7 +5,7 @@ any curve. Proof: tests/alternatives/test_growth_curves.py.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,7 @@ from tempfile import TemporaryDirectory
 
 from bankbook.bench.settings import Load
 from benchmarks.growth.banks import Loaded, bank
-
-Show = Callable[[str], None]
+from benchmarks.progress import Show
 
 # So many times each of two banks is measured, in turns.
 _TURNS = 2

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 from benchmarks.growth.curves import CURVE, ENTRIES_MAX, TARGETS, Curve, Figure, Target
 from benchmarks.growth.figures import CurveRun, Point, Run
-
-# Of a processor, by others: above it, the figures are of a machine that had something else to do.
-_QUIET = 0.1
+from benchmarks.page import quietness
 
 # A figure from here on is told without decimals.
 _WHOLE_FROM = 100
@@ -35,18 +33,7 @@ def _head(run: Run) -> Iterator[str]:
         "the branch that answered. All points of a curve are of one run; nothing is compared between two."
     )
     yield ""
-    yield _quietness(run)
-
-
-def _quietness(run: Run) -> str:
-    others = run.others()
-    if others is None:
-        return "What other programs did meanwhile, this system does not tell."
-    middle, low, high = others
-    used = f"Other programs used {middle:.0%} of a processor ({low:.0%} to {high:.0%}) meanwhile"
-    if middle <= _QUIET:
-        return f"{used}."
-    return f"{used}: **the machine was not quiet**, and only ratios and steep slopes say anything."
+    yield quietness(run.others(), "ratios and steep slopes say anything")
 
 
 # The targets.
