@@ -4,7 +4,6 @@ Decides which words a request has, and what tells one request from another. Must
 (bankbook.core.bounds), nor how a request travels. Proof: tests/core/test_commands.py.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from enum import Enum
 from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple, NewType, overload
+
+import orjson
 
 from bankbook.core.columns import Columns, Movement
 from bankbook.core.entry import EXPIRES_MS_MAX, MoveRecords, Opening, Posting, RecordKind
@@ -233,9 +234,6 @@ def accounts_of(command: Command) -> tuple[AccountId, ...]:
             return (command.account,)
 
 
-_as_json = json.JSONEncoder(separators=(",", ":")).encode
-
-
 def _fields_of(command: Command) -> list[object]:
     return [getattr(command, name) for name in type(command).__dataclass_fields__]
 
@@ -251,7 +249,7 @@ def fingerprint_of(customer: CustomerId, command: Command) -> str:
             parts = [customer, names, [[_fields_of(each) for each in commands], is_atomic]]
         case _:
             parts = [customer, [type(command).__name__] * 2, _fields_of(command)]
-    return sha256(_as_json(parts).encode()).hexdigest()[:_FINGERPRINT_CHARACTERS]
+    return sha256(orjson.dumps(parts, default=tuple)).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 
 class Level(Enum):

@@ -8,9 +8,10 @@ standard library encodes JSON in C, faster than a denser format in pure Python
 (docs/decisions/0002-entries-are-json.md).
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.columns import Columns
@@ -59,9 +60,6 @@ class EntryDamagedError(ValueError):
     """These bytes are not an entry; the message says why."""
 
 
-_as_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
 def make_entry(
     *,
     origin: Origin,
@@ -87,7 +85,7 @@ def make_entry(
         fields["moves"] = _encode_moves(records)
     else:
         fields["records"] = [_encode_record(record) for record in records]
-    encoded = _as_json(fields).encode()
+    encoded = orjson.dumps(fields, default=tuple)  # what has names, as a plain list
     _check_size(encoded)  # a request's bounds keep its entry below that
     return Entry(origin, seq, clock, dependencies, customer, keyed, records, encoded)
 
@@ -131,8 +129,7 @@ def decode_entry(encoded: bytes) -> Entry:
     """
     _check_size(encoded)
     try:
-        # UTF-8 only: json.loads would take UTF-16 from a peer, which no store could keep as text.
-        fields = json.loads(encoded.decode())
+        fields = orjson.loads(encoded)
         entry = Entry(
             origin=_origin(*fields["origin"]),
             seq=_seq(fields["seq"]),

@@ -7,12 +7,13 @@ A posting is text from the moment it is committed, [clock, writer, seq, leg, amo
 account together is all that a checkpoint has to do, where nothing arrived late.
 """
 
-import json
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+import orjson
 
 from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
 from bankbook.core.entry import Entry
@@ -123,7 +124,7 @@ def blocks_of(account: AccountId, legs: list[Leg]) -> Iterator[Block]:
         while end < len(legs) and legs[end][0] == legs[end - 1][0]:
             end += 1
         part = legs[start:end]
-        text = json.dumps(part, separators=(",", ":"))
+        text = orjson.dumps(part).decode()
         yield Block(account, HybridTime(part[-1][0]), Money(sum(leg[-1] for leg in part)), text)
         start = end
 
@@ -135,7 +136,7 @@ def whole(texts: Iterable[str]) -> str:
 
 def parsed(text: str) -> list[Leg]:
     """Return the postings of a block. Raises ValueError or TypeError where it is damaged."""
-    legs: list[Leg] = json.loads(text)
+    legs: list[Leg] = orjson.loads(text)
     for clock, writer, seq, leg, amount in legs:
         if not type(clock) is type(writer) is type(seq) is type(leg) is type(amount) is int:
             raise TypeError("a posting has five integers")

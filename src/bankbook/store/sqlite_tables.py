@@ -4,13 +4,14 @@ Decides their statements, and what a row of theirs says. Must not know what is n
 are written. Proof: tests/store/test_sqlite_file.py, tests/store/test_checkpoints.py.
 """
 
-import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain
 from sqlite3 import Error
 from typing import Any
+
+import orjson
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Reservation
@@ -70,7 +71,7 @@ class Tables:
         if len(accounts) == 1:
             found = self._file.select(_SELECT_ACCOUNT, *accounts)
         else:
-            found = self._file.select(_SELECT_ACCOUNTS, json.dumps(list(accounts)))
+            found = self._file.select(_SELECT_ACCOUNTS, orjson.dumps(list(accounts)).decode())
         return {
             account: (balance, floor, currency, reserved, self._holdings(account, held))
             for account, balance, floor, currency, reserved, held in found
@@ -154,7 +155,7 @@ class Tables:
 
     def _holdings(self, account: AccountId, text: str) -> Holdings:
         try:
-            held: list[tuple[Any, ...]] = json.loads(text)
+            held: list[tuple[Any, ...]] = orjson.loads(text)
             logs = sorted((self._origins[number].code, seq, rights) for number, seq, rights in held)
             return tuple(chain.from_iterable(logs))
         except KeyError as error:
