@@ -27,8 +27,8 @@ def test_flows_sum_up_what_moves_but_for_what_did_not_happen() -> None:
 
 
 def test_uses_sum_up_what_is_taken_out_but_for_what_did_not_happen() -> None:
-    assert COLUMNS.uses() == {A: (6, 2), B: (2, 1)}
-    assert COLUMNS.uses(without={0, 2}) == {A: (1, 1)}
+    assert COLUMNS.uses() == ([6, 2], [2, 1])
+    assert COLUMNS.uses(without={0, 2}) == ([1, 0], [1, 0])
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,7 @@ def test_postings_of_one_account_in_order_make_one_row() -> None:
     fresh = FreshPostings()
     fresh.add(entry_of(HERE, 1, moved(("alice", -3), ("bob", 3)), moved(("alice", 9))))
     fresh.add(posting_entry(HERE, 2, ("alice", 1)))
-    block = fresh.plain_block(ALICE, NEVER)
-    assert block is not None
+    (block,) = fresh.blocks(ALICE, NEVER)
     assert (block.account, block.until, block.moved) == (ALICE, 2 << 16, 7)
     writer = HERE.code
     expected = [[1 << 16, writer, 1, 0, -3], [1 << 16, writer, 1, 2, 9], [2 << 16, writer, 2, 0, 1]]
@@ -39,15 +38,33 @@ def test_postings_of_one_account_in_order_make_one_row() -> None:
     assert fresh.count == 4
 
 
-def test_what_came_late_or_is_too_much_is_not_that_simple() -> None:
+def test_what_the_table_may_have_something_of_makes_no_rows() -> None:
     fresh = FreshPostings()
     fresh.add(posting_entry(HERE, 5, ("alice", 1), ("bob", 1)))
-    assert fresh.plain_block(BOB, HybridTime(5 << 16)) is None, "the table may have something of that moment"
+    assert not fresh.blocks(BOB, HybridTime(5 << 16))
     fresh.add(posting_entry(THERE, 4, ("alice", 1)))
-    assert fresh.plain_block(ALICE, NEVER) is None
-    assert [leg[2] for leg in fresh.legs(ALICE)] == [4, 5]
+    assert not fresh.blocks(ALICE, HybridTime(4 << 16))
+
+
+def test_what_came_late_stands_in_its_place() -> None:
+    fresh = FreshPostings()
+    fresh.add(posting_entry(HERE, 5, ("alice", 1)))
+    fresh.add(posting_entry(THERE, 4, ("alice", 2)))
+    (block,) = fresh.blocks(ALICE, HybridTime(3 << 16))
+    assert (block.account, block.until, block.moved) == (ALICE, 5 << 16, 3)
+    assert [leg[2] for leg in parsed(block.postings)] == [4, 5]
+
+
+def test_many_postings_make_several_rows_but_not_those_of_one_moment() -> None:
+    fresh = FreshPostings()
+    fresh.add(posting_entry(HERE, 5, ("bob", 7)))
     fresh.add(entry_of(HERE, 6, *[moved(("bob", 1))] * BLOCK_POSTINGS_MAX))
-    assert fresh.plain_block(BOB, NEVER) is None
+    fresh.add(posting_entry(HERE, 7, ("bob", 5)))
+    blocks = fresh.blocks(BOB, NEVER)
+    assert [(block.until, block.moved) for block in blocks] == [
+        (6 << 16, 7 + BLOCK_POSTINGS_MAX),
+        (7 << 16, 5),
+    ]
 
 
 def test_late_postings_of_accounts_that_nothing_overtook_are_as_simple_as_ever() -> None:
@@ -55,17 +72,17 @@ def test_late_postings_of_accounts_that_nothing_overtook_are_as_simple_as_ever()
     fresh.add(posting_entry(HERE, 5, ("alice", 1)))
     fresh.add(posting_entry(THERE, 4, ("bob", 1)))
     fresh.add(posting_entry(THERE, 6, ("bob", 1)))
-    assert fresh.plain_block(BOB, HybridTime(3 << 16)) is not None
-    assert fresh.plain_block(ALICE, HybridTime(4 << 16)) is not None
-    assert fresh.plain_block(BOB, HybridTime(4 << 16)) is None, "the table may have something of that moment"
+    assert fresh.blocks(BOB, HybridTime(3 << 16))
+    assert fresh.blocks(ALICE, HybridTime(4 << 16))
+    assert not fresh.blocks(BOB, HybridTime(4 << 16)), "the table may have something of that moment"
 
 
 def test_of_one_moment_the_branch_with_the_lower_number_comes_first() -> None:
     fresh = FreshPostings()
     fresh.add(entry_of(THERE, 1, moved(("alice", 1)), clock=HybridTime(7)))
     fresh.add(entry_of(HERE, 1, moved(("alice", 2)), clock=HybridTime(7)))
-    assert fresh.plain_block(ALICE, NEVER) is None
-    assert [leg[-1] for leg in fresh.legs(ALICE)] == [2, 1]
+    (block,) = fresh.blocks(ALICE, NEVER)
+    assert [leg[-1] for leg in parsed(block.postings)] == [2, 1]
 
 
 def test_plain_movements_count_once_however_many_postings_they_are() -> None:
@@ -79,8 +96,7 @@ def test_plain_movements_count_once_however_many_postings_they_are() -> None:
     assert fresh.count == len(movements)
     assert [leg[3:] for leg in fresh.legs(BOB)] == [[1, 5], [2, 2]]
     assert [leg[3:] for leg in fresh.legs(ALICE)] == [[0, -5]]
-    block = fresh.plain_block(BOB, NEVER)
-    assert block is not None
+    (block,) = fresh.blocks(BOB, NEVER)
     assert (block.until, block.moved) == (1 << 16, 7)
 
 

@@ -5,6 +5,7 @@ whether they may happen. Proof: tests/core/test_columns.py.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple, cast
 
 from bankbook.core.types import MONEY_MAX, AccountId, Money, are_ids, is_memo
@@ -27,6 +28,15 @@ class Flows(NamedTuple):
     accounts: tuple[AccountId, ...]
     nets: Sequence[Money]
     """What each one's balance changes by."""
+
+
+class Uses(NamedTuple):
+    """What movements take out of each account that they name, in the order of these."""
+
+    amounts: Sequence[Money]
+    """All together."""
+    times: Sequence[int]
+    """In how many of them."""
 
 
 class Columns(NamedTuple):
@@ -77,30 +87,29 @@ class Columns(NamedTuple):
     def flows(self, without: Collection[int] = ()) -> Flows:
         """Return what the movements do to the accounts they touch, but for those at the places `without`."""
         nets = [0] * (len(self.accounts) + 1)
-        moved = self.moved(without)
-        for source, destination, amount in moved:
+        for source, destination, amount in self.moved(without):
             nets[source] -= amount
             nets[destination] += amount
         if not without:
             return Flows(self.accounts, cast("list[Money]", nets[1:]))
-        touched = sorted({end for source, destination, _ in moved for end in (source, destination) if end})
+        ends = ((source, destination) for source, destination, _ in self.moved(without))
+        touched = sorted({*chain.from_iterable(ends)} - {0})
         return Flows(
             tuple(self.accounts[number - 1] for number in touched),
             [Money(nets[number]) for number in touched],
         )
 
-    def uses(self, without: Collection[int] = ()) -> dict[AccountId, tuple[Money, int]]:
-        """Return what the movements take out of accounts, all together and in how many of them."""
+    def uses(self, without: Collection[int] = ()) -> Uses:
+        """Return what the movements take out of accounts."""
         outs, times = [0] * (len(self.accounts) + 1), [0] * (len(self.accounts) + 1)
         for source, _, amount in self.moved(without):
             outs[source] += amount
             times[source] += 1
-        uses = zip(self.accounts, cast("list[Money]", outs[1:]), times[1:], strict=True)
-        return {account: (out, often) for account, out, often in uses if often}
+        return Uses(cast("list[Money]", outs[1:]), times[1:])
 
-    def moved(self, without: Collection[int] = ()) -> list[tuple[int, int, Money]]:
+    def moved(self, without: Collection[int] = ()) -> Iterable[tuple[int, int, Money]]:
         """Return source, destination and amount of each movement, but for those at the places `without`."""
-        moved = list(zip(self.sources, self.destinations, self.amounts, strict=True))
+        moved = zip(self.sources, self.destinations, self.amounts, strict=True)
         return [each for place, each in enumerate(moved) if place not in without] if without else moved
 
     def complaint(self) -> str | None:

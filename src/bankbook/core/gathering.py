@@ -23,12 +23,12 @@ from bankbook.core.clock import HybridTime
 from bankbook.core.commands import RequestId
 from bankbook.core.context import Context
 from bankbook.core.decision import Decision, Short
-from bankbook.core.entry import Entry, Grant, Record, RecordKind
+from bankbook.core.entry import Entry, Grant, MoveRecords, Record, RecordKind
 from bankbook.core.holds import Held, Holds
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
 from bankbook.core.outcome import Outcome
-from bankbook.core.ports import available_in
+from bankbook.core.ports import Row, available_in
 from bankbook.core.rights import Holder, Usage
 from bankbook.core.types import MONEY_MAX, AccountId, BranchId, Money, Seq
 from bankbook.core.vector import NOTHING, VersionVector
@@ -151,27 +151,33 @@ class Gatherings:
         if len(self._context.branches) == 1:
             return  # all rights are here
         if entry.moves is not None:
-            uses = entry.moves.columns.uses(without=entry.moves.refused)
-            for account, (out, times) in uses.items():
-                self._note_use(account, entry.origin.branch, out, times)
+            self._note_uses(entry.moves, entry.origin.branch)
         for record in entry.others:
             if record.kind is RecordKind.CAPTURE:
                 continue  # it was used when it was reserved
-            for account, amount in record.postings:
-                self._note_use(account, entry.origin.branch, Money(-amount))
+            taken = [(account, -amount) for account, amount in record.postings]
             if record.reservation is not None:
-                self._note_use(record.reservation.account, entry.origin.branch, record.reservation.amount)
+                taken.append((record.reservation.account, record.reservation.amount))
+            for account, amount in taken:
+                row = self._context.state.row(account)
+                self._note_use(account, row, entry.origin.branch, Money(amount))
         if self._gatherings:
             self._enriched.update(self._gatherings.keys() & set(entry.accounts))
 
-    def _note_use(self, account: AccountId, branch: BranchId, amount: Money, times: int = 1) -> None:
-        if amount <= 0:
-            return
-        row = self._context.state.row(account)
-        funds = None if row is None else available_in(row)
+    def _note_uses(self, moves: MoveRecords, branch: BranchId) -> None:
+        accounts, uses = moves.columns.accounts, moves.columns.uses(without=moves.refused)
+        rows = self._context.state.rows(accounts)
+        for account, row, amount, times in zip(accounts, rows, *uses, strict=True):
+            self._note_use(account, row, branch, amount, times)
+
+    def _note_use(
+        self, account: AccountId, row: Row | None, branch: BranchId, amount: Money, times: int = 1
+    ) -> None:
+        funds = None if row is None or amount <= 0 else available_in(row)
         if funds is not None:
             self._usage.note(account, branch, amount, funds, times)
-            self._used[account] = None
+            if len(self._used) < _PASSED_ON_MAX:
+                self._used[account] = None
 
     def _retry(self, gathering: Gathering) -> None:
         """Go on with all that wait; those that still lack rights join again."""

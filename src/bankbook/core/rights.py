@@ -186,18 +186,22 @@ class Usage:
 
     def note(self, account: AccountId, branch: BranchId, amount: Money, funds: Money, times: int = 1) -> None:
         """Count what a branch took out, so many times, of an account that has `funds` left."""
-        uses = self._uses.pop(account, None)
-        if uses is None:
-            uses = {}
-            if len(self._uses) >= ACCOUNTS_MAX:
-                del self._uses[next(iter(self._uses))]
+        uses = self._uses.pop(account, None) or self._remember()
         self._uses[account] = uses
         used, often = uses.get(branch, (0, 0))
         uses[branch] = used + amount, often + times
-        total = used + amount if len(uses) == 1 else sum([each for each, _ in uses.values()])
-        if total > _TURNOVERS_REMEMBERED * max(funds, amount):
+        total = used + amount
+        if len(uses) > 1:
+            total = sum([each for each, _ in uses.values()])
+        if total > _TURNOVERS_REMEMBERED * (max(funds, amount)):
             for each, (used, often) in uses.items():
                 uses[each] = used // 2, often
+
+    def _remember(self) -> dict[BranchId, tuple[int, int]]:
+        """Return what begins without use; whose use is longest ago is forgotten where there are too many."""
+        if len(self._uses) >= ACCOUNTS_MAX:
+            del self._uses[next(iter(self._uses))]
+        return {}
 
     def of(self, account: AccountId) -> Mapping[BranchId, int]:
         """Return what each branch took out that has done so some times; empty where none is remembered."""

@@ -14,7 +14,6 @@ Source: O'Neil, "The Escrow Transactional Method" (TODS 1986), section 3; Balega
 Eventually Consistent Cloud Databases for Enforcing Numeric Invariants" (SRDS 2015), section 3.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Protocol, Self
 
@@ -249,14 +248,15 @@ class Layer:
 
 def _changed(holdings: Holdings, code: int, seq: int, rights: int) -> Holdings:
     """Return holdings with more rights in one log, whose entry `seq` touched the account, if above 0."""
-    codes = holdings[::3]
-    place = 3 * bisect_left(codes, code)
-    numbers = list(holdings)
-    if code not in codes:
-        numbers[place:place] = code, 0, 0
-    numbers[place + 1] = seq or numbers[place + 1]
-    numbers[place + 2] += rights
-    return tuple(numbers)
+    place = 0
+    for known, last, before in logs_in(holdings):
+        if known == code:
+            changed = code, seq or last, before + rights
+            return holdings[:place] + changed + holdings[place + ONE_LOG :]
+        if known > code:
+            break
+        place += ONE_LOG
+    return (*holdings[:place], code, seq, rights, *holdings[place:])
 
 
 class State(Layer):

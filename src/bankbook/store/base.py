@@ -4,7 +4,8 @@ Decides the Protocol, the errors, and what must be true of changes before they a
 any particular store. Proof: tests/store/test_contract.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 from bankbook.core.ports import Changes, Identity, Reader, ReservationState, Row, logs_in
@@ -88,14 +89,38 @@ def applied_after(applied: VersionVector, changes: Changes) -> VersionVector:
 
 def _check_rows(last: Mapping[Origin, Seq], rows: Mapping[AccountId, Row]) -> None:
     """Assert that every amount is one that a database can hold, and every entry there."""
-    low, high = _INT64_MIN, _INT64_MAX
     ends = {origin.code: seq for origin, seq in last.items()}
-    for account, row in rows.items():
-        balance, _, _, reserved, holdings = row
-        assert low <= balance <= high, f"{account}: an amount that cannot be in {row}"
-        assert 0 <= reserved <= high, f"{account}: an amount that cannot be in {row}"
-        for code, seq, rights in logs_in(holdings):
-            assert low <= rights <= high, f"{account}: rights that cannot be in {row}"
-            assert seq <= ends.get(code, 0), (
-                f"{account}: not applied, what {row} tells of {Origin.of_code(code)}"
-            )
+    if not _are_fine(rows.values(), ends):
+        faults = ((account, _fault_of(row, ends)) for account, row in rows.items())
+        raise AssertionError(next(f"{account}: {fault}" for account, fault in faults if fault))
+
+
+def _are_fine(rows: Collection[Row], ends: Mapping[int, Seq]) -> bool:
+    """Whether no row has a fault: thousands of them, at one look."""
+    if not rows:
+        return True
+    balances, _, _, reserved, holdings = zip(*rows, strict=True)
+    held = list(chain.from_iterable(holdings))
+    applied = set(zip(held[::3], held[1::3], strict=True))
+    return (
+        _are_within(_INT64_MIN, balances)
+        and _are_within(0, reserved)
+        and _are_within(_INT64_MIN, held[2::3])
+        and all(seq <= ends.get(code, 0) for code, seq in applied)
+    )
+
+
+def _are_within(low: int, amounts: Sequence[int]) -> bool:
+    return not amounts or (low <= min(amounts) and max(amounts) <= _INT64_MAX)
+
+
+def _fault_of(row: Row, ends: Mapping[int, Seq]) -> str | None:
+    balance, _, _, reserved, holdings = row
+    if not _are_within(_INT64_MIN, [balance]) or not _are_within(0, [reserved]):
+        return f"an amount that cannot be in {row}"
+    for code, seq, rights in logs_in(holdings):
+        if not _are_within(_INT64_MIN, [rights]):
+            return f"rights that cannot be in {row}"
+        if seq > ends.get(code, 0):
+            return f"not applied, what {row} tells of {Origin.of_code(code)}"
+    return None

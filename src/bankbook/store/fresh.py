@@ -43,13 +43,11 @@ class Block(NamedTuple):
 class Fresh(list[str]):
     """What was posted to one account since the last checkpoint, in the order of commits."""
 
-    __slots__ = ("is_ordered", "last", "moved")
+    __slots__ = ("is_ordered", "moved")
 
     def __init__(self) -> None:
         self.is_ordered = True
-        """Whether that is the order of its statement."""
-        self.last = 0, 0
-        """Clock and writer of the last one, by these."""
+        """Whether that is certainly the order of its statement."""
         self.moved = 0
 
 
@@ -71,20 +69,18 @@ class FreshPostings:
 
     def add(self, entry: Entry, beyond: AccountId | None = None) -> None:
         """Take note of an entry's postings; where `beyond` is given, only of accounts beyond it."""
-        place = entry.clock, entry.origin.code
-        head, leg = f"[{entry.clock},{entry.origin.code},{entry.seq},", -1
+        place, legs = (entry.clock, entry.origin.code), list(entry.legs())
+        head = f"[{entry.clock},{entry.origin.code},{entry.seq},"
         is_late, by_account = place < self._last, self.by_account
-        for leg, (account, amount) in enumerate(entry.legs()):
+        for leg, (account, amount) in enumerate(legs):
             if beyond is None or account > beyond:
                 fresh = by_account[account]
+                if is_late and fresh:
+                    fresh.is_ordered = False
                 fresh.append(f"{head}{leg},{amount}]")
                 fresh.moved += amount
-                if is_late and place < fresh.last:
-                    fresh.is_ordered = False
-                else:
-                    fresh.last = place
         self._first, self._last = min(entry.clock, self._first), max(place, self._last)
-        self.count += len(entry.records) if entry.moves else max(leg + 1, len(entry.records))
+        self.count += len(entry.records) if entry.moves else max(len(legs), len(entry.records))
         self.entries += 1
 
     def legs(self, account: AccountId) -> list[Leg]:
@@ -94,21 +90,19 @@ class FreshPostings:
             return []
         known = self._read.setdefault(account, [])
         if len(known) < len(fresh):
-            known += parsed(whole(fresh[len(known) :]))
+            known += orjson.loads(whole(fresh[len(known) :]))
             known.sort()
         return known
 
-    def plain_block(self, account: AccountId, settled: HybridTime) -> Block | None:
-        """Return the one row that an account's postings make; None where it is not as simple as that.
-
-        It is where they came in order, and follow all of `settled` and before.
-        """
+    def blocks(self, account: AccountId, settled: HybridTime) -> list[Block]:
+        """Return the rows that an account's postings make; none where one is of `settled` or before."""
         fresh = self.by_account[account]
         if not fresh.is_ordered or len(fresh) > BLOCK_POSTINGS_MAX:
-            return None
+            legs = self.legs(account)
+            return list(blocks_of(account, legs)) if legs[0][0] > settled else []
         if self._first <= settled and _clock_in(fresh[0]) <= settled:
-            return None
-        return Block(account, HybridTime(fresh.last[0]), Money(fresh.moved), whole(fresh))
+            return []
+        return [Block(account, HybridTime(_clock_in(fresh[-1])), Money(fresh.moved), whole(fresh))]
 
     def remove(self, account: AccountId) -> None:
         """Be told that the tables have what is fresh of an account."""

@@ -121,10 +121,10 @@ class Tables:
         statement has to be put in among them.
         """
         posted = [account for account in accounts if account in postings.by_account]
-        blocks = [postings.plain_block(account, settled) for account in posted]
-        self._insert(block for block in blocks if block is not None)
-        for account, block in zip(posted, blocks, strict=True):
-            if block is None:
+        blocks = [postings.blocks(account, settled) for account in posted]
+        self._insert(chain.from_iterable(blocks))
+        for account, found in zip(posted, blocks, strict=True):
+            if not found:
                 self._insert_among(account, postings)
 
     def _insert_among(self, account: AccountId, postings: FreshPostings) -> None:

@@ -118,11 +118,9 @@ def second_leg_of_a_movement_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Who receives a transfer in columns receives nothing where it also pays in the same batch."""
 
     def flows(self: Any, without: Any = ()) -> Any:
-        summed, uses = real(self, without), self.uses(without)
-        nets = [
-            Money(-uses[account][0]) if uses.get(account, (0, 0))[0] else net
-            for account, net in zip(*summed, strict=True)
-        ]
+        summed = real(self, without)
+        outs = dict(zip(self.accounts, self.uses(without).amounts, strict=True))
+        nets = [Money(-outs[account]) if outs[account] else net for account, net in zip(*summed, strict=True)]
         return summed._replace(nets=nets)
 
     real = Columns.flows
