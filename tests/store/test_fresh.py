@@ -19,7 +19,6 @@ from bankbook.store.fresh import (
     FreshPostings,
     blocks_of,
     parsed,
-    whole,
 )
 
 NEVER = HybridTime(-1)
@@ -136,4 +135,4 @@ def test_a_row_that_is_none_is_noticed(text: str) -> None:
 
 
 def test_texts_of_postings_make_a_row() -> None:
-    assert parsed(whole(["[1,2,3,4,5]", "[1,2,3,5,6]"])) == [[1, 2, 3, 4, 5], [1, 2, 3, 5, 6]]
+    assert parsed("[[1,2,3,4,5],[1,2,3,5,6]]") == [[1, 2, 3, 4, 5], [1, 2, 3, 5, 6]]

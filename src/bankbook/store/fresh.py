@@ -10,12 +10,12 @@ account together is all that a checkpoint has to do, where nothing arrived late.
 import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import orjson
 
-from bankbook.core.clock import HYBRID_TIME_MAX, HybridTime
+from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry
 from bankbook.core.ports import Position, StatedPosting
 from bankbook.core.types import AccountId, Money, Origin, Seq
@@ -25,6 +25,8 @@ BLOCK_POSTINGS_MAX = 256
 
 Leg = list[int]
 """One posting: clock, writer, seq, leg, amount. Lists are ordered as positions are."""
+
+_NUMBERS = 5  # in a posting
 
 _LAST = math.inf  # above every amount, so above every posting in the same place
 
@@ -40,46 +42,26 @@ class Block(NamedTuple):
     postings: str
 
 
-class Fresh(list[str]):
-    """What was posted to one account since the last checkpoint, in the order of commits."""
-
-    __slots__ = ("is_ordered", "moved")
-
-    def __init__(self) -> None:
-        self.is_ordered = True
-        """Whether that is certainly the order of its statement."""
-        self.moved = 0
-
-
 class FreshPostings:
     """What was posted since the last checkpoint."""
 
     def __init__(self) -> None:
-        self.by_account: defaultdict[AccountId, Fresh] = defaultdict(Fresh)
+        self.by_account: defaultdict[AccountId, list[int]] = defaultdict(list)
+        """The five numbers of each posting, one posting behind the other, in the order of commits."""
         self.count = 0
         """How much is to be replayed: postings, or records where an entry has more of these, or columns."""
         self.entries = 0
         """In how many entries."""
-        self._first: int = HYBRID_TIME_MAX
-        """The clock of the first entry, by that."""
-        self._last = 0, 0
-        """Clock and writer of the last entry, by these."""
         self._read: dict[AccountId, list[Leg]] = {}
         """Of accounts whose statement was asked for, in order."""
 
     def add(self, entry: Entry, beyond: AccountId | None = None) -> None:
         """Take note of an entry's postings; where `beyond` is given, only of accounts beyond it."""
-        place, legs = (entry.clock, entry.origin.code), list(entry.legs())
-        head = f"[{entry.clock},{entry.origin.code},{entry.seq},"
-        is_late, by_account = place < self._last, self.by_account
+        clock, writer, seq = entry.clock, entry.origin.code, entry.seq
+        by_account, legs = self.by_account, list(entry.legs())
         for leg, (account, amount) in enumerate(legs):
             if beyond is None or account > beyond:
-                fresh = by_account[account]
-                if is_late and fresh:
-                    fresh.is_ordered = False
-                fresh.append(f"{head}{leg},{amount}]")
-                fresh.moved += amount
-        self._first, self._last = min(entry.clock, self._first), max(place, self._last)
+                by_account[account].extend((clock, writer, seq, leg, amount))
         self.count += len(entry.records) if entry.moves else max(len(legs), len(entry.records))
         self.entries += 1
 
@@ -89,20 +71,15 @@ class FreshPostings:
         if fresh is None:
             return []
         known = self._read.setdefault(account, [])
-        if len(known) < len(fresh):
-            known += orjson.loads(whole(fresh[len(known) :]))
+        if len(known) * _NUMBERS < len(fresh):
+            known += map(list, _postings_in(fresh[len(known) * _NUMBERS :]))
             known.sort()
         return known
 
     def blocks(self, account: AccountId, settled: HybridTime) -> list[Block]:
         """Return the rows that an account's postings make; none where one is of `settled` or before."""
-        fresh = self.by_account[account]
-        if not fresh.is_ordered or len(fresh) > BLOCK_POSTINGS_MAX:
-            legs = self.legs(account)
-            return list(blocks_of(account, legs)) if legs[0][0] > settled else []
-        if self._first <= settled and _clock_in(fresh[0]) <= settled:
-            return []
-        return [Block(account, HybridTime(_clock_in(fresh[-1])), Money(fresh.moved), whole(fresh))]
+        legs = sorted(_postings_in(self.by_account[account]))
+        return blocks_of(account, legs) if legs[0][0] > settled else []
 
     def remove(self, account: AccountId) -> None:
         """Be told that the tables have what is fresh of an account."""
@@ -110,22 +87,29 @@ class FreshPostings:
         self._read.pop(account, None)
 
 
-def blocks_of(account: AccountId, legs: list[Leg]) -> Iterator[Block]:
-    """Yield blocks of these postings, which are in order; those of one moment are in one block."""
-    start = 0
+def _postings_in(numbers: list[int]) -> Iterable[tuple[int, ...]]:
+    """Return postings whose numbers stand one behind the other."""
+    each = iter(numbers)
+    return zip(each, each, each, each, each, strict=True)
+
+
+def blocks_of(account: AccountId, legs: Sequence[Sequence[int]]) -> list[Block]:
+    """Return blocks of these postings, which are in order; those of one moment are in one block."""
+    if len(legs) <= BLOCK_POSTINGS_MAX:
+        return [_block_of(account, legs)]
+    blocks, start = [], 0
     while start < len(legs):
         end = min(start + BLOCK_POSTINGS_MAX, len(legs))
         while end < len(legs) and legs[end][0] == legs[end - 1][0]:
             end += 1
-        part = legs[start:end]
-        text = orjson.dumps(part).decode()
-        yield Block(account, HybridTime(part[-1][0]), Money(sum(leg[-1] for leg in part)), text)
+        blocks.append(_block_of(account, legs[start:end]))
         start = end
+    return blocks
 
 
-def whole(texts: Iterable[str]) -> str:
-    """Return the text of a block of these postings."""
-    return f"[{','.join(texts)}]"
+def _block_of(account: AccountId, legs: Sequence[Sequence[int]]) -> Block:
+    moved = sum([leg[-1] for leg in legs])
+    return Block(account, HybridTime(legs[-1][0]), Money(moved), orjson.dumps(legs).decode())
 
 
 def parsed(text: str) -> list[Leg]:
@@ -157,8 +141,3 @@ def stated(leg: Leg) -> StatedPosting:
 def place_of(position: Position) -> list[int]:
     """Return a position as postings have it."""
     return [position.clock, position.origin.code, position.seq, position.leg]
-
-
-def _clock_in(text: str) -> int:
-    """Return the clock of a posting."""
-    return int(text[1 : text.index(",")])
