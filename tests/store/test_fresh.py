@@ -110,7 +110,7 @@ def test_what_the_tables_have_is_no_longer_fresh() -> None:
     fresh = FreshPostings()
     fresh.add(posting_entry(HERE, 1, ("alice", 1), ("bob", 2)))
     assert fresh.legs(ALICE)
-    fresh.remove(ALICE)
+    fresh.remove([ALICE])
     assert fresh.legs(ALICE) == []
     assert fresh.legs(BOB)
 

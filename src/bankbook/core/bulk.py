@@ -14,7 +14,7 @@ from bankbook.core.commands import Command, Moves, results_of
 from bankbook.core.decision import Decision, sum_of_shorts, verdict_of
 from bankbook.core.entry import MOVE_DETAIL_CHARACTERS_MAX, MoveRecords, Verdict
 from bankbook.core.outcome import Outcome
-from bankbook.core.ports import Row
+from bankbook.core.ports import ONE_LOG, Row
 from bankbook.core.state import NO_SEQ, Layer
 from bankbook.core.types import MONEY_MAX, EntryId, Money, Origin
 
@@ -72,7 +72,8 @@ class _Counts:
 
     def _count(self, rows: Sequence[Row | None]) -> None:
         begun, least, most, kept = self.begun, self.least, self.most, self.kept
-        rights_in, branch = self._layer.rights_in, self._writer.branch
+        rights_in, branch, code = self._layer.rights_in, self._writer.branch, self._writer.code
+        given = rights_in((), branch)
         for number, row in enumerate(rows, start=1):
             if row is not None:
                 balance, floor, currency, reserved, holdings = row
@@ -82,7 +83,9 @@ class _Counts:
                 if floor is None:
                     least[number] = -MONEY_MAX - balance
                 else:
-                    least[number] = -rights_in(holdings, branch)
+                    # Mostly one log has touched an account, and no call is made for each of thousands.
+                    is_simple = len(holdings) == ONE_LOG and holdings[0] == code
+                    least[number] = -given - holdings[2] if is_simple else -rights_in(holdings, branch)
                     kept[number] = Money(floor + reserved) if reserved else floor
 
     def layer_for(self, *numbers: int) -> Layer:

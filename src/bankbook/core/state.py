@@ -139,8 +139,6 @@ class Layer:
     def rights_in(self, holdings: Holdings, branch: BranchId) -> Money:
         """Return what one branch may take out of an account that has these holdings."""
         rights = self._genesis_rights[branch]
-        if len(holdings) == ONE_LOG and branch_of_code(holdings[0]) == branch:
-            return rights + holdings[2]  # type: ignore[return-value]  # no call for each of thousands
         for code, _, moved in logs_in(holdings):
             if branch_of_code(code) == branch:
                 rights += moved  # type: ignore[assignment]  # no call for each of thousands

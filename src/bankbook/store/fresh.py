@@ -81,10 +81,12 @@ class FreshPostings:
         legs = sorted(_postings_in(self.by_account[account]))
         return blocks_of(account, legs) if legs[0][0] > settled else []
 
-    def remove(self, account: AccountId) -> None:
-        """Be told that the tables have what is fresh of an account."""
-        self.by_account.pop(account, None)
-        self._read.pop(account, None)
+    def remove(self, accounts: Iterable[AccountId]) -> None:
+        """Be told that the tables have what is fresh of these accounts."""
+        for each in (self.by_account, self._read):
+            if each:
+                for account in accounts:
+                    each.pop(account, None)
 
 
 def _postings_in(numbers: list[int]) -> Iterable[tuple[int, ...]]:
@@ -95,21 +97,16 @@ def _postings_in(numbers: list[int]) -> Iterable[tuple[int, ...]]:
 
 def blocks_of(account: AccountId, legs: Sequence[Sequence[int]]) -> list[Block]:
     """Return blocks of these postings, which are in order; those of one moment are in one block."""
-    if len(legs) <= BLOCK_POSTINGS_MAX:
-        return [_block_of(account, legs)]
     blocks, start = [], 0
     while start < len(legs):
         end = min(start + BLOCK_POSTINGS_MAX, len(legs))
         while end < len(legs) and legs[end][0] == legs[end - 1][0]:
             end += 1
-        blocks.append(_block_of(account, legs[start:end]))
+        part = legs[start:end]
+        moved = Money(sum([leg[-1] for leg in part]))
+        blocks.append(Block(account, HybridTime(part[-1][0]), moved, orjson.dumps(part).decode()))
         start = end
     return blocks
-
-
-def _block_of(account: AccountId, legs: Sequence[Sequence[int]]) -> Block:
-    moved = sum([leg[-1] for leg in legs])
-    return Block(account, HybridTime(legs[-1][0]), Money(moved), orjson.dumps(legs).decode())
 
 
 def parsed(text: str) -> list[Leg]:

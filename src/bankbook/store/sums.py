@@ -156,8 +156,7 @@ class Sums:
         """Be told that a slice is durable."""
         self._written += len(part.accounts)
         self._has_begun = True
-        for account in part.accounts:
-            self._frozen_postings.remove(account)
+        self._frozen_postings.remove(part.accounts)
         if part.is_last:
             assert self._frozen_at is not None, "what was written was frozen"
             assert not self._frozen_postings.by_account, "who was posted to was changed"
