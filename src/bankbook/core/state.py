@@ -263,6 +263,8 @@ class State(Layer):
     def __init__(self, reader: Reader, genesis: Genesis) -> None:
         super().__init__(reader, genesis)
         self._reader = reader
+        self._known_key: tuple[Key | None, KeyRecord | None] = (None, None)
+        """The key that the reader was last asked for: a request asks for its own three times."""
 
     @property
     def opening_balance(self) -> Money:
@@ -276,7 +278,10 @@ class State(Layer):
 
     def key(self, key: Key) -> KeyRecord | None:
         """Return what is known of a key; None where nothing is."""
-        return self._changes.keys.get(key) or self._reader.key(key)
+        changed = self._changes.keys.get(key)
+        if changed is None and self._known_key[0] != key:
+            self._known_key = key, self._reader.key(key)
+        return changed or self._known_key[1]
 
     def entry(self, entry: EntryId) -> Entry:
         """Return an entry that was applied here."""
@@ -349,7 +354,7 @@ class State(Layer):
     def take_changes(self, clock: HybridTime) -> Changes:
         """Return what the step has changed, for the store to commit, and begin anew on top of it."""
         changes, self._changes = self._changes, Changes()
-        self._looked_at, self._found = (), ()
+        self._looked_at, self._found, self._known_key = (), (), (None, None)
         changes.clock = clock
         return changes
 

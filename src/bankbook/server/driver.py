@@ -22,6 +22,7 @@ from bankbook.core.replica import Effects, Input, Replica, Settings, Status
 from bankbook.core.state import Layer
 from bankbook.core.types import AccountId, BranchId, Money, Origin
 from bankbook.core.vector import VersionVector
+from bankbook.server.group_commit import GroupCommit
 from bankbook.server.machine import Machine, ThisMachine
 from bankbook.store.base import CommitUnknownError, Store, StoreError
 
@@ -59,6 +60,7 @@ class Driver:
         self._reset = reset
         self._log = structlog.get_logger()
         self._inputs: list[Input] = []
+        self._group = GroupCommit()
         self._arrived = asyncio.Event()
         self._stepped = asyncio.Condition()
         self._waiting: dict[RequestId, tuple[Request, asyncio.Future[Reply]]] = {}
@@ -93,6 +95,7 @@ class Driver:
         """Have a request carried out, or held and then carried out; return how it ended."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = (request, future)
+        self._group.add()
         self.feed(request)
         try:
             return await future
@@ -150,6 +153,7 @@ class Driver:
         """Step until cancelled. An error here is a bug of ours, and ends the branch."""
         while True:
             await self._arrived.wait()
+            await self._group.gather()
             # Locked until the commit is over: whoever looks at the replica sees what is durable, also
             # where the next inputs are here already and the next step begins without a pause.
             async with self._stepped:
@@ -164,9 +168,12 @@ class Driver:
     async def _step(self) -> None:
         self._arrived.clear()
         inputs, self._inputs = self._inputs, []
+        together = self._group.begin_step()
         effects = self._replica.step(inputs, self._machine.read_clocks())
         if await self._commit(effects):
             self._release(effects)
+        if effects.changes:
+            self._group.expect_back(together)
         self._wake_at(effects.wake_at_us)
 
     def _build(self, quiet_us: int = 0) -> Replica:
@@ -187,7 +194,8 @@ class Driver:
         if not effects.changes:
             return True
         try:
-            await self._machine.commit(self._store, effects.changes, is_alone=len(self._waiting) == 1)
+            is_alone = len(self._waiting) == 1
+            await self._machine.commit(self._store, effects.changes, is_alone=is_alone)
         except StoreError as error:
             self._start_over(effects, error)
             return False

@@ -34,8 +34,10 @@ class Rows:
 
     def row(self, account: AccountId) -> Row | None:
         """Return an account's row; None where it has none. Raises StoreError."""
-        found = self.dirty.get(account) or self._young.get(account)
-        return found or self.rows((account,))[0]
+        found = self.dirty.get(account)
+        if found is not None:
+            return found
+        return self._young[account] if account in self._young else self.rows((account,))[0]
 
     def rows(self, accounts: Collection[AccountId]) -> Sequence[Row | None]:
         """Return the row of each of these accounts; None where it has none. Raises StoreError."""

@@ -1,0 +1,105 @@
+"""When a step waits for company, and when it does not."""
+
+import asyncio
+
+from bankbook.server.group_commit import GroupCommit, Patience
+
+# Nobody waits so long: what ends before is ended by who came.
+FOREVER = Patience(between_s=3600.0, whole_s=3600.0)
+BRIEF = Patience(between_s=0.001, whole_s=3600.0)
+
+
+def step(group: GroupCommit, count: int) -> None:
+    """Carry out a step for so many requests that came and committed something."""
+    for _ in range(count):
+        group.add()
+    group.expect_back(group.begin_step())
+
+
+async def waits(group: GroupCommit) -> bool:
+    """Whether a step that is to begin now waits."""
+    gathering = asyncio.ensure_future(group.gather())
+    await asyncio.sleep(0)
+    is_waiting = not gathering.done()
+    gathering.cancel()
+    await asyncio.gather(gathering, return_exceptions=True)
+    return is_waiting
+
+
+async def test_who_is_alone_never_waits() -> None:
+    group = GroupCommit(FOREVER)
+    for _ in range(3):
+        group.add()
+        assert not await waits(group)
+        group.expect_back(group.begin_step())
+
+
+async def test_who_had_company_waits_for_twice_as_much() -> None:
+    group = GroupCommit(FOREVER)
+    step(group, 2)
+    group.add()
+    gathering = asyncio.create_task(group.gather())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert not gathering.done()
+        group.add()
+    await gathering
+    assert group.begin_step() == 4
+
+
+async def test_who_waited_in_vain_is_content_with_as_many_as_came() -> None:
+    group = GroupCommit(BRIEF)
+    step(group, 2)
+    group.add()
+    group.add()
+    await group.gather()
+    group.expect_back(group.begin_step())
+    group.add()
+    assert await waits(group)
+    group.add()
+    assert not await waits(group)
+
+
+async def test_after_some_steps_it_is_tried_again_whether_more_come() -> None:
+    group = GroupCommit(BRIEF)
+    step(group, 2)
+    group.add()
+    await group.gather()
+    group.expect_back(group.begin_step())
+    steps = 0
+    while True:
+        group.add()
+        group.add()
+        if await waits(group):
+            break
+        group.expect_back(group.begin_step())
+        steps += 1
+    assert 1 < steps < 100
+
+
+async def test_the_whole_wait_is_bounded_however_they_trickle_in() -> None:
+    group = GroupCommit(Patience(between_s=3600.0, whole_s=0.001))
+    step(group, 50)
+    group.add()
+    group.add()
+    await group.gather()
+    assert group.begin_step() == 2
+
+
+async def test_a_step_that_committed_nothing_expects_nobody() -> None:
+    group = GroupCommit(FOREVER)
+    step(group, 2)
+    for _ in range(4):
+        group.add()
+    group.begin_step()
+    group.add()
+    assert not await waits(group)
+
+
+async def test_a_step_without_requests_waits_for_none_and_forgets_none() -> None:
+    group = GroupCommit(FOREVER)
+    step(group, 2)
+    assert not await waits(group)
+    group.begin_step()
+    group.add()
+    assert await waits(group)
