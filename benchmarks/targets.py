@@ -72,7 +72,7 @@ TARGETS = (
     ),
     Target("transfers in bulk 50, one branch", 50_000, True, "/s", _value("bankbook-bulk-50")),
     Target(
-        "transfers, plain concurrent calls of one process", 20_000, True, "/s", _value("bankbook-transfers")
+        "transfers, plain concurrent calls of one process", 20_000, True, "/s", _value("bankbook-coalesced")
     ),
     Target(
         "a durable deposit of one caller, median, over a bare call and a sync",

@@ -5,12 +5,12 @@ from random import Random
 import pytest
 from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread, Letter
 
-from bankbook.core.commands import Cancel, Deposit, ReadBalance, Withdraw
+from bankbook.core.commands import Cancel, Deposit, ReadBalance, Withdraw, batch_of
 from bankbook.core.entry import RecordKind
 from bankbook.core.messages import AskHead, Entries, Head
 from bankbook.core.outcome import Outcome
 from bankbook.core.replica import Settings
-from bankbook.core.types import Money
+from bankbook.core.types import AccountId, Money
 
 EIGHTY, HUNDRED = Money(80), Money(100)
 
@@ -290,3 +290,15 @@ def test_nothing_is_given_back_and_forth_while_nothing_is_used() -> None:
     before = {branch: store.applied() for branch, store in bank.stores.items()}
     bank.pass_time(60 * SECOND)
     assert {branch: store.applied() for branch, store in bank.stores.items()} == before
+
+
+def test_of_large_batches_the_use_is_noted_in_turns_each_time_for_as_many_accounts_as_it_stands_for() -> None:
+    bank = settled_bank(2, 10_000)
+    names = [AccountId(f"a{number}") for number in range(1000)]
+    batch = batch_of(Withdraw(name, Money(1)) for name in names)
+    for _ in range(12):
+        bank.do(1, batch)
+        bank.deliver_all()
+    for branch in bank.branches:
+        usage = bank.replicas[branch]._gatherings._usage
+        assert {name: usage.of(name) for name in names} == {name: {1: 12} for name in names}

@@ -40,6 +40,10 @@ _FIRST = Seq(1)
 # others have their turn when they are used again.
 _PASSED_ON_MAX = 64
 
+# Of the accounts of a batch, so many are noted to be used, each for as many as it stands for; others by the
+# next one. What is shared out by use need not be exact, and to note all took a seventh of what a branch does.
+_NOTED_MAX = 256
+
 # After a round that brought no rights, such as from a branch whose disk is full, before the next one.
 _PAUSE_US = 100_000
 
@@ -151,7 +155,7 @@ class Gatherings:
         if len(self._context.branches) == 1:
             return  # all rights are here
         if entry.moves is not None:
-            self._note_uses(entry.moves, entry.origin.branch)
+            self._note_uses(entry, entry.moves)
         for record in entry.others:
             if record.kind is RecordKind.CAPTURE:
                 continue  # it was used when it was reserved
@@ -164,11 +168,13 @@ class Gatherings:
         if self._gatherings:
             self._enriched.update(self._gatherings.keys() & set(entry.accounts))
 
-    def _note_uses(self, moves: MoveRecords, branch: BranchId) -> None:
+    def _note_uses(self, entry: Entry, moves: MoveRecords) -> None:
         accounts, uses = moves.columns.accounts, moves.columns.uses(without=moves.refused)
         rows = self._context.state.rows(accounts)
-        for account, row, amount, times in zip(accounts, rows, *uses, strict=True):
-            self._note_use(account, row, branch, amount, times)
+        each = -(-len(accounts) // _NOTED_MAX)
+        columns = (column[entry.seq % each :: each] for column in (accounts, rows, *uses))
+        for account, row, amount, times in zip(*columns, strict=True):
+            self._note_use(account, row, entry.origin.branch, Money(amount * each), times)
 
     def _note_use(
         self, account: AccountId, row: Row | None, branch: BranchId, amount: Money, times: int = 1

@@ -6,6 +6,7 @@ Proof: tests/core/test_types.py.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple, NewType
 from zlib import crc32
 
@@ -37,7 +38,7 @@ class Origin(NamedTuple):
     @property
     def code(self) -> int:
         """It as one int64, which is ordered as origins are."""
-        return self.branch << _INCARNATION_BITS | self.incarnation
+        return _code_of(self.branch, self.incarnation)
 
     @classmethod
     def of_code(cls, code: int) -> "Origin":
@@ -46,6 +47,15 @@ class Origin(NamedTuple):
 
 
 _INCARNATION_BITS = 32
+
+# More logs than a bank has. Thousands of rows have the same few numbers, which are compared at each change:
+# where they are the same objects too, that takes no look at a memory that is in no cache.
+_CODES_REMEMBERED = 4096
+
+
+@lru_cache(_CODES_REMEMBERED)
+def _code_of(branch: int, incarnation: int) -> int:
+    return branch << _INCARNATION_BITS | incarnation
 
 
 def branch_of_code(code: int) -> BranchId:
