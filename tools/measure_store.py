@@ -164,14 +164,13 @@ def large_commits(folder: Path, accounts: int) -> Iterator[tuple[str, float]]:
 
 
 def statement(bank: Bank) -> Iterator[tuple[str, float]]:
-    """Yield figures of reading the statements of some accounts, and of what was moved before."""
+    """Yield figures of reading the statements of some accounts, and of what was moved since."""
     store, names = bank.store, bank.names[: FEW_ACCOUNTS : FEW_ACCOUNTS // PAGE]
     start = Position(HybridTime(0), ORIGIN, Seq(0), 0)
-    end = Position(FOR_EVER, ORIGIN, Seq(0), 0)
     store.postings(names[0], start, FOR_EVER, PAGE)
     took_s = seconds(lambda: [store.postings(name, start, FOR_EVER, PAGE) for name in names])
     yield f"page of a statement {len(bank.names):,}, µs", took_s / len(names) * 1e6
-    took_s = seconds(lambda: [store.moved_before(name, end) for name in names])
+    took_s = seconds(lambda: [store.moved_from(name, start) for name in names])
     yield f"balance of the past {len(bank.names):,}, µs", took_s / len(names) * 1e6
 
 

@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,15 @@ from cli.commands import BANKBOOK, bankbook, complaint_of, wait_for_end
 from cli.own_bank import OwnBank
 from journal.books import audit
 from server.processes import PATIENCE_S, processes_of_session, wait_until
+from store.history import FOR_EVER, HERE, changes_by, opening_entry, posting_entry
+from store.stores import open_sqlite
 
 from bankbook.client.sync import Bank
-from bankbook.core.types import MONEY_MAX
+from bankbook.core.ports import Changes, Drop
+from bankbook.core.types import MONEY_MAX, Seq
+from bankbook.core.vector import NOTHING, VersionVector
+from bankbook.server.branch import STORE_FILE
+from bankbook.store.sums import Bounds
 
 BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 
@@ -147,3 +154,29 @@ def test_another_bank_at_the_address_is_not_taken_for_ours(tmp_path: Path) -> No
         own.config.write_text(text)
         told = complaint_of(own.types("export"), 5)
         assert "is branch 1 of ours instead of branch 1 of theirs" in told
+
+
+def test_books_of_which_the_first_entries_were_dropped_begin_with_balances_brought_forward(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "branch-1"
+    path = folder / STORE_FILE
+    for everywhere in (NOTHING, VersionVector([(HERE, Seq(3))])):
+        with closing(open_sqlite(path, Bounds())) as store:
+            if not everywhere:
+                opened_and_moved = [
+                    opening_entry(HERE, 1, "till", None, "EUR"),
+                    posting_entry(HERE, 2, ("till", 5)),
+                    posting_entry(HERE, 3, ("alice", 5)),
+                    posting_entry(HERE, 4, ("till", 2)),
+                    posting_entry(HERE, 5, ("bob", -1), ("zoe", 1)),
+                ]
+                store.commit(changes_by(store, *opened_and_moved))
+            store.commit(Changes(drop=Drop(FOR_EVER, everywhere), clock=store.clock()))
+    output = tmp_path / "books.bean"
+    assert bankbook("export", "--data", folder, "-o", output).returncode == 0
+    assert bean_check(output) == 0
+    text = output.read_text()
+    assert text.count("Brought forward") == 3, "alice is left out: nothing has moved there since"
+    assert "up to: 1.000a11ce#3" in text
+    assert audit(text).balances == {"till": 7, "bob": 99, "zoe": 101}

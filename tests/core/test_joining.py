@@ -242,6 +242,16 @@ def test_a_new_bank_opens_its_doors_as_soon_as_all_have_met() -> None:
     assert balances(bank) == {90}
 
 
+def test_who_has_joined_reads_every_log_at_once_and_not_with_the_next_heartbeat() -> None:
+    bank = settled_bank()
+    lose_disk(bank, 1, 2, 3)
+    bank.deliver_all()
+    for branch in bank.branches:
+        bank.do(branch, Deposit(ANNA, FIVE))
+    bank.deliver_all()
+    assert {bank.do(branch, ReadBalance(ANNA)).balance for branch in bank.branches} == {15}
+
+
 def test_a_new_bank_of_one_branch_waits_for_nobody() -> None:
     bank = settled_bank(1)
     lose_disk(bank, 1)

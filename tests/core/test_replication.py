@@ -54,12 +54,18 @@ def at(seq: int, origin: Origin = ONE) -> VersionVector:
 class LongLog:
     """A log that never ends, of entries that are made when they are read."""
 
+    def dropped(self) -> VersionVector:
+        return NOTHING
+
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         return [entry(seq, origin) for seq in range(after + 1, after + 1 + limit)]
 
 
 class LargeLog:
     """The same, of entries as large as a batch makes them."""
+
+    def dropped(self) -> VersionVector:
+        return NOTHING
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         made = LongLog().entries(origin, after, limit)

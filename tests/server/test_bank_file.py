@@ -46,6 +46,8 @@ def test_the_least_that_a_bank_needs() -> None:
     assert bank.addresses == {1: "127.0.0.1:7001", 2: "127.0.0.1:7002"}
     assert list(bank.addresses) == [1, 2], "in ascending order, however they stand in the file"
     assert (bank.hold_limit_us, bank.key_retention_days, bank.drain_us) == (30_000_000, 30, 5_000_000)
+    assert bank.log_retention_days is None
+    assert bank.configs(Path("data"))[0].settings().log_retention_us is None
     assert (bank.durable, bank.currency, bank.token_key_path, bank.log_level) == (0, "", None, "info")
 
 
@@ -58,6 +60,7 @@ currency = "EUR"
 durable = 1
 hold_limit_s = 1.5
 key_retention_days = 7
+log_retention_days = 8
 drain_s = 0
 token_key_file = "secret/token.key"
 log_level = "error"
@@ -65,6 +68,7 @@ log_level = "error"
     )
     assert bank.places[0] == BranchPlace(bank.places[0].branch, "127.0.0.1:7001", "0.0.0.0:7001")
     assert (bank.hold_limit_us, bank.key_retention_days, bank.drain_us) == (1_500_000, 7, 0)
+    assert bank.log_retention_days == 8
     assert (bank.durable, bank.currency, bank.log_level) == (1, "EUR", "error")
     assert bank.token_key_path == Path("/somewhere/secret/token.key"), "beside the file that names it"
 
@@ -88,6 +92,7 @@ def test_an_address_may_be_a_name_or_of_the_sixth_version() -> None:
         ("[defaults]\nhold_limit_s = 1e99", "[defaults] hold_limit_s", "at most a week"),
         ("[defaults]\ndrain_s = -1", "[defaults] drain_s", "0 or more"),
         ("[defaults]\nkey_retention_days = 0", "[defaults] key_retention_days", "from 1 to"),
+        ("[defaults]\nlog_retention_days = 29", "[defaults] log_retention_days", "write at least 30"),
         ("[defaults]\nkey_retention_days = 1.5", "[defaults] key_retention_days", "whole number"),
         ("[defaults]\ndurable = 2", "[defaults] durable", "of which there are 1; write 0 to 1"),
         ("[defaults]\ndurable = -1", "[defaults] durable", "from 0 to"),

@@ -11,8 +11,8 @@ from bankbook.core.encoding import decode_entry
 from bankbook.core.entry import Entry
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.store import history
-from bankbook.wire.peers import decode_vector, encode_vector
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc, bank_pb2, replication_pb2
+from bankbook.wire.vectors import decode_vector, encode_vector
 
 
 def ask(

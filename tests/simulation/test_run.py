@@ -19,6 +19,7 @@ BLOCKS = range(2000, 2300, BLOCK)
 PROMISES = {
     "comes to rest",
     "books",
+    "copies",
     "floors",
     "rights",
     "balances",

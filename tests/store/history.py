@@ -227,8 +227,8 @@ class Twin:
     def entries(self, origin: Origin, after: Seq, limit: int) -> Sequence[Entry]:
         return [entry for entry in self.history if entry.origin == origin and entry.seq > after][:limit]
 
-    def moved_before(self, account: AccountId, position: Position) -> int:
-        return sum(posting.amount for posting in self._statement(account) if posting.position < position)
+    def moved_from(self, account: AccountId, position: Position) -> int:
+        return sum(posting.amount for posting in self._statement(account) if posting.position >= position)
 
     def postings(
         self, account: AccountId, after: Position, until: HybridTime, limit: int

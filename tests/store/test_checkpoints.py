@@ -98,7 +98,7 @@ def check_integrity(store: SqliteStore) -> None:
         stated = replayed.postings(account, START, FOR_EVER, 9999)
         assert store.postings(account, START, FOR_EVER, 9999) == stated
         for posting in stated:
-            assert store.moved_before(account, posting.position) == replayed.moved_before(
+            assert store.moved_from(account, posting.position) == replayed.moved_from(
                 account, posting.position
             )
     for name in names:

@@ -88,7 +88,7 @@ def test_a_new_store_knows_whose_it_is_and_nothing_else(store: Store) -> None:
     assert store.expiring(HERE.branch, 9) == []
     assert store.entries(HERE, Seq(0), 10) == []
     assert store.postings(ALICE, START, FOR_EVER, 9) == []
-    assert store.moved_before(ALICE, END) == 0
+    assert store.moved_from(ALICE, START) == 0
 
 
 def test_one_commit_is_read_back_whole(store: Store) -> None:
@@ -505,9 +505,9 @@ def test_a_statement_is_in_the_order_of_clocks_wherever_its_postings_arrived_fir
     assert store.postings(ALICE, expected[0].position, FOR_EVER, 2) == expected[1:3]
     assert store.postings(ALICE, expected[4].position, FOR_EVER, 9) == []
     assert store.postings(ALICE, START, FOR_EVER, 0) == []
-    assert [store.moved_before(ALICE, posting.position) for posting in expected] == [0, 1, 3, 6, 10]
-    assert store.moved_before(ALICE, END) == 15
-    assert store.moved_before(ALICE, START) == 0
+    assert [store.moved_from(ALICE, posting.position) for posting in expected] == [15, 14, 12, 9, 5]
+    assert store.moved_from(ALICE, END) == 0
+    assert store.moved_from(ALICE, START) == 15
 
 
 def test_a_refused_request_is_kept_for_its_key_and_touches_nothing(store: Store) -> None:

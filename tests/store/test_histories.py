@@ -158,7 +158,7 @@ def compare_statements(store: Store, twin: Twin, account: AccountId, after: int,
         assert store.postings(account, position, until, limit) == twin.postings(
             account, position, until, limit
         )
-        assert store.moved_before(account, position) == twin.moved_before(account, position)
+        assert store.moved_from(account, position) == twin.moved_from(account, position)
 
 
 @pytest.mark.parametrize("new_store", STORES)

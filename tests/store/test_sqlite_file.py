@@ -37,9 +37,10 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Changes, Genesis, Holding, KeyRecord
 from bankbook.core.types import BranchId, EntryId, Incarnation, Key, Money, Seq, reservation_id
 from bankbook.core.vector import NOTHING, VersionVector
-from bankbook.store import sqlite_file, sqlite_logs, sqlite_tables
+from bankbook.store import sqlite_file, sqlite_frozen, sqlite_logs, sqlite_tables
 from bankbook.store.base import CommitRefusedError, StoreError, StoreInUseError, StoreMismatchError
 from bankbook.store.sqlite import SqliteStore
+from bankbook.store.sqlite_schema import APPLICATION_ID, SCHEMA
 
 ORDER = Key("2/order-17")
 ENTRIES = (
@@ -184,7 +185,7 @@ def test_a_branch_is_started_on_anothers_store(
     ("version", "statement"),
     [
         (3, "UPDATE meta SET value = 3 WHERE name = 'schema version'"),
-        (5, "UPDATE meta SET value = 5 WHERE name = 'schema version'"),
+        (6, "UPDATE meta SET value = 6 WHERE name = 'schema version'"),
     ],
 )
 def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
@@ -193,10 +194,56 @@ def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
     edit(path, statement)
     before = path.read_bytes()
     with pytest.raises(
-        StoreMismatchError, match=f"schema version {version}, and this program knows version 4: use"
+        StoreMismatchError, match=f"schema version {version}, and this program knows version 5: use"
     ):
         open_store(path)
     assert path.read_bytes() == before
+
+
+def as_version_4(path: Path, source: Path) -> None:
+    """Make a file as it was before entries were dropped, with what `source` has."""
+    schema = [re.sub(r"\n +dropped .*\n +CHECK \(dropped .*", "", each) for each in SCHEMA]
+    assert "dropped" not in "".join(schema)
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in (f"PRAGMA application_id = {APPLICATION_ID}", *schema):
+            connection.execute(statement)
+        connection.execute("ATTACH ? AS source", (str(source),))
+        for table in ("meta", "origin", "log", "account", "statement", "key", "reservation"):
+            found = connection.execute(f"PRAGMA main.table_info({table})")
+            columns = ", ".join(name for _, name, *_ in found)
+            copied = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM source.{table}"  # noqa: S608  (ours)
+            connection.execute(copied)
+        connection.execute("DELETE FROM meta WHERE name IN ('stated from', 'copying')")
+        connection.execute("UPDATE meta SET value = 4 WHERE name = 'schema version'")
+        connection.commit()
+
+
+def test_a_store_from_before_entries_were_dropped_is_brought_up_to_date(path: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older.sqlite"
+    as_version_4(older, path)
+    with pytest.raises(StoreMismatchError, match="start its branch once, which brings it up to date"):
+        SqliteStore.open_stopped(older)
+    with closing(open_store(older)) as upgraded, closing(open_store(path)) as store:
+        assert upgraded.identity == store.identity
+        assert upgraded.applied() == store.applied()
+        assert (upgraded.dropped(), upgraded.stated_from()) == (NOTHING, 0)
+    for question in (
+        "SELECT name, value FROM meta ORDER BY name",
+        "SELECT name, sql FROM sqlite_schema WHERE name <> 'origin' ORDER BY name",
+        "SELECT * FROM readable_statement",
+    ):
+        assert ask(older, question) == ask(path, question)
+    SqliteStore.open_stopped(older).close()
+
+
+def test_a_store_of_another_branch_is_not_brought_up_to_date(path: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older.sqlite"
+    as_version_4(older, path)
+    edit(older, "UPDATE meta SET value = 2 WHERE name = 'branch'")
+    before = older.read_bytes()
+    with pytest.raises(StoreMismatchError, match="branch 2 instead of"):
+        open_store(older)
+    assert older.read_bytes() == before
 
 
 def test_another_programs_database_is_left_exactly_as_it_was(tmp_path: Path) -> None:
@@ -417,7 +464,7 @@ def test_every_table_and_every_column_says_what_it_is(path: Path) -> None:
 # But for the few rows that are read once, when a store is opened.
 READS = {
     name: statement
-    for module in (sqlite_logs, sqlite_tables)
+    for module in (sqlite_logs, sqlite_tables, sqlite_frozen)
     for name, statement in vars(module).items()
     if re.match("_SELECT|_SUM_BLOCKS|_FORGET|_DELETE", name) and name != "_SELECT_ORIGINS"
 }
@@ -426,6 +473,8 @@ READS = {
 @pytest.mark.parametrize("statement", READS.values(), ids=READS)
 def test_no_statement_goes_through_a_whole_table_or_sorts(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
+        for temporary in sqlite_frozen._BEGIN:
+            connection.execute(temporary)
         rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [1] * statement.count("?")).fetchall()
     plan = [step for *_, step in rows]
     assert any(step.startswith("SEARCH") for step in plan)
@@ -434,7 +483,7 @@ def test_no_statement_goes_through_a_whole_table_or_sorts(path: Path, statement:
 
 def test_a_person_reads_whose_store_it_is(path: Path) -> None:
     assert dict(ask(path, "SELECT name, value FROM meta")) == {
-        "schema version": 4,
+        "schema version": 5,
         "cluster": "bank-of-tests",
         "branch": 1,
         "incarnation": 0xA11CE,
@@ -444,6 +493,8 @@ def test_a_person_reads_whose_store_it_is(path: Path) -> None:
         "has joined": 1,
         "failed commits": 0,
         "summed account": None,
+        "stated from": 0,
+        "copying": 0,
     }
 
 

@@ -40,7 +40,7 @@ from bankbook.core.messages import (
     Unsubscribe,
 )
 from bankbook.core.ports import Changes
-from bankbook.core.replica import Effects, Input
+from bankbook.core.replica import Effects, Input, Settings
 from bankbook.core.token import Token, TokenCodec, TokenError
 from bankbook.core.types import EntryId, Key, Seq
 from bankbook.store.memory import MemoryStore  # noqa: TC001  (as every module imports it)
@@ -111,7 +111,11 @@ class TellingBank(BankInOneThread):
     """Tells what happens in `lines`; delivers nothing but chatter of its own accord."""
 
     def __init__(
-        self, branches: int, opening: int | None = 0, also: frozenset[Chatter] = frozenset()
+        self,
+        branches: int,
+        opening: int | None = 0,
+        also: frozenset[Chatter] = frozenset(),
+        kept: int | None = None,
     ) -> None:
         self.lines: list[str] = []
         self.lost_disks: dict[int, MemoryStore] = {}
@@ -130,7 +134,10 @@ class TellingBank(BankInOneThread):
         self._arrived: dict[EntryId, Entry] = {}
         self._kept: dict[int, set[EntryId]] = {}
         """What was told to be kept by each branch until it can be applied."""
-        super().__init__(branches, opening_balance=opening)
+        settings = Settings()
+        if kept is not None:
+            settings = settings._replace(key_retention_us=kept, log_retention_us=kept)
+        super().__init__(branches, opening_balance=opening, settings=settings)
         self.deliver_all()
         self.lines.clear()
 
@@ -282,6 +289,7 @@ class TellingBank(BankInOneThread):
         self._step.has_changes = bool(changes)
         if self._step.has_changes and self.dying.get(branch) is DiesAt.BEFORE_COMMIT:
             return
+        store, dropped = self.stores[branch], self.stores[branch].dropped()
         super().commit(branch, changes)
         for entry in changes.entries:
             verb = "writes" if entry.origin == self.stores[branch].identity.origin else "applies"
@@ -290,6 +298,10 @@ class TellingBank(BankInOneThread):
         for life, is_over in sorted(changes.lives.items()):
             if is_over:
                 self.tell(f"{branch} notes that store {origin_name(life)} was replaced")
+        if changes.portion is not None and changes.portion.end is not None:
+            self.tell(f"{branch} has the whole copy: {vector_words(store.applied())}")
+        elif gone := store.dropped().beyond(dropped):
+            self.tell(f"{branch} drops its entries up to {vector_words(gone)}")
         if changes.has_joined:
             self.tell(f"{branch} has joined")
 

@@ -13,7 +13,7 @@ from traces.bank import Link, TellingBank
 from traces.language import Arguments, TraceError, parse
 from traces.shown import SUBJECTS
 from traces.usages import USAGES, check_runs, usage
-from traces.words import branch_words, listed, named_entry
+from traces.words import branch_words, duration_words, listed, named_entry
 
 from bankbook.core.commands import (
     Batch,
@@ -23,6 +23,7 @@ from bankbook.core.commands import (
     Deposit,
     OpenAccount,
     ReadBalance,
+    ReadStatement,
     Release,
     Reserve,
     SingleWrite,
@@ -89,13 +90,17 @@ def _check_branches(bank: TellingBank, arguments: Arguments) -> None:
 
 
 @usage(
-    "bank branches=COUNT [opening=BALANCE] [also=CHATTER]",
+    "bank branches=COUNT [opening=BALANCE] [also=CHATTER] [kept=DURATION]",
     "Found a bank, all branches connected. Every account begins with `opening` (0 if left out; where it is "
-    "`none`, accounts have to be opened). `also` names chatter that is to be told, and delivered by hand.",
+    "`none`, accounts have to be opened). `also` names chatter that is to be told, and delivered by hand. "
+    "Where `kept` says for how long, keys are forgotten then, and entries dropped that every branch has.",
 )
-def _tell_of_bank(bank: TellingBank, branches: int, opening: int | None = 0, **_: object) -> None:
+def _tell_of_bank(
+    bank: TellingBank, branches: int, opening: int | None = 0, kept: int | None = None, **_: object
+) -> None:
     accounts = "accounts have to be opened" if opening is None else f"every account has {opening}"
-    bank.tell(f"{branch_words(range(1, branches + 1))}; {accounts}")
+    told = "" if kept is None else f"; keys and entries are kept for {duration_words(kept)}"
+    bank.tell(f"{branch_words(range(1, branches + 1))}; {accounts}{told}")
 
 
 # What customers do.
@@ -104,6 +109,13 @@ def _tell_of_bank(bank: TellingBank, branches: int, opening: int | None = 0, **_
 @usage("read CUSTOMER ACCOUNT at=BRANCH" + _REQUEST, "Ask for a balance.")
 def _read(bank: TellingBank, customer: str, account: str, at: int, **options: object) -> None:
     _request(bank, at, customer, ReadBalance(AccountId(account)), **options)
+
+
+@usage(
+    "statement CUSTOMER ACCOUNT at=BRANCH" + _REQUEST, "Ask what moved on an account, from its beginning on."
+)
+def _statement(bank: TellingBank, customer: str, account: str, at: int, **options: object) -> None:
+    _request(bank, at, customer, ReadStatement(AccountId(account)), **options)
 
 
 @usage("deposit CUSTOMER ACCOUNT AMOUNT at=BRANCH" + _REQUEST, "Pay in.")

@@ -18,7 +18,7 @@ from traces.words import (
     why_held,
 )
 
-from bankbook.core.types import AccountId, Seq
+from bankbook.core.types import AccountId
 
 
 def _show_balances(bank: TellingBank, account: str) -> list[str]:
@@ -46,7 +46,8 @@ def _show_log(bank: TellingBank, branch: str) -> list[str]:
     store = bank.stores[int(branch)]
     lines = []
     for origin, seq in store.applied():
-        entries = store.entries(origin, Seq(0), seq)
+        kept_after = store.dropped()[origin]
+        entries = store.entries(origin, kept_after, seq - kept_after)
         lines += [f"{entry_name(entry.id)}: {entry_words(entry)}" for entry in entries]
     return lines
 

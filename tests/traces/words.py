@@ -23,6 +23,7 @@ from bankbook.core.commands import (
     Reply,
     Reserve,
     Result,
+    Statement,
     Submit,
     Transfer,
     Withdraw,
@@ -33,8 +34,10 @@ from bankbook.core.holds import Held
 from bankbook.core.messages import (
     Acknowledge,
     Answer,
+    AskCopy,
     AskHead,
     AskKey,
+    CopyPart,
     Entries,
     Forward,
     Head,
@@ -43,6 +46,7 @@ from bankbook.core.messages import (
     Unsubscribe,
 )
 from bankbook.core.outcome import Outcome
+from bankbook.core.ports import Portion
 from bankbook.core.replica import Replica
 from bankbook.core.token import EMPTY, Token
 from bankbook.core.types import (
@@ -201,8 +205,10 @@ def _legs(postings: tuple[Posting, ...]) -> str:
 
 def command_words(command: Command) -> str:
     match command:
-        case ReadBalance() | ReadStatement():
+        case ReadBalance():
             return f"read of {command.account}"
+        case ReadStatement():
+            return f"reading of the statement of {command.account}"
         case Deposit() | Withdraw():
             verb = "deposit" if isinstance(command, Deposit) else "withdrawal"
             return f"{verb} of {command.amount} {'to' if verb == 'deposit' else 'from'} {command.account}"
@@ -252,6 +258,8 @@ def _hold_words(reply: Reply) -> str:
 
 def _result_words(result: Reply | Result, account: str) -> str:
     balance, available = result.balance, result.available
+    if isinstance(result, Reply) and result.statement is not None:
+        return _statement_words(result.statement, account)
     if result.outcome is not Outcome.OK:
         return f"{result.outcome.name}: {short(result.detail)}"
     if balance is None:
@@ -259,6 +267,12 @@ def _result_words(result: Reply | Result, account: str) -> str:
     told = f"{account} has {balance}"
     told += f", {available} of it free" if available is not None and available != balance else ""
     return f"{told}, reservation {short(result.reservation)}" if result.reservation else told
+
+
+def _statement_words(statement: Statement, account: str) -> str:
+    before = "brought forward" if statement.begins_ms is not None else "before"
+    lines = (f"{line.kind} {line.amount:+d}, which makes {line.balance}" for line in statement.lines)
+    return f"{account}: {'; '.join((f'{statement.opening} {before}', *lines))}"
 
 
 def why_held(held: Held, replica: Replica) -> str:
@@ -314,18 +328,23 @@ def message_words(message: Message, asked: AskHead | Key | None) -> str:
             return f"send me log {origin_name(origin)} from entry {after + 1} on"
         case Unsubscribe(origin):
             return f"send me no more of log {origin_name(origin)}"
-        case AskHead() | AskKey() | Forward():
+        case AskHead() | AskKey() | Forward() | AskCopy():
             return _question_words(message)
+        case CopyPart(part=part, portion=portion):
+            return f"part {part}: {_portion_words(portion)}"
         case Head():
             return _head_words(message, asked)
-        case Answer():
-            if message.entry is None:
-                return f"{message.outcome.name}: {short(message.detail)}"
-            return f"{entry_name(message.entry)} says what became of key {asked}"
+        case Answer(entry=None):
+            return f"{message.outcome.name}: {short(message.detail)}"
+        case Answer(entry=entry):
+            assert entry is not None, "else it says why not"
+            return f"{entry_name(entry)} says what became of key {asked}"
 
 
-def _question_words(message: AskHead | AskKey | Forward) -> str:
+def _question_words(message: AskHead | AskKey | Forward | AskCopy) -> str:
     match message:
+        case AskCopy(part=part):
+            return f"give me part {part} of a copy of your store"
         case AskKey(key=key):
             return f"what became of key {key}? If nothing, it is mine"
         case Forward():
@@ -343,6 +362,19 @@ def _question_words(message: AskHead | AskKey | Forward) -> str:
             return f"{wanted}; which is your last entry for it?"
 
 
+def _portion_words(portion: Portion | None) -> str:
+    if portion is None:
+        return "there is no such copy any more"
+    if portion.end is not None:
+        return f"that is all up to {vector_words(portion.end.applied)}"
+    if portion.entries:
+        return f"entries {listed(entry_name(entry.id) for entry in portion.entries)}"
+    if portion.reservations:
+        return f"reservations {listed(portion.reservations)}"
+    balances = (f"{account} has {balance}" for account, (balance, *_) in portion.rows.items())
+    return listed(balances)
+
+
 def _freshness_words(freshness: Freshness) -> str:
     level, bound_us = freshness
     return f"{level.value}:{duration_words(bound_us)}" if level is Level.BOUNDED else level.value
@@ -351,7 +383,9 @@ def _freshness_words(freshness: Freshness) -> str:
 def _head_words(head: Head, asked: AskHead | Key | None) -> str:
     over = listed(f"store {origin_name(life)} was replaced" for life in head.over)
     if isinstance(asked, AskHead) and asked.joining is not None:
-        return "; ".join(part for part in (f"I have {vector_words(head.applied)}", over) if part)
+        dropped = f"I no longer keep {vector_words(head.dropped)}" if head.dropped else ""
+        told = (f"I have {vector_words(head.applied)}", dropped, over)
+        return "; ".join(part for part in told if part)
     if over:
         return over
     about = f" for {asked.account}" if isinstance(asked, AskHead) and asked.account else ""

@@ -46,13 +46,12 @@ from bankbook.wire.peers import (
     Greeting,
     decode_from_publisher,
     decode_from_subscriber,
-    decode_vector,
     encode_for_publisher,
     encode_for_subscriber,
-    encode_vector,
 )
 from bankbook.wire.v1 import bank_pb2, replication_pb2
 from bankbook.wire.v1.replication_pb2 import PublisherMessage, SubscriberMessage
+from bankbook.wire.vectors import decode_vector, encode_vector
 
 HERE, THERE = (Origin(BranchId(branch), Incarnation(0xB0B)) for branch in (1, 2))
 

@@ -14,8 +14,8 @@ import grpc.aio
 from bankbook.bench.settings import BenchError
 from bankbook.core.types import BranchId
 from bankbook.core.vector import NOTHING, VersionVector
-from bankbook.wire.peers import decode_vector
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
+from bankbook.wire.vectors import decode_vector
 
 # A branch under load answers late; one that does not answer within this is gone.
 _TIMEOUT_S = 30.0

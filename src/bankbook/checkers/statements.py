@@ -18,6 +18,8 @@ from bankbook.checkers.verdict import Tally, Verdict, Witness
 from bankbook.checkers.words import named
 from bankbook.history.record import Stated, StatedLine
 
+Lines = tuple[StatedLine, ...]
+
 
 class Sheet(NamedTuple):
     """One statement, and who was told it."""
@@ -127,15 +129,28 @@ def _compare(sheet: Sheet, longest: Sheet, places: dict[str, int], names: Names,
 
 
 def _compare_ends(first: Sheet, other: Sheet, tally: Tally) -> None:
-    for at, (one, two) in enumerate(zip(first.stated.lines, other.stated.lines, strict=False), start=1):
+    ones, others = _from_where_both_begin(first.stated.lines, other.stated.lines)
+    for at, (one, two) in enumerate(zip(ones, others, strict=False), start=1):
         if one != two:
             tally.break_(FINAL, partial(Witness, _differs(first, other, at)))
             return
-    if len(first.stated.lines) != len(other.stated.lines):
-        at = min(len(first.stated.lines), len(other.stated.lines)) + 1
+    if first.stated.is_complete and other.stated.is_complete and len(ones) != len(others):
+        at = min(len(ones), len(others)) + 1
         tally.break_(FINAL, partial(Witness, _differs(first, other, at)))
     else:
         tally.hold()
+
+
+def _from_where_both_begin(ones: Lines, others: Lines) -> tuple[Lines, Lines]:
+    """Return two statements from the first line of the one that begins later: branches drop lines in time.
+
+    Where neither has the other's first line, they are compared as they are.
+    """
+    if ones and others and ones[0] in others:
+        return ones, others[others.index(ones[0]) :]
+    if ones and others and others[0] in ones:
+        return ones[ones.index(others[0]) :], others
+    return ones, others
 
 
 def _differs(first: Sheet, other: Sheet, at: int) -> str:

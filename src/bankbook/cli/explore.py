@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from bankbook.simulation.jobs import JobEndedError, reports
 from bankbook.simulation.run import Performance, SimulationReport, SimulationSettings, perform, plan, simulate
 from bankbook.simulation.shrink import Failure, Shrinker, first_failure
 from bankbook.simulation.smaller import size_of
+from bankbook.simulation.world import draws_past
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,13 @@ class Shrunk:
     before: Scenario
     runs: int
     is_interrupted: bool
+    has_past: bool
 
     def commands(self) -> list[str]:
         """Return what repeats it, in virtual time and on real processes."""
+        past = " --long-ago" if self.has_past else ""
         return [
-            f"bankbook simulate {self.path} --seed {self.failure.seed} --trace trace.txt",
+            f"bankbook simulate {self.path} --seed {self.failure.seed}{past} --trace trace.txt",
             f"bankbook run {self.path}",
         ]
 
@@ -154,15 +158,15 @@ def _shrunk(wanted: Exploration, seed: int) -> Shrunk | None:
     scenario = plan(seed, settings)
     path = wanted.shrunk_path or Path(f"bankbook-seed-{seed}.json")
     until_s = time.monotonic() + wanted.shrink_for_s
-    is_interrupted, shrinker = False, None
+    is_interrupted, shrinker, has_past = False, None, draws_past(seed)
+    again = partial(_perform, has_past)
     try:
-        failure = first_failure(
-            scenario, seed, perform(scenario, seed, duration_s=settings.duration_s), _perform
-        )
+        whole = perform(scenario, seed, duration_s=settings.duration_s, has_past=has_past)
+        failure = first_failure(scenario, seed, whole, again)
         if failure is None:
             click.echo(f"bankbook: seed {seed} does not fail without an end to its time", err=True)
             return None
-        shrinker = Shrinker(failure, _perform, lambda: time.monotonic() >= until_s)
+        shrinker = Shrinker(failure, again, lambda: time.monotonic() >= until_s)
         with _smaller_and_smaller(shrinker):
             shrinker.shrink()
     except KeyboardInterrupt:
@@ -170,11 +174,11 @@ def _shrunk(wanted: Exploration, seed: int) -> Shrunk | None:
         if shrinker is None:
             return None
     write_whole(path, render_scenario(shrinker.best.scenario))
-    return Shrunk(shrinker.best, path, scenario, shrinker.runs, is_interrupted)
+    return Shrunk(shrinker.best, path, scenario, shrinker.runs, is_interrupted, has_past)
 
 
-def _perform(scenario: Scenario, seed: int, is_customers_only: bool) -> Performance:
-    return perform(scenario, seed, is_customers_only=is_customers_only)
+def _perform(has_past: bool, scenario: Scenario, seed: int, is_customers_only: bool) -> Performance:
+    return perform(scenario, seed, is_customers_only=is_customers_only, has_past=has_past)
 
 
 @contextmanager

@@ -20,8 +20,9 @@ from bankbook.cli.completion import complete_branches
 from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, RETRYABLE, end_like_ctrl_c, fail
 from bankbook.core.encoding import EntryDamagedError, decode_entry
 from bankbook.core.entry import Entry
+from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Genesis
-from bankbook.core.types import BranchId, Money, Origin, Seq
+from bankbook.core.types import AccountId, BranchId, Money, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.journal.beancount import Journal, JournalError
 from bankbook.scenario.output import OutputError, writing_whole
@@ -31,8 +32,9 @@ from bankbook.store.base import StoreError, StoreInUseError
 from bankbook.store.history import history
 from bankbook.store.sqlite import SqliteStore
 from bankbook.wire.basics import MESSAGE_OPTIONS, MessageDamagedError
-from bankbook.wire.peers import decode_vector
+from bankbook.wire.status import CODES
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
+from bankbook.wire.vectors import decode_vector
 
 Write = Callable[[str], object]
 
@@ -137,10 +139,11 @@ def _places(config: Path, number: int | None) -> tuple[BankFile, list[BranchPlac
 def _export_stopped(path: Path, write: Write) -> None:
     try:
         with closing(SqliteStore.open_stopped(path)) as store:
-            until = store.applied()
-            journal = Journal(store.identity.genesis, decimal_text)
-            write(journal.begin(until))
-            for entry in history(store, NOTHING, until):
+            until, dropped = store.applied(), store.dropped()
+            brought_forward = _brought_forward(store, dropped, until) if dropped else None
+            journal = Journal(store.identity.genesis, decimal_text, brought_forward)
+            write(journal.begin(until, dropped))
+            for entry in history(store, dropped, until):
                 write(journal.add(entry))
             _compare(journal, store, path)
             write(journal.end())
@@ -151,6 +154,22 @@ def _export_stopped(path: Path, write: Write) -> None:
         ) from error
     except (StoreError, JournalError) as error:
         raise ExportError(str(error)) from error
+
+
+def _brought_forward(
+    store: SqliteStore, dropped: VersionVector, until: VersionVector
+) -> dict[AccountId, tuple[int, str]]:
+    """Return what each account that the entries name had before them, and its currency."""
+    moved: dict[AccountId, int] = {}
+    for entry in history(store, dropped, until):
+        for account, amount in entry.postings:
+            moved[account] = moved.get(account, 0) + amount
+    states = ((account, amount, store.account(account)) for account, amount in moved.items())
+    return {
+        account: (state.balance - amount, state.currency)
+        for account, amount, state in states
+        if state is not None
+    }
 
 
 def _compare(journal: Journal, store: SqliteStore, path: Path) -> None:
@@ -236,6 +255,8 @@ async def _batches(
     except TimeoutError:
         raise _broken_off(place, f"nothing came for {_BATCH_TIMEOUT_S:.0f} s") from None
     except grpc.aio.AioRpcError as error:
+        if error.code() is CODES[Outcome.HISTORY_DROPPED]:
+            raise ExportError(f"branch {place.branch} at {place.address}: {error.details()}") from error
         raise _broken_off(place, error.details() or error.code().name) from error
     finally:
         call.cancel()

@@ -106,6 +106,12 @@ def _faults(_ctx: click.Context, _param: click.Parameter, text: str | None) -> f
     metavar="SEED",
     help="Of INPUT: all chance comes from it.",
 )
+@click.option(
+    "--long-ago",
+    "has_past",
+    is_flag=True,
+    help="Of INPUT: there are entries of long before the first customer comes, which are dropped meanwhile.",
+)
 @options.output_option
 @options.history_option
 @options.opening_balance_option
@@ -124,6 +130,7 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     shrunk_path: Path | None,
     trace_path: Path | None,
     seed: int,
+    has_past: bool,
     output_path: Path,
     history_path: Path | None,
     opening_balance: Money | None,
@@ -147,7 +154,7 @@ def simulate(  # noqa: PLR0913, PLR0917  (one for each option)
     if input_path is not None:
         bank = BankOptions(accounts=accounts, delay=delay, hold_limit_us=hold_limit_us)
         paths = Paths(input_path, output_path, history_path, trace_path)
-        _simulate_scenario(paths, opening_balance, bank, seed, as_json)
+        _simulate_scenario(paths, opening_balance, bank, seed, has_past, as_json)
     assert seeds is not None, "one of the two was given"
     settings = SimulationSettings(faults=faults)
     wanted = Exploration(
@@ -189,6 +196,7 @@ def _simulate_scenario(
     opening_balance: Money | None,
     bank: BankOptions,
     seed: int,
+    has_past: bool,
     as_json: bool,
 ) -> NoReturn:
     input_path, output_path, history_path, trace_path = paths
@@ -201,10 +209,10 @@ def _simulate_scenario(
         fail(str(error), BAD_INPUT, as_json)
     plan = replace(plan_for(scenario, bank), history_path=history_path)
     try:
-        if scenario.is_plain and trace_path is None:
+        if scenario.is_plain and trace_path is None and not has_past:
             report = _as_run_does(plan, bank, seed, output_path)
         else:
-            report = _held_against_books(plan, bank, seed, output_path, trace_path)
+            report = _held_against_books(plan, bank, seed, has_past, output_path, trace_path)
     except ViolationError as error:
         promise, words = error.violation
         fail(f"{promise}: {words} ({what_is_there(output_path)})", VIOLATION, as_json)
@@ -214,7 +222,7 @@ def _simulate_scenario(
 
 
 def _held_against_books(
-    plan: Plan, bank: BankOptions, seed: int, output_path: Path, trace_path: Path | None
+    plan: Plan, bank: BankOptions, seed: int, has_past: bool, output_path: Path, trace_path: Path | None
 ) -> RunReport:
     """Carry out what the original system cannot, under its faults, every answer being judged at once.
 
@@ -227,6 +235,7 @@ def _held_against_books(
         delay=bank.delay,
         hold_limit_us=bank.hold_limit_us,
         keeps_trace=trace_path is not None,
+        has_past=has_past,
         record=lambda now_ns: recorder_for(plan, now_ns),
     )
     write_whole(output_path, render(run.results() for run in done.runs))

@@ -77,7 +77,8 @@ def statement(
 ) -> None:
     """Tell what moved on ACCOUNT, with the balance after each line.
 
-    With --json, one JSON object on each line.
+    Where lines are asked for that the bank keeps no longer, it begins with the balance brought forward. With
+    --json, one JSON object on each line.
     """
     zone = UTC if utc else None
     asked = {
@@ -97,15 +98,20 @@ async def _tell_all(session: Session, asked: dict[str, Any], zone: tzinfo | None
     lines = session.statement(**asked)
     page = await lines.page_after(None)
     if not as_json and page is not None:
-        write(_heading(page))
+        write(_heading(page, zone))
+    elif page is not None and page.begins is not None:
+        write(_beginning_as_json(page, page.begins, zone))
     while page is not None:
         write(_page_as_json(page, zone) if as_json else _page_as_text(page, zone))
         page = await lines.page_after(page)
 
 
-def _heading(page: StatementPage) -> str:
+def _heading(page: StatementPage, zone: tzinfo | None) -> str:
     names = _row("date", "amount", "balance", "", f"in {page.currency}" if page.currency else "")
-    return names + _row("", "", decimal_text(page.opening, page.currency), "balance before")
+    opening = decimal_text(page.opening, page.currency)
+    if page.begins is None:
+        return names + _row("", "", opening, "balance before")
+    return names + _row(_moment_text(page.begins, zone), "", opening, "brought forward")
 
 
 def _page_as_text(page: StatementPage, zone: tzinfo | None) -> str:
@@ -119,7 +125,7 @@ def _line(line: StatementLine, currency: str, zone: tzinfo | None) -> str:
     others = f" {'to' if line.amount < 0 else 'from'} {', '.join(line.others)}" if line.others else ""
     sign = "+" if line.amount > 0 else ""
     return _row(
-        f"{line.time.astimezone(zone):%Y-%m-%d %H:%M:%S}",
+        _moment_text(line.time, zone),
         sign + decimal_text(line.amount, currency),
         decimal_text(line.balance, currency),
         f"{line.kind.value}{others}",
@@ -127,9 +133,24 @@ def _line(line: StatementLine, currency: str, zone: tzinfo | None) -> str:
     )
 
 
+def _moment_text(moment: datetime, zone: tzinfo | None) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
 def _row(moment: str, amount: str, balance: str, what: str, memo: str = "") -> str:
     start = f"{moment:<{_TIME_WIDTH}} {amount:>{_AMOUNT_WIDTH}} {balance:>{_AMOUNT_WIDTH}}"
     return f"{start}  {what:<{_WHAT_WIDTH}}  {memo}".rstrip() + "\n"
+
+
+def _beginning_as_json(page: StatementPage, begins: datetime, zone: tzinfo | None) -> str:
+    told = {
+        "time": begins.astimezone(zone).isoformat(timespec="milliseconds"),
+        "kind": "brought forward",
+        "balance": decimal_text(page.opening, page.currency),
+        "balance_minor": page.opening,
+        "currency": page.currency,
+    }
+    return json.dumps(told) + "\n"
 
 
 def _page_as_json(page: StatementPage, zone: tzinfo | None) -> str:

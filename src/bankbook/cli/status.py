@@ -26,7 +26,7 @@ from bankbook.cli.ending import BAD_INPUT, RETRYABLE, end_like_ctrl_c, fail
 from bankbook.cli.report import console, print_json, telling, write
 from bankbook.client import LOCAL, Bank, BankbookError
 from bankbook.server.bank_file import BankFile, BankFileError, BranchPlace, read_bank_file
-from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
+from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc, replication_pb2
 
 # For a branch to say what it is; it is either there or not.
 _TIMEOUT_S = 2.0
@@ -69,8 +69,18 @@ class BranchReport:
     def head(self) -> int:
         """The last entry of its own log."""
         assert self.status is not None, "a branch that said nothing has no head"
+        return self._own(self.status.applied)
+
+    @property
+    def dropped(self) -> int:
+        """The last entry of its own log that it keeps no longer."""
+        assert self.status is not None, "a branch that said nothing has no log"
+        return self._own(self.status.dropped)
+
+    def _own(self, vector: replication_pb2.VersionVector) -> int:
+        assert self.status is not None, "a branch that said nothing has no log"
         own = self.status.origin
-        return next((each.seq for each in self.status.applied.components if each.origin == own), 0)
+        return next((each.seq for each in vector.components if each.origin == own), 0)
 
     @property
     def unreachable(self) -> list[int]:
@@ -238,12 +248,16 @@ def _row_of(report: BranchReport) -> Iterable[str]:
     return (
         *start,
         _state_of(status),
-        f"{place.branch}.{status.origin.incarnation:08x}#{report.head}",
+        f"{place.branch}.{status.origin.incarnation:08x}#{_kept_in_words(report)}",
         ", ".join(lacking),
         str(status.held),
         str(status.inbox),
         f"[red]{unreachable}[/]" if unreachable else "",
     )
+
+
+def _kept_in_words(report: BranchReport) -> str:
+    return f"{report.dropped + 1}-{report.head}" if report.dropped else str(report.head)
 
 
 def _state_of(status: admin_pb2.BranchStatus) -> str:
@@ -267,12 +281,19 @@ def _branch_as_json(report: BranchReport) -> dict[str, Any]:
         "is_catching_up": status.is_catching_up,
         "incarnation": f"{status.origin.incarnation:08x}",
         "head": report.head,
+        "dropped": report.dropped,
+        "entries_kept": _entries(status.applied) - _entries(status.dropped),
+        "entries_dropped": _entries(status.dropped),
         "lags": {str(peer.branch): peer.lag for peer in status.peers},
         "held": status.held,
         "holds": [_hold_as_json(hold) for hold in status.holds],
         "inbox": status.inbox,
         "cannot_reach": report.unreachable,
     }
+
+
+def _entries(vector: replication_pb2.VersionVector) -> int:
+    return sum(each.seq for each in vector.components)
 
 
 def _account_as_json(report: AccountReport) -> dict[str, Any]:

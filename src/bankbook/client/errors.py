@@ -8,6 +8,7 @@
     │   ├── KeyReusedError
     │   ├── AccountExistsError
     │   ├── UnknownAccountError
+    │   ├── HistoryDroppedError
     │   ├── SameAccountError
     │   ├── CurrencyMismatchError
     │   ├── UnbalancedError
@@ -137,6 +138,12 @@ class UnknownAccountError(RefusedError):
     """There is no such account at this branch (yet)."""
 
     outcome = Outcome.UNKNOWN_ACCOUNT
+
+
+class HistoryDroppedError(RefusedError):
+    """The branch no longer keeps what happened at that time."""
+
+    outcome = Outcome.HISTORY_DROPPED
 
 
 class SameAccountError(RefusedError):

@@ -203,7 +203,8 @@ def _with_answer(request: Operation, answer: Answer) -> Operation:
             command = request.command
             assert isinstance(command, ReadStatement), "pages are told to those alone who ask for them"
             is_to_the_end = answer.next_page is None and command.to_ms == EXPIRES_MS_MAX
-            is_whole = command.after is None and not command.from_ms and is_to_the_end
+            is_from_the_start = command.after is None and not command.from_ms and answer.begins is None
+            is_whole = is_from_the_start and is_to_the_end
             # Behind the last line of all, what a statement says is the account's balance.
             balance = answer.closing if is_to_the_end else None
             return request._replace(balance=balance, statement=stated(answer, is_complete=is_whole))

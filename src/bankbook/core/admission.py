@@ -63,10 +63,11 @@ def stopping(branch: BranchId) -> Decision:
 
 
 def retired(branch: BranchId) -> Decision:
-    """Return the refusal of a branch whose store was replaced."""
+    """Return the refusal of a branch whose store was replaced, or was set back."""
     return Decision(
         Outcome.SHUTTING_DOWN,
-        f"branch {branch} runs with an old store, and the others know a newer one: start it with that",
+        f"branch {branch} runs with an old store, and the others know a newer one: start it with that, or "
+        "with an empty folder",
     )
 
 

@@ -348,6 +348,9 @@ class Statement(NamedTuple):
     """The balance after its last line."""
     has_more: bool
     """Whether another page follows; ask for it `after` the last line's position."""
+    begins_ms: int | None = None
+    """Where lines from before then were asked for, and are kept no longer: `opening` is the balance at that
+    moment, milliseconds since 1970."""
 
 
 class Result(NamedTuple):

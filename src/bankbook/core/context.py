@@ -36,6 +36,8 @@ class Settings(NamedTuple):
     """A log that should have moved and has not for so long is asked for again. Above any link's delay."""
     key_retention_us: int = 30 * _DAY_US
     """An idempotency key is remembered for so long."""
+    log_retention_us: int | None = None
+    """An entry that every branch has is kept for so long; at least as long as keys are. None: for ever."""
     policy: Policy = ByUse()
     """Where the rights to take money out should be."""
 

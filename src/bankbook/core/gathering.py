@@ -356,8 +356,9 @@ class Gatherings:
             # What an earlier life of this store wrote is in no other branch's answer. The first entry of this
             # life depends on all of it.
             last_write = max(last_write, min(head, _FIRST))
-        over = context.state.over() if ask.joining is not None else ()
-        context.send(sender, Head(ask.question, context.origin, head, last_write, context.applied, over))
+        over, dropped = (context.state.over(), context.state.dropped()) if ask.joining else ((), NOTHING)
+        told = Head(ask.question, context.origin, head, last_write, context.applied, over, dropped)
+        context.send(sender, told)
 
     def forget_subscriber(self, branch: BranchId) -> None:
         """Answer a branch no more whose stream is gone; it will ask again."""

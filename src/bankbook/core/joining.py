@@ -6,14 +6,16 @@ Proof: tests/core/test_joining.py.
 A new store may be that of a new bank, or follow one that was lost; nobody can tell without asking. So the
 branch asks every other one what it has, and fetches that, its own earlier logs included. Whoever has
 answered has noted this life, and takes nothing any more that an earlier one may still have had under way;
-so what all have together is all there will ever be of the earlier logs. The first entry of the new log says
-where they end. From then on this life owns their rights, reservations and keys; a token that names more of
+so what all have together is all there will ever be of the earlier logs. Where logs no longer begin at 1, it
+takes a copy of another store first (copying). The first entry of the new log says where the earlier ones end.
+From then on this life owns their rights, reservations and keys; a token that names more of
 them names what is lost.
 """
 
 from collections.abc import Callable
 
 from bankbook.core.context import Context
+from bankbook.core.copying import Taker
 from bankbook.core.entry import Record, RecordKind
 from bankbook.core.logs import Logs
 from bankbook.core.messages import Answer, AskHead, Head
@@ -34,6 +36,12 @@ class Joining:
         """Whether some had answered before a life of another branch was heard of for the first time."""
         self.unanswered: set[BranchId] = set()
         """Who has not said yet what it has."""
+        self.taker = Taker(context, lambda: self.wake(None))
+
+    @property
+    def may_read_logs(self) -> bool:
+        """Whether entries of other branches may be taken."""
+        return not self.unanswered and not self.taker.is_active
 
     def begin(self) -> None:
         """Ask everybody, where that is needed."""
@@ -55,6 +63,17 @@ class Joining:
         if self._answers.pop(branch, None) is not None:
             self.unanswered.add(branch)
             self._ask({branch})
+            self.taker.abandon()
+
+    def disturb(self) -> None:
+        """Begin anew with a copy that is not whole.
+
+        What this branch tells one that joins does not count what a copy would bring, and what comes to light
+        later would be spent twice. So none is taken that was asked for before.
+        """
+        if self.taker.is_active:
+            self.taker.abandon()
+            self.wake(None)
 
     def _ask(self, branches: set[BranchId]) -> None:
         own = self._context.origin
@@ -67,7 +86,10 @@ class Joining:
     def wake(self, _: None) -> None:
         """Look whether everything has arrived."""
         context = self._context
-        if context.has_joined or self.unanswered:
+        if context.has_joined or not self.may_read_logs:
+            return
+        if not context.applied and any(peer.dropped for peer in context.peers):
+            self.taker.begin()
             return
         gaps = (context.applied.first_gap(has) for has in self._answers.values())
         gap = next((gap for gap in gaps if gap is not None), None)

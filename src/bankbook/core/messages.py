@@ -11,9 +11,10 @@ from bankbook.core.clock import HybridTime
 from bankbook.core.commands import SESSION, Command, Freshness
 from bankbook.core.entry import Entry
 from bankbook.core.outcome import Outcome
+from bankbook.core.ports import Portion
 from bankbook.core.token import Token
 from bankbook.core.types import AccountId, BranchId, CustomerId, EntryId, Key, Money, Origin, Seq
-from bankbook.core.vector import VersionVector
+from bankbook.core.vector import NOTHING, VersionVector
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,16 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class AskCopy:
+    """My store is new, and logs do not begin at 1: give me a part of a copy of yours."""
+
+    copy: int
+    """Which one: a number of mine; with a new one, and part 0, you begin anew."""
+    part: int
+    """From 0; the part that I had last is the one before it, or this one was lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entries:
     """A run of one origin's log, in order and without gaps."""
 
@@ -109,6 +120,8 @@ class Head:
     """All that the answering branch has on its disk."""
     over: tuple[Origin, ...] = ()
     """To a branch whose store is new: the stores that were replaced by newer ones."""
+    dropped: VersionVector = NOTHING
+    """To a branch whose store is new, or that asked for them: the entries that are not kept any longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +137,20 @@ class Answer:
     branch: BranchId | None = None
 
 
-ToPublisher = Subscribe | Unsubscribe | Acknowledge | AskHead | AskKey | Forward
+@dataclass(frozen=True, slots=True)
+class CopyPart:
+    """The answer to an AskCopy."""
+
+    copy: int
+    part: int
+    portion: Portion | None
+    """None where there is no such copy any more: ask for another one."""
+
+
+ToPublisher = Subscribe | Unsubscribe | Acknowledge | AskHead | AskKey | Forward | AskCopy
 """What goes up a stream, from the subscriber to the publisher."""
 
-ToSubscriber = Entries | Head | Answer
+ToSubscriber = Entries | Head | Answer | CopyPart
 """What comes down a stream."""
 
 Message = ToPublisher | ToSubscriber

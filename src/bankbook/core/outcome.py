@@ -74,6 +74,10 @@ class Outcome(Enum):
     UNKNOWN_ACCOUNT = Meaning(
         Certainty.REFUSED, "There is no such account at this branch (yet); open it first."
     )
+    HISTORY_DROPPED = Meaning(
+        Certainty.REFUSED,
+        "The branch no longer keeps what happened at that time; ask for a later one, or another branch.",
+    )
     SAME_ACCOUNT = Meaning(Certainty.REFUSED, "A transfer needs two different accounts.")
     CURRENCY_MISMATCH = Meaning(Certainty.REFUSED, "The two accounts count different currencies.")
     UNBALANCED = Meaning(

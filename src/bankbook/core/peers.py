@@ -29,6 +29,8 @@ class Peer:
     """Whether the stream from there came up after `subscriber` had greeted."""
     applied: VersionVector = NOTHING
     """What it is known to have on its disk. Never ahead of the truth."""
+    dropped: VersionVector = NOTHING
+    """What it has said to be in its logs no longer; it may be more by now."""
     head: Seq = Seq(0)
     """The last seq of its own log, as it was when asked at `head_asked_us`."""
     head_asked_us: int | None = None
@@ -37,6 +39,7 @@ class Peer:
     def begin_life(self, origin: Origin | None) -> None:
         """Take note of a new life of its store, or of none: what the old one had and said counts no more."""
         self.origin, self.applied, self.head, self.head_asked_us = origin, NOTHING, Seq(0), None
+        self.dropped = NOTHING
 
     def is_reachable(self, now_us: int, silence_max_us: int) -> bool:
         """Whether its stream is up and not suspiciously silent."""

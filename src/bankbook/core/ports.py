@@ -175,6 +175,54 @@ class Identity:
     genesis: Genesis
 
 
+class Drop(NamedTuple):
+    """Which entries need not be kept any longer."""
+
+    before: HybridTime
+    """Those of an older clock,"""
+    everywhere: VersionVector
+    """up to what every branch has on its disk."""
+
+
+class CopyEnd(NamedTuple):
+    """What a copy of a store comes to: all that is not in rows."""
+
+    applied: VersionVector
+    """What its accounts and reservations tell of."""
+    dropped: VersionVector
+    """What its logs no longer have."""
+    ended: Mapping[Origin, Seq]
+    stated_from: HybridTime
+    clock: HybridTime
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A part of a copy of a store. Its keys and statements follow from its entries."""
+
+    rows: Mapping[AccountId, Row] = field(default_factory=dict)
+    reservations: Mapping[ReservationId, ReservationRecord] = field(default_factory=dict)
+    entries: tuple[Entry, ...] = ()
+    """In the order of their clocks, over all portions."""
+    end: CopyEnd | None = None
+    """In the last portion only."""
+
+
+class Copy(Protocol):
+    """A store as it was at one moment, to be read portion by portion while it goes on."""
+
+    def next(self) -> Portion | None:
+        """Return the next portion; None where the store can no longer say how it was.
+
+        Behind the last one there is none.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the store go on as it likes. Closing twice is harmless."""
+        ...
+
+
 @dataclass(slots=True)
 class Changes:
     """What one step persists, all or nothing, in one transaction."""
@@ -197,11 +245,20 @@ class Changes:
     """Whether this branch knows from now on all that the others knew when its store was new."""
     forget_keys_before: HybridTime | None = None
     """Where given, keys of an older clock are forgotten."""
+    drop: Drop | None = None
+    """Where given, entries that need not be kept are dropped, and the postings in them."""
+    portion: Portion | None = None
+    """Of a copy of another store, which a new store takes instead of logs. Nothing of it is read but its keys
+    before the last portion, which makes all of it true at once. If entries come instead, it is removed."""
+    is_first_portion: bool = False
+    """Whether all that was taken of a copy before is removed."""
     clock: HybridTime = HybridTime(0)
     """The hybrid clock's last reading."""
 
     def __bool__(self) -> bool:
-        return bool(self.entries or self.lives or self.has_joined) or self.forget_keys_before is not None
+        is_pruning = self.forget_keys_before is not None or self.drop is not None
+        is_copying = self.portion is not None
+        return bool(self.entries or self.lives or self.has_joined) or is_pruning or is_copying
 
 
 def stores_over(lives: Mapping[Origin, bool]) -> tuple[Origin, ...]:
@@ -214,6 +271,14 @@ class Reader(Protocol):
 
     def applied(self) -> VersionVector:
         """Return the last seq of every origin's log."""
+        ...
+
+    def dropped(self) -> VersionVector:
+        """Return the last seq of every origin's log that is not kept any longer; a causally closed set."""
+        ...
+
+    def stated_from(self) -> HybridTime:
+        """Return from which moment on all entries are there; 0 where none was dropped."""
         ...
 
     def clock(self) -> HybridTime:
@@ -264,15 +329,25 @@ class Reader(Protocol):
         ...
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> Sequence[Entry]:
-        """Return at most `limit` entries of one log, in order, from the one behind `after`."""
+        """Return at most `limit` entries of one log, in order, from the one behind `after`.
+
+        That is not below `dropped`.
+        """
         ...
 
-    def moved_before(self, account: AccountId, position: Position) -> Money:
-        """Return the sum of the account's postings before `position`."""
+    def copy(self) -> Copy:
+        """Return a copy of all that is there now. A store may give up another one for it."""
+        ...
+
+    def moved_from(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings at `position` and behind it; not before `stated_from`."""
         ...
 
     def postings(
         self, account: AccountId, after: Position, until: HybridTime, limit: int
     ) -> Sequence[StatedPosting]:
-        """Return at most `limit` postings behind `after` and with a clock below `until`, in their order."""
+        """Return at most `limit` postings behind `after` and with a clock below `until`, in their order.
+
+        Of those before `stated_from` some may be there still.
+        """
         ...

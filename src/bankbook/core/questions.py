@@ -51,6 +51,11 @@ class Questions:
             if len(self._heartbeats) > _OPEN_HEARTBEATS_MAX:
                 self._open.pop(self._heartbeats.pop(0), None)
 
+    def take_number(self) -> int:
+        """Return a number that no question has or will have."""
+        self.next += 1
+        return self.next - 1
+
     def answer(self, sender: BranchId, answer: Head | Answer) -> Question | None:
         """Note that `sender` answered; return the question, or None where it is not open."""
         question = self._open.get(answer.question)

@@ -22,15 +22,18 @@ tests/core/test_replica_properties.py.
     gathering   rights, asked for and given
     keys        what became of a request
     joining     a new store catches up
+    copying     what it is given where logs do not begin at 1
     expiry      reservations that ended by themselves
+    retention   what need not be kept any longer
 """
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from bankbook.core.clock import HybridTime, Instant
+from bankbook.core.clock import Instant
 from bankbook.core.commands import Cancel, Drain, Request
 from bankbook.core.context import Context, Effects, Settings
+from bankbook.core.copying import Giver
 from bankbook.core.entry import Entry
 from bankbook.core.expiry import Expiry
 from bankbook.core.holds import Held
@@ -40,9 +43,11 @@ from bankbook.core.logs import Logs
 from bankbook.core.messages import (
     Acknowledge,
     Answer,
+    AskCopy,
     AskHead,
     AskKey,
     Connected,
+    CopyPart,
     Disconnected,
     Entries,
     Forward,
@@ -57,13 +62,11 @@ from bankbook.core.peers import Peer
 from bankbook.core.ports import Changes, Identity, Reader
 from bankbook.core.replication import Outbox, Subscriptions
 from bankbook.core.requests import Requests
+from bankbook.core.retention import Retention
 from bankbook.core.types import BranchId, Origin, Seq
 from bankbook.core.vector import NOTHING, VersionVector
 
 __all__ = ["Effects", "Input", "Replica", "Settings", "Status"]
-
-# Old keys are forgotten every hour, some thousands at a time.
-_FORGET_EVERY_US = 3600 * 1_000_000
 
 # What is told unasked answers this one.
 _NO_QUESTION = 0
@@ -78,6 +81,7 @@ class Status(NamedTuple):
     origin: Origin
     applied: VersionVector
     stable: VersionVector
+    dropped: VersionVector
     held: tuple[Held, ...]
     inbox: int
     peers: tuple[Peer, ...]
@@ -113,13 +117,15 @@ class Replica:
         self._requests = Requests(context, self._logs)
         self._gatherings = self._requests.gatherings
         self._expiry = Expiry(context, self._logs)
+        self._retention = Retention(context)
         self._joining = Joining(context, self._logs, self._on_joined)
+        self._giver = Giver(context)
         self._outbox = Outbox()
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
         self._postponed: dict[tuple[BranchId, int], AskHead | AskKey] = {}
         """Questions that can be answered only once this branch has joined, by who asked and its number: each
         comes again until it is answered, and is to be given rights for once."""
-        self._heartbeat_at_us = self._forget_at_us = now.monotonic_us
+        self._heartbeat_at_us = now.monotonic_us
         self._drain_since_us = now.monotonic_us
         self._has_begun = False
         self._logs.on_applied = [
@@ -147,13 +153,15 @@ class Replica:
             Disconnected: self._on_disconnected,
             SubscriberHere: self._on_subscriber_here,
             SubscriberGone: self._on_subscriber_gone,
-            Subscribe: self._outbox.subscribe,
+            Subscribe: self._on_subscribe,
             Unsubscribe: lambda sender, message: self._outbox.unsubscribe(sender, message.origin),
             Acknowledge: self._on_acknowledge,
             AskHead: self._on_ask_head,
             AskKey: self._on_ask_key,
             Forward: self._on_forward,
             Entries: self._on_entries,
+            AskCopy: self._giver.on_ask,
+            CopyPart: self._joining.taker.on_part,
             Head: self._on_head,
             Answer: self._on_answer,
         }
@@ -172,6 +180,7 @@ class Replica:
         if now.monotonic_us >= self._heartbeat_at_us:
             self._heartbeat()
         self._gatherings.settle()
+        self._retention.settle()
         self._acknowledge(before)
         context.effects.messages.extend(self._outbox.due(context.state, context.applied))
         context.effects.changes = context.state.take_changes(context.clock.last)
@@ -190,6 +199,7 @@ class Replica:
             context.origin,
             context.applied,
             context.peers.stable(context.applied),
+            context.state.dropped(),
             tuple(self._requests.holds),
             len(self._logs),
             tuple(context.peers),
@@ -217,6 +227,9 @@ class Replica:
         self._requests.begin_step()
         self._expiry.begin_step()
         self._gatherings.end_pauses()
+        # Last: with it this branch may join, and who was held until then is answered in this step.
+        if self._joining.taker.begin_step():
+            self._plan_subscriptions()  # what came after the copy is in the logs, which it may read now
         if not self._has_begun:
             self._has_begun = True
             self._joining.begin()
@@ -237,7 +250,7 @@ class Replica:
         context, message = self._context, received.message
         assert received.sender in context.peers, f"this bank has no branch {received.sender}"
         peer = context.peers[received.sender]
-        if isinstance(message, Entries | Head | Answer):
+        if isinstance(message, Entries | Head | Answer | CopyPart):
             if peer.link is None or peer.link != peer.origin:
                 return  # an earlier life of its store had sent it, which is known to be over
             # What comes up the other stream says nothing of whether this one still carries entries.
@@ -248,7 +261,7 @@ class Replica:
         self._handlers[type(message)](received.sender, message)
 
     def _on_entries(self, sender: BranchId, message: Entries) -> None:
-        if self._joining.unanswered:
+        if not self._joining.may_read_logs:
             self._subscriptions.lost(sender)  # to be asked for again, once it may be taken
         else:
             self._logs.offer(sender, message)
@@ -258,6 +271,7 @@ class Replica:
             if not self._is_there(message.joining):
                 return  # another store has greeted since; if this one is there, it asks again
             self._end_lives_before(message.joining)
+            self._joining.disturb()
             self._plan_subscriptions()
         if self._context.has_joined or message.joining is not None:
             self._gatherings.answer_ask(sender, message)
@@ -290,6 +304,7 @@ class Replica:
         context = self._context
         for origin in sorted(each for each in over if not context.state.is_over(each)):
             context.state.end_life(origin)
+            self._joining.disturb()
             if origin == context.origin:
                 self._requests.retire()
             elif origin.branch != context.branch:
@@ -330,8 +345,13 @@ class Replica:
         peer = context.peers[sender]
         if head.origin != peer.origin:
             return  # late, from an earlier life of its store; the present one was asked anew on connecting
+        had_joined = context.has_joined
         self._end_lives(head.over)
         self._learn(sender, head.applied)
+        peer.dropped = peer.dropped.merge(head.dropped)
+        if context.has_joined and not context.applied.dominates(head.dropped):
+            # It is dropped because this store had it: so this is an earlier state of it, from a backup.
+            self._requests.retire()
         question = context.questions.answer(sender, head)
         if question is None:
             return
@@ -342,13 +362,24 @@ class Replica:
         else:
             # Only at heartbeats: it looks at everybody held for this log, and LATEST asks often.
             self._requests.on_head(head)
-        if not context.has_joined:
-            self._plan_subscriptions()
+        if not had_joined:
+            self._plan_subscriptions()  # the last answer that a new store waits for lets it read the logs
 
     def _on_answer(self, sender: BranchId, answer: Answer) -> None:
         question = self._context.questions.answer(sender, answer)
         if question is not None and question.on_answer is not None:
             question.on_answer(sender, answer)
+
+    def _on_subscribe(self, sender: BranchId, message: Subscribe) -> None:
+        """Begin to send a log; who asks for what was dropped has it, and is told."""
+        context = self._context
+        dropped = context.state.dropped()
+        if message.after >= dropped[message.origin]:
+            self._outbox.subscribe(sender, message)
+            return
+        head = context.applied[context.origin]
+        told = Head(_NO_QUESTION, context.origin, head, head, context.applied, dropped=dropped)
+        context.send(sender, told)
 
     def _on_acknowledge(self, sender: BranchId, message: Acknowledge) -> None:
         self._outbox.acknowledge(sender, message.applied)
@@ -406,6 +437,7 @@ class Replica:
     def _on_subscriber_gone(self, gone: SubscriberGone) -> None:
         self._context.peers[gone.branch].subscriber = None
         self._outbox.drop(gone.branch)
+        self._giver.forget_subscriber(gone.branch)
         self._gatherings.forget_subscriber(gone.branch)
 
     def _acknowledge(self, before: VersionVector) -> None:
@@ -430,15 +462,14 @@ class Replica:
         self._plan_subscriptions()
         self._gatherings.look_for_stalls()
         self._gatherings.pass_on_at_leisure()
-        if now_us >= self._forget_at_us and not context.is_quiet:
-            self._forget_at_us = now_us + _FORGET_EVERY_US
-            before_ms = context.now_ms - settings.key_retention_us // 1000
-            context.state.forget_keys(HybridTime(max(before_ms, 0) << 16))
+        self._retention.at_heartbeat()
+        self._joining.taker.at_heartbeat()
+        self._giver.at_heartbeat()
 
     def _plan_subscriptions(self) -> None:
         context = self._context
         reachable = context.reachable()
-        if reachable and not self._joining.unanswered:
+        if reachable and self._joining.may_read_logs:
             blocked, successors = self._logs.blocked, self._successors()
             plan = self._subscriptions.plan(reachable, context.applied, blocked, successors, context.now_us)
             for branch, message in plan:
@@ -465,6 +496,7 @@ class Replica:
             self._requests.next_wake_us(),
             self._gatherings.next_wake_us(),
             self._expiry.next_wake_us(),
+            self._joining.taker.next_wake_us(),
             self._heartbeat_at_us,
         )
         return min(each for each in due if each is not None)

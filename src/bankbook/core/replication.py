@@ -78,12 +78,21 @@ class Progress:
     entry_bytes: int = _ENTRY_BYTES_AT_FIRST
     """The mean size of the entries that were sent last."""
 
+    def skip(self, has: Seq) -> None:
+        """Note that the subscriber has all up to there."""
+        self.acknowledged = max(self.acknowledged, has)
+        self.next = max(self.next, Seq(self.acknowledged + 1))
+
 
 class LogReader(Protocol):
     """Where the outbox finds the entries it sends."""
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         """Return at most `limit` entries of one log, in order, from the one behind `after`."""
+        ...
+
+    def dropped(self) -> VersionVector:
+        """Return up to which entry of each log nothing is kept any longer."""
         ...
 
 
@@ -105,17 +114,22 @@ class Outbox:
     def acknowledge(self, branch: BranchId, applied: VersionVector) -> None:
         """Note what a subscriber has on its disk."""
         for origin, progress in self._subscribers.get(branch, {}).items():
-            progress.acknowledged = max(progress.acknowledged, applied[origin])
-            progress.next = max(progress.next, Seq(progress.acknowledged + 1))
+            progress.skip(applied[origin])
 
     def drop(self, branch: BranchId) -> None:
         """Forget a subscriber whose stream is gone."""
         self._subscribers.pop(branch, None)
 
     def due(self, log: LogReader, applied: VersionVector) -> Iterator[tuple[BranchId, Entries]]:
-        """Yield what can be sent now, and count it as sent."""
+        """Yield what can be sent now, and count it as sent.
+
+        What was dropped meanwhile every subscriber has: one that has said so to nobody but others, or by a
+        stream that is gone, is not sent it again.
+        """
+        dropped = log.dropped()
         for branch, logs in self._subscribers.items():
             for origin, progress in logs.items():
+                progress.skip(dropped[origin])
                 while (run := _next_run(origin, progress, log, applied)) is not None:
                     progress.next = Seq(run.entries[-1].seq + 1)
                     yield branch, run
@@ -203,8 +217,10 @@ def _best_source(origin: Origin, peers: list[Peer], has: Seq, present: Subscript
     """The origin itself; where it cannot be reached, a relay: who is furthest, but no change for nothing.
 
     A relay is left for another one only if that has news and this has none. Otherwise two branches that
-    are equally far could fetch a log from each other for ever, while a third one has more of it.
+    are equally far could fetch a log from each other for ever, while a third one has more of it. Who no
+    longer has what comes next is no source, unless nobody is.
     """
+    peers = [peer for peer in peers if peer.dropped[origin] <= has] or peers
     for peer in peers:
         if peer.origin == origin:
             return peer

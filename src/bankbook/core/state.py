@@ -23,9 +23,11 @@ from bankbook.core.ports import (
     ONE_LOG,
     Account,
     Changes,
+    Drop,
     Genesis,
     Holdings,
     KeyRecord,
+    Portion,
     Reader,
     ReservationRecord,
     ReservationState,
@@ -267,11 +269,6 @@ class State(Layer):
         """The key that the reader was last asked for: a request asks for its own three times."""
 
     @property
-    def opening_balance(self) -> Money:
-        """What every account began with: the genesis' opening balance, or 0 where accounts are opened."""
-        return self._genesis.opening_balance or Money(0)
-
-    @property
     def has_changes(self) -> bool:
         """Whether this step has changed anything yet."""
         return bool(self._changes)
@@ -326,6 +323,9 @@ class State(Layer):
         self.replay(entry)
         for origin, seq in entry.ended:
             self._changes.ended[origin] = seq
+        self._note_key_of(entry)
+
+    def _note_key_of(self, entry: Entry) -> None:
         if entry.keyed is not None:
             fence = entry.others[0].fence if entry.others else None
             self._note_key(entry.keyed.key, KeyRecord(entry.keyed.fingerprint, entry.id, entry.clock, fence))
@@ -350,6 +350,26 @@ class State(Layer):
     def forget_keys(self, before: HybridTime) -> None:
         """Forget the keys of requests that were decided before then."""
         self._changes.forget_keys_before = before
+
+    def take_portion(self, portion: Portion, *, is_first: bool) -> None:
+        """Take a part of a copy of another store, and note the keys in it."""
+        self._changes.portion, self._changes.is_first_portion = portion, is_first
+        for entry in portion.entries:
+            self._note_key_of(entry)
+
+    def leave_portion(self) -> None:
+        """Take nothing in this step."""
+        if self._changes.portion is not None:
+            self._changes.portion, self._changes.is_first_portion = None, False
+            self._changes.keys.clear()
+
+    def drop_entries(self, drop: Drop) -> None:
+        """Let entries go that need not be kept any longer."""
+        self._changes.drop = drop
+
+    def dropped(self) -> VersionVector:
+        """Return up to which entry of each log nothing is kept any longer."""
+        return self._reader.dropped()
 
     def take_changes(self, clock: HybridTime) -> Changes:
         """Return what the step has changed, for the store to commit, and begin anew on top of it."""

@@ -8,7 +8,8 @@ The chart is the one that a bank's auditor expects (docs/journal.md):
 
     Liabilities:Customers:Anna    what the bank owes a customer: one account for each of the bank's
     Assets:Cash:Branch-1          what came in and went out over the counter of a branch
-    Equity:Opening-Balances       what the accounts of a bank with an opening balance began with
+    Equity:Opening-Balances       what the accounts of a bank with an opening balance began with, or what was
+                                  in them before the first entry that is kept
 
 In beancount's sign a liability is negative: a deposit of 5 is +5 in cash and -5 at the customer's.
 
@@ -16,7 +17,7 @@ What is kept is a number for each account, however many entries there are. They 
 statements, which is that of their clocks: an account is opened before anything moves on it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -24,7 +25,7 @@ from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry, Opening, Record, RecordKind
 from bankbook.core.ports import Genesis
 from bankbook.core.types import AccountId, BranchId, EntryId
-from bankbook.core.vector import VersionVector
+from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.journal.names import account_part, commodity, quoted
 
 AmountText = Callable[[int, str], str]
@@ -56,10 +57,15 @@ class Journal:
 
     genesis: Genesis
     amount_text: AmountText
+    brought_forward: Mapping[AccountId, tuple[int, str]] | None = None
+    """Where the first entries are kept no longer: what each account had before those that are, and its
+    currency; of all accounts that these name and do not open."""
     transactions: int = 0
     """How many there are so far."""
     _customers: dict[AccountId, _Book] = field(default_factory=dict)
     _cash: dict[tuple[BranchId, str], int] = field(default_factory=dict)
+    _openings: dict[str, int] = field(default_factory=dict)
+    """What accounts began with, in each currency."""
     _declared: set[str] = field(default_factory=set)
     """Commodities and accounts, but for those of customers."""
     _days: tuple[date, date] | None = None
@@ -70,13 +76,16 @@ class Journal:
         """Every account and what is in it, in minor units."""
         return ((account, book.balance) for account, book in self._customers.items())
 
-    def begin(self, until: VersionVector) -> str:
+    def begin(self, until: VersionVector, after: VersionVector = NOTHING) -> str:
         """Return the head; `until` has the last entry of each log that is going to be added."""
-        logs = ", ".join(str(EntryId(*component)) for component in until) or "none"
         cluster = self.genesis.cluster
+        begin = ""
+        if self.brought_forward is not None:
+            begin = f"; With balances brought forward, as entries are kept no longer up to: {_logs(after)}\n"
         return (
             f"; The books of the bank {cluster}, written by `bankbook export`.\n"
-            f"; Up to these entries: {logs}\n"
+            f"; Up to these entries: {_logs(until)}\n"
+            f"{begin}"
             f'option "title" {quoted(cluster)}\n'
         )
 
@@ -114,8 +123,8 @@ class Journal:
             yield _customer(account), -book.balance, book.currency
         for (branch, currency), amount in self._cash.items():
             yield _cash(branch), amount, currency
-        if self.genesis.opening_balance is not None and self._customers:
-            yield OPENING_BALANCES, self.genesis.opening_balance * len(self._customers), ""
+        for currency, amount in self._openings.items():
+            yield OPENING_BALANCES, amount, currency
 
     def _note(self, entry: EntryId, day: date) -> date:
         if day > _LAST_DAY:
@@ -139,18 +148,27 @@ class Journal:
         for account, _ in record.postings:
             if account in self._customers:
                 continue
-            balance = self.genesis.opening_balance
-            if balance is None or self._days is None:
+            begun = self._begun(account)
+            if begun is None or self._days is None:
                 raise JournalError(f"entry {entry} moves money on account {account}, which nobody opened")
-            first = self._days[0]
-            self._customers[account] = _Book("", balance)
-            yield from self._commodity("", first)
+            (balance, currency), first = begun, self._days[0]
+            self._customers[account] = _Book(currency, balance)
+            self._openings[currency] = self._openings.get(currency, 0) + balance
+            yield from self._commodity(currency, first)
             yield from self._open(OPENING_BALANCES, first)
-            yield f"\n{first} open {_customer(account)}  {commodity('')}\n{_noted('id', account)}"
+            yield f"\n{first} open {_customer(account)}  {commodity(currency)}\n{_noted('id', account)}"
             if balance:
                 self.transactions += 1
-                yield f'\n{first} * "Opening balance"\n'
-                yield self._leg(OPENING_BALANCES, balance, "") + self._leg(_customer(account), -balance, "")
+                words = "Opening balance" if self.brought_forward is None else "Brought forward"
+                yield f"\n{first} * {quoted(words)}\n"
+                yield self._leg(OPENING_BALANCES, balance, currency)
+                yield self._leg(_customer(account), -balance, currency)
+
+    def _begun(self, account: AccountId) -> tuple[int, str] | None:
+        if self.brought_forward is not None:
+            return self.brought_forward.get(account)
+        opening = self.genesis.opening_balance
+        return None if opening is None else (opening, "")
 
     def _transaction(self, entry: Entry, number: int, record: Record, time: datetime) -> Iterator[str]:
         legs = list(self._legs(entry.origin.branch, record))
@@ -195,6 +213,10 @@ class Journal:
 
     def _amount(self, amount: int, currency: str) -> str:
         return f"{self.amount_text(amount, currency)} {commodity(currency)}"
+
+
+def _logs(vector: VersionVector) -> str:
+    return ", ".join(str(EntryId(*component)) for component in vector) or "none"
 
 
 def _is_over_the_counter(record: Record) -> bool:

@@ -181,7 +181,9 @@ async def _statements_at(branch: int, agreement: Agreement, bank: Bank) -> dict[
     asked = (session.statement_page(account=each, branch=branch, freshness=LOCAL) for each in accounts)
     pages = dict(zip(accounts, await asyncio.gather(*asked), strict=True))
     return {
-        account: stated(page, is_complete=True) for account, page in pages.items() if page.next_page is None
+        account: stated(page, is_complete=page.begins is None)
+        for account, page in pages.items()
+        if page.next_page is None
     }
 
 

@@ -3,21 +3,26 @@
 Decides nothing. Proof: tests/server/test_services.py.
 """
 
+from collections.abc import Iterator  # noqa: TC003  (as every module imports it)
+
 from bankbook.core.commands import accounts_of
+from bankbook.core.entry import Entry
 from bankbook.core.holds import Held
 from bankbook.core.outcome import Outcome
 from bankbook.core.peers import Peer
+from bankbook.core.ports import Reader
 from bankbook.core.replica import Status
-from bankbook.core.types import ID_RULE, AccountId, is_id
+from bankbook.core.types import ID_RULE, AccountId, EntryId, is_id
+from bankbook.core.vector import VersionVector
 from bankbook.server.calls import Context, abort, guarded
 from bankbook.server.config import BranchConfig
 from bankbook.server.driver import Driver
 from bankbook.server.machine import read_clocks
 from bankbook.store.history import history, next_batch
 from bankbook.wire.basics import MessageDamagedError, encode_gap, encode_origin
-from bankbook.wire.peers import decode_vector, encode_vector
 from bankbook.wire.status import Failure
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc
+from bankbook.wire.vectors import decode_vector, encode_vector
 
 # As many holds as a person may want to look through; a message of about 200 kB.
 HOLDS_TOLD_MAX = 1000
@@ -42,6 +47,7 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             origin=encode_origin(status.origin),
             applied=encode_vector(status.applied),
             stable=encode_vector(status.stable),
+            dropped=encode_vector(status.dropped),
             peers=[_encode_peer(peer, status) for peer in status.peers],
             holds=[_encode_hold(held, status, now_us) for held in status.held[:HOLDS_TOLD_MAX]],
             held=len(status.held),
@@ -85,9 +91,29 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
             await abort(context, Failure(Outcome.INVALID_REQUEST, str(error)))
         until = await self._driver.read(lambda store: store.applied())
         await context.write(admin_pb2.EntryBatch(until=encode_vector(until)))
-        entries = await self._driver.read(lambda store: history(store, after, until))
-        while batch := await self._driver.read(lambda _: next_batch(entries)):
-            await context.write(admin_pb2.EntryBatch(entries=[entry.encoded for entry in batch]))
+        entries: Iterator[Entry] | None = None
+
+        def look(store: Reader) -> list[Entry] | VersionVector:
+            """Return the next entries; or what was dropped, where some of them were."""
+            nonlocal entries
+            if not after.dominates(store.dropped()):
+                return store.dropped()
+            entries = entries or history(store, after, until)
+            return next_batch(entries)
+
+        while found := await self._driver.read(look):
+            if isinstance(found, VersionVector):
+                await abort(context, Failure(Outcome.HISTORY_DROPPED, _why_dropped(found)))
+            await context.write(admin_pb2.EntryBatch(entries=[entry.encoded for entry in found]))
+            after = after.merge(VersionVector((entry.origin, entry.seq) for entry in found))
+
+
+def _why_dropped(dropped: VersionVector) -> str:
+    told = ", ".join(str(EntryId(*last)) for last in dropped)
+    return (
+        f"this branch keeps entries for a time only, and the first that it has follow {told}: stop it and "
+        "export from its store, with --data, which begins with balances brought forward"
+    )
 
 
 def _encode_peer(peer: Peer, status: Status) -> admin_pb2.PeerStatus:

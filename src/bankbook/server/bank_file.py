@@ -28,6 +28,9 @@ FILE_BYTES_MAX = 1_000_000
 DURATION_MAX_S = 7 * 24 * 3600
 KEY_RETENTION_DAYS_MAX = 3660
 
+# Longer than any client asks again.
+KEY_RETENTION_DAYS = 30
+
 _DAY_US = 24 * 3600 * 1_000_000
 
 # A shorter one can be guessed, a longer one adds nothing (RFC 2104, section 3).
@@ -62,7 +65,9 @@ class BankFile:
     places: tuple[BranchPlace, ...]
     """In ascending order of their numbers."""
     hold_limit_us: int = 30_000_000
-    key_retention_days: int = 30
+    key_retention_days: int = KEY_RETENTION_DAYS
+    log_retention_days: int | None = None
+    """None: entries are kept for ever."""
     drain_us: int = 5_000_000
     durable: int = 0
     """On how many other branches' disks a write has to be, where the customer does not say."""
@@ -92,6 +97,9 @@ class BankFile:
                 hold_limit_us=self.hold_limit_us,
                 token_key=token_key,
                 key_retention_us=self.key_retention_days * _DAY_US,
+                log_retention_us=None
+                if self.log_retention_days is None
+                else self.log_retention_days * _DAY_US,
                 drain_us=self.drain_us,
                 log_level=self.log_level,
                 log_file=log_file,
@@ -236,10 +244,21 @@ def _defaults(top: _Table, branch_count: int) -> dict[str, Any]:
         raise table.error(
             "durable", f"it counts other branches, of which there are {others}; write 0 to {others}"
         )
+    _check_retention(table, found)
     if "token_key_path" in found:
         # Beside the file that names it, wherever a command is started.
         found["token_key_path"] = top.beside(found["token_key_path"])
     return found
+
+
+def _check_retention(table: _Table, found: Mapping[str, Any]) -> None:
+    days = found.get("key_retention_days", KEY_RETENTION_DAYS)
+    if found.get("log_retention_days", days) < days:
+        raise table.error(
+            "log_retention_days",
+            f"keys are remembered for {days} days, and what became of them stands in the entries; write at "
+            f"least {days}, or a smaller key_retention_days",
+        )
 
 
 def _id(value: Any) -> str:
@@ -304,6 +323,7 @@ _DEFAULTS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "durable": ("durable", _whole(0, BRANCHES_MAX - 1)),
     "hold_limit_s": ("hold_limit_us", _seconds(1)),
     "key_retention_days": ("key_retention_days", _whole(1, KEY_RETENTION_DAYS_MAX)),
+    "log_retention_days": ("log_retention_days", _whole(1, KEY_RETENTION_DAYS_MAX)),
     "drain_s": ("drain_us", _seconds(0)),
     "token_key_file": ("token_key_path", _file),
     "log_level": ("log_level", _level),
@@ -341,6 +361,10 @@ cluster = "{cluster}"
 
 # How long a branch remembers the idempotency keys of writes: the same key never takes effect twice.
 # key_retention_days = 30
+
+# How long a branch keeps entries, and so the lines of statements, once every branch has them: as long as keys
+# at least. Without this, for ever.
+# log_retention_days = 365
 
 # How long a branch that is stopping waits for what is held and what has not reached the others.
 # drain_s = 5

@@ -78,6 +78,8 @@ class BranchConfig:
     """Where given, session tokens are signed with it; the same at every branch."""
     key_retention_us: int = Settings().key_retention_us
     """For how long an idempotency key is remembered."""
+    log_retention_us: int | None = None
+    """For how long an entry is kept that every branch has; None: for ever."""
     drain_us: int = 5_000_000
     """How long a branch that is stopping waits for what is held and what is not propagated."""
     log_level: str = "info"
@@ -102,4 +104,5 @@ class BranchConfig:
             # What is on its way over a slow link is not lost.
             resend_us=Settings().resend_us + self.slowest_us(),
             key_retention_us=self.key_retention_us,
+            log_retention_us=self.log_retention_us,
         )

@@ -201,6 +201,8 @@ class Driver:
             return False
         for entry in effects.changes.entries:
             self._committed = self._committed.raised(entry.origin, entry.seq)
+        if effects.changes.portion is not None:
+            self._committed = self._store.applied()
         return True
 
     def _release(self, effects: Effects) -> None:

@@ -20,6 +20,7 @@ import structlog
 
 from bankbook.core.messages import (
     Acknowledge,
+    AskCopy,
     AskHead,
     AskKey,
     Connected,
@@ -60,7 +61,7 @@ _GREETING_TIMEOUT_S = 5.0
 # collects so much is not being read, and is closed.
 _QUEUE_MAX = 10_000
 
-_SUBSCRIBER_SAYS = (Subscribe, Unsubscribe, Acknowledge, AskHead, AskKey, Forward)
+_SUBSCRIBER_SAYS = (Subscribe, Unsubscribe, Acknowledge, AskHead, AskKey, Forward, AskCopy)
 
 # What goes into one gRPC message: the fewer, the cheaper, up to here. A branch that comes back may be sent
 # a whole window of every log in one step; all in one message, that would be more than gRPC takes, and the

@@ -237,5 +237,5 @@ class Aftermath:
         for account in self._accounts():
             page = (await self._read(ReadStatement(account), branch)).receipt
             assert isinstance(page, StatementPage), "that was asked for"
-            told[account] = stated(page, is_complete=page.next_page is None)
+            told[account] = stated(page, is_complete=page.next_page is None and page.begins is None)
         return told

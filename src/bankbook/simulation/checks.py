@@ -262,7 +262,11 @@ class Judge(DiskJudge):
         if isinstance(command, ReadStatement):
             assert isinstance(receipt, StatementPage), "a statement is answered with it"
             page, promise = page_told(receipt), Promise.STATEMENTS
-            pages = {state.applied: self._sheets.page(command, state.applied) for state in operation.possible}
+            self._judge_beginning(operation, receipt, command)
+            pages = {
+                state.applied: self._sheets.page(command, state.applied, receipt.begins_ms)
+                for state in operation.possible
+            }
             told = [applied for applied, each in pages.items() if each == page]
             words = f"{operation} reads {page}, and that branch had to tell {list(pages.values())}"
         else:
@@ -273,6 +277,16 @@ class Judge(DiskJudge):
         demand(told, promise, words)
         self.judged[promise] += 1
         return told
+
+    def _judge_beginning(self, operation: Operation, page: StatementPage, command: ReadStatement) -> None:
+        """Judge that a statement leaves out only what may have been dropped, and says where it begins."""
+        begins_ms = page.begins_ms
+        if begins_ms is None:
+            return
+        self.judged[Promise.STATEMENTS] += 1
+        asked_ms = command.from_ms if command.after is None else command.after.clock >> 16
+        is_owed = begins_ms <= asked_ms or begins_ms > self.droppable_ms
+        demand(not is_owed, Promise.STATEMENTS, f"{operation} begins at {begins_ms}, later than it has to")
 
     def _judge_fresh(self, operation: Operation, account: AccountId, freshness: Freshness) -> None:
         since_us = operation.called_us - freshness.bound_us

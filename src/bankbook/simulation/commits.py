@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from bankbook.core.commands import Capture, Command, Release, accounts_of
 from bankbook.core.entry import Entry, RecordKind
-from bankbook.core.ports import Account, Changes
+from bankbook.core.ports import Account, Changes, KeyRecord, StatedPosting
 from bankbook.core.types import AccountId, EntryId, Key, Origin, ReservationId
+from bankbook.core.vector import VersionVector
 from bankbook.simulation.books import Books, has
 from bankbook.simulation.clock import VirtualLoop
 from bankbook.simulation.decisions import Decisions
@@ -49,6 +50,8 @@ class DiskJudge:
         self._over: dict[Origin, tuple[frozenset[Origin], frozenset[Origin]]] = {}
         """Which disks each disk had noted to be replaced, before its last commit and with it."""
         self._lost_disks = 0
+        self.droppable_ms = -1
+        """Up to when entries may be dropped, by any clock."""
         self.expiries: Counter[AccountId] = Counter()
         """How many reservations of each account have ended by themselves."""
         self.judged: Counter[str] = Counter()
@@ -94,8 +97,38 @@ class DiskJudge:
             self._had[entry.id].add(origin)
             if entry.keyed is not None and entry.records[0].fence is None:
                 self._knew.setdefault((origin, entry.keyed.key), self._loop.now_us)
+        if changes.portion is not None and changes.portion.end is not None:
+            self._judge_copy(disk, changes.portion.end.applied)
         for account in sorted({account for entry in changes.entries for account in entry.accounts}):
             self._judge_account(disk, books, account)
+        self._judge_dropped(disk)
+
+    def _judge_copy(self, disk: SimulatedDisk, applied: VersionVector) -> None:
+        """Judge that a copy has what the entries come to that it says it has."""
+        origin = disk.identity.origin
+        books = self.books[origin] = Books(self._opening_balance)
+        known = [entry for entry, _ in self.written.values() if has(applied, entry.id)]
+        for entry in sorted(known, key=lambda each: (each.clock, each.origin, each.seq)):
+            books.apply(entry)
+            self._had[entry.id].add(origin)
+            self.gone.discard(entry.id)
+            if entry.keyed is not None and entry.records[0].fence is None:
+                self._knew.setdefault((origin, entry.keyed.key), self._loop.now_us)
+        demand(books.applied == applied, Promise.BOOKS, f"a copy has {applied}, which nobody wrote")
+        for account in sorted({account for entry in known for account in entry.accounts}):
+            self._judge_account(disk, books, account)
+        self.judged[Promise.COPIES] += 1
+
+    def _judge_dropped(self, disk: SimulatedDisk) -> None:
+        """Judge that each branch has what is dropped anywhere, or begins with a copy."""
+        for origin, seq in disk.dropped():
+            entry = self.written[EntryId(origin, seq)][0]
+            demand(entry.clock >> 16 <= self.droppable_ms, Promise.COPIES, f"{entry.id} was dropped too soon")
+            for present in self.present.values():
+                applied = self.books[present].applied
+                is_there = not applied or has(applied, entry.id)
+                words = f"{disk.identity.origin} dropped {entry.id}, which {present} lacks"
+                demand(is_there, Promise.COPIES, words)
 
     def _judge_foreign(self, entry: Entry, origin: Origin) -> None:
         promise = Promise.RELEASED_ONCE_DURABLE
@@ -177,6 +210,19 @@ class DiskJudge:
             rights[origin.branch] += holding.rights
         return rights
 
+    def _kept_keys(self, disk: SimulatedDisk) -> dict[Key, KeyRecord]:
+        """Return the keys that have to be remembered."""
+        known = disk._keys.items()  # noqa: SLF001  (judged behind its back)
+        return {key: record for key, record in known if record.clock >> 16 > self.droppable_ms}
+
+    def _kept_postings(self, disk: SimulatedDisk) -> dict[AccountId, list[StatedPosting]]:
+        """Return the lines that have to be there."""
+        found = {
+            account: [each for each in stated if each.position.clock >> 16 > self.droppable_ms]
+            for account, stated in disk._postings.items()  # noqa: SLF001
+        }
+        return {account: stated for account, stated in found.items() if stated}
+
     def _is_on(self, origin: Origin, entry: EntryId) -> bool:
         return has(self.books[origin].applied, entry)
 
@@ -210,9 +256,13 @@ class DiskJudge:
             there = f"{disk.identity.origin} and {first.identity.origin}"
             same = f"{there} have not the same: {disk.applied()} {first.applied()}"
             demand(disk.applied() == first.applied(), Promise.CONVERGENCE, same)
-            for name in ("_rows", "_keys", "_reservations", "_postings", "_ended"):
+            for name in ("_rows", "_reservations", "_ended"):
                 is_same = getattr(disk, name) == getattr(first, name)
                 demand(is_same, Promise.CONVERGENCE, f"{there} differ in {name}")
+            is_same = self._kept_keys(disk) == self._kept_keys(first)
+            demand(is_same, Promise.CONVERGENCE, f"{there} differ in keys")
+            is_same = self._kept_postings(disk) == self._kept_postings(first)
+            demand(is_same, Promise.CONVERGENCE, f"{there} differ in statements")
         for intent in intents:
             if intent.entry is not None and intent.entry not in self.gone:
                 self.judged[Promise.ACKNOWLEDGED_IS_THERE] += 1

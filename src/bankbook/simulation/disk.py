@@ -21,6 +21,10 @@ class SimulatedDisk(MemoryStore):
     is_full: bool = False
     decided_us: int = 0
     """What its branch's wall clock said when the last commit was decided."""
+    dropped_min = 4
+    """So little that dropping goes on for a while,"""
+    copied_rows_max = 2
+    """and so few that a copy takes a while."""
     is_quiet: bool = False
     """Whether that was just after a commit that failed: its branch wrote only what customers asked for."""
 

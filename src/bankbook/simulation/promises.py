@@ -19,6 +19,8 @@ class Promise(StrEnum):
     """No account on any disk is below its floor."""
     RIGHTS = "rights"
     """No branch takes what it has no right to; all rights together are what is free."""
+    COPIES = "copies"
+    """Only what every branch has is dropped, and a copy of a store has all that it says it has."""
     CAUSAL_ORDER = "causal order"
     """An entry is applied once, in order, after all that it rests on."""
     RELEASED_ONCE_DURABLE = "released once durable"

@@ -19,7 +19,9 @@ import structlog
 
 from bankbook.client.calls import Manner
 from bankbook.client.recorder import Recorder
+from bankbook.core.commands import Deposit, Request
 from bankbook.core.ports import Genesis
+from bankbook.core.types import AccountId, CustomerId, Money
 from bankbook.history.writer import Kept
 from bankbook.scenario.branches import BankOptions
 from bankbook.scenario.execute import TIMEOUT_EXTRA_S, Agreement, Done, accounts_touched
@@ -38,7 +40,7 @@ from bankbook.simulation.promises import Promise, Violation, ViolationError, cra
 from bankbook.simulation.recording import recorder_of
 from bankbook.simulation.report import Performance, SimulationReport
 from bankbook.simulation.workload import Books, Desk, DeskLine, openings
-from bankbook.simulation.world import Terms, World
+from bankbook.simulation.world import AGO_US, Terms, World, draws_past
 
 # As `bankbook run` has it.
 _HOLD_LIMIT_US = BankOptions().hold_limit_us
@@ -68,7 +70,11 @@ def plan(seed: int, settings: SimulationSettings = SimulationSettings()) -> Scen
 def simulate(seed: int, settings: SimulationSettings = SimulationSettings()) -> SimulationReport:
     """Simulate one random bank, all from one seed. Not from within an event loop that runs."""
     return perform(
-        plan(seed, settings), seed, duration_s=settings.duration_s, keeps_trace=settings.keeps_trace
+        plan(seed, settings),
+        seed,
+        duration_s=settings.duration_s,
+        keeps_trace=settings.keeps_trace,
+        has_past=draws_past(seed),
     ).report
 
 
@@ -82,17 +88,19 @@ def perform(
     on_done: Callable[[Done], None] = lambda _: None,
     keeps_trace: bool = False,
     is_customers_only: bool = False,
+    has_past: bool = False,
     record: Callable[[Callable[[], int]], Recorder | None] = lambda _now_ns: None,
 ) -> Performance:
     """Carry out a scenario in a simulated bank, faults and all; all chance in it comes from the seed.
 
     What customers have not begun after `duration_s` they do not begin; None: they do everything. If it
-    `is_customers_only`, nothing is asked of the bank once they have gone home. `record` returns who writes
-    down what is asked and told, by the clock it is given. Not from within an event loop that runs. Raises
-    OSError where nothing can be written down.
+    `is_customers_only`, nothing is asked of the bank once they have gone home. If it `has_past`, there are
+    entries of long ago, which are dropped meanwhile. `record` returns who writes down what is asked and
+    told, by the clock it is given. Not from within an event loop that runs. Raises OSError where nothing can
+    be written down.
     """
     genesis = Genesis("simulated", scenario.branches, scenario.genesis_balance)
-    terms = Terms(genesis, delay, hold_limit_us, keeps_trace)
+    terms = Terms(genesis, delay, hold_limit_us, keeps_trace, has_past)
     loop = VirtualLoop()
     with quiet():
         recorder = record(lambda: 1000 * loop.now_us)
@@ -144,6 +152,16 @@ async def _perform(
         if recorder is not None:
             recorder.close()
     return simulation.performance(violation)
+
+
+# How many entries there are at most before the first customer comes: some dozen commits drop them.
+_PAST_MAX = 40
+
+# No clock gets there.
+_NEVER_US = 2**60
+
+# By so much a clock may run ahead of the others, and the hybrid clocks with it.
+_SLACK_MS = 3_600_000
 
 
 class Simulation:
@@ -206,6 +224,23 @@ class Simulation:
                 )
                 raise ViolationError(Promise.REST, words) from None
         await self._open_accounts()
+        if self.world.terms.has_past:
+            await self._let_it_be_long_ago()
+
+    async def _let_it_be_long_ago(self) -> None:
+        """Have something to drop: deposits that change no balance, and that nobody asks about."""
+        draw = self.world.chance("what happened long ago")
+        branches = list(self.world.branches.values())
+        for _ in range(draw.randint(1, _PAST_MAX)):
+            life = draw.choice(branches).life
+            assert life is not None, "nothing has gone wrong yet"
+            command = Deposit(AccountId(draw.choice(sorted(self.books.accounts))), Money(0))
+            request = Request(life.driver.next_request(), command, _NEVER_US, CustomerId("long-ago"))
+            await life.driver.ask(request)
+        walls_us = [branch.clocks.read().wall_us for branch in branches]
+        self.world.judge.droppable_ms = max(walls_us) // 1000 + _SLACK_MS
+        for branch in branches:
+            branch.clocks.wall_offset_us += AGO_US
 
     async def _enter_crowd(self) -> None:
         """Let some banks have a crowd, too."""

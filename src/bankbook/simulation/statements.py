@@ -7,6 +7,7 @@ Proof: tests/simulation/test_statements.py.
 
 from bisect import insort
 from collections import defaultdict
+from dataclasses import replace
 from typing import NamedTuple
 
 from bankbook.core.commands import ReadStatement
@@ -42,8 +43,13 @@ class Sheets:
         for leg, (account, amount) in enumerate(entry.postings):
             insort(self._moved[account], (Position(entry.clock, entry.origin, entry.seq, leg), amount))
 
-    def page(self, command: ReadStatement, applied: VersionVector) -> Page:
-        """Return the page that a branch has to tell which has applied this."""
+    def page(self, command: ReadStatement, applied: VersionVector, begins_ms: int | None = None) -> Page:
+        """Return the page that a branch has to tell which has applied this.
+
+        `begins_ms`: where it says that it keeps nothing from before then.
+        """
+        if begins_ms is not None:
+            command = replace(command, from_ms=begins_ms, after=None)
         moved = [each for each in self._moved[command.account] if applied[each[0].origin] >= each[0].seq]
         before = [each for each in moved if _is_before(command, each[0])]
         within = [each for each in moved[len(before) :] if each[0].clock < command.to_ms << _LOGICAL_BITS]

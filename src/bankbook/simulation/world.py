@@ -23,6 +23,13 @@ from bankbook.simulation.disk import SimulatedDisk
 from bankbook.simulation.network import Network, Place
 from bankbook.simulation.trace import Trace
 
+# In one of so many banks something happened long before the first customer comes, and is to be dropped.
+PAST_ONE_IN = 5
+
+# For how long it keeps entries, and what became of keys; and how long before that it was: both more than any
+# clock ever jumps.
+KEPT_US, AGO_US = 24 * 3_600_000_000, 30 * 24 * 3_600_000_000
+
 # No two clocks are nearer than this, or further apart than an hour and a bit.
 _HOUR_US = 3_600_000_000
 
@@ -36,6 +43,13 @@ class Terms:
     """How long entries are on their way, besides the network's own delay."""
     hold_limit_us: int = 30_000_000
     keeps_trace: bool = False
+    has_past: bool = False
+    """Whether something happened long before, to be dropped while customers come."""
+
+
+def draws_past(seed: int) -> bool:
+    """Return whether the random bank of this seed has a past."""
+    return not Random(f"{seed}/old entries").randrange(PAST_ONE_IN)  # noqa: S311  (a seed, not a secret)
 
 
 async def _has_a_header() -> NoReturn:
@@ -133,10 +147,13 @@ class World:
         config = BranchConfig(
             number, self.terms.genesis, hold_limit_us=self.terms.hold_limit_us, delay=self.terms.delay
         )
+        settings = config.settings()
+        if self.terms.has_past:
+            settings = settings._replace(key_retention_us=KEPT_US, log_retention_us=KEPT_US)
         return SimulatedBranch(
             number,
             self.terms.genesis,
-            config.settings(),
+            settings,
             self.network,
             clocks,
             draw,

@@ -52,7 +52,8 @@ class Store(Reader, Protocol):
         """Persist `changes`, all or nothing; on return they are durable.
 
         Of keys that are to be forgotten, it forgets at most KEYS_FORGOTTEN_MAX, the oldest; the rest goes
-        with later commits that ask for it.
+        with later commits that ask for it. So it is with entries that are to be dropped (see dropping.py), of
+        which it keeps those that it needs itself, and all that are not older than the oldest key.
 
         Raises CommitRefusedError or CommitUnknownError; afterwards the store may be read, and shows
         what the disk has.
@@ -80,9 +81,13 @@ def applied_after(applied: VersionVector, changes: Changes) -> VersionVector:
     for reservation, record in changes.reservations.items():
         assert 0 <= record.left <= record.terms.amount, f"{reservation}: {record}"
         assert record.left == 0 or record.state is ReservationState.OPEN, f"{reservation}: {record}"
-    for key, known in changes.keys.items():
+    for key, known in changes.keys.items() if changes.portion is None else ():
         assert known.entry.seq <= last.get(known.entry.origin, 0), f"{key}: {known.entry} is not applied"
+    if changes.portion is not None:
+        assert not last, "only a store that has nothing takes a copy"
+        last.update(changes.portion.end.applied if changes.portion.end is not None else ())
     after_all = VersionVector(last.items())
+    assert changes.drop is None or after_all.dominates(changes.drop.everywhere), "every branch: this one too"
     assert after_all.dominates(VersionVector(changes.ended.items())), f"not applied: {changes.ended}"
     return after_all
 

@@ -123,9 +123,9 @@ def behind(legs: list[Leg], position: Position) -> list[Leg]:
     return legs[bisect_right(legs, [*place_of(position), _LAST]) :]
 
 
-def moved_before(legs: list[Leg], position: Position) -> int:
-    """Return the sum of those of the postings, which are in order, that stand before a position."""
-    return sum(leg[-1] for leg in legs[: bisect_left(legs, place_of(position))])
+def moved_from(legs: list[Leg], position: Position) -> int:
+    """Return the sum of those of the postings, which are in order, that stand at a position or behind it."""
+    return sum(leg[-1] for leg in legs[bisect_left(legs, place_of(position)) :])
 
 
 def stated(leg: Leg) -> StatedPosting:

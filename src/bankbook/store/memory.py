@@ -5,6 +5,7 @@ Decides nothing. Proof: tests/store/test_contract.py.
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Collection, Mapping
 from itertools import islice
 
@@ -13,9 +14,11 @@ from bankbook.core.entry import Entry
 from bankbook.core.ports import (
     Account,
     Changes,
+    Drop,
     Holding,
     Identity,
     KeyRecord,
+    Portion,
     Position,
     ReservationRecord,
     ReservationState,
@@ -36,15 +39,26 @@ from bankbook.core.types import (
 )
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.store.base import KEYS_FORGOTTEN_MAX, applied_after
+from bankbook.store.copying import StoreCopy
+from bankbook.store.dropping import WEIGHT_MIN, Oldest, dropped_after, stated_after, weight_max
 
 
 class MemoryStore:
     """See bankbook.store.base.Store."""
 
+    dropped_min = WEIGHT_MIN
+    """How much at least a commit drops, of what is to be dropped."""
+    copied_rows_max: int | None = None
+    """How many accounts or reservations are one portion of a copy; None: as many as in any store."""
+
     def __init__(self, identity: Identity, *, has_joined: bool = False) -> None:
         self._identity = identity
         self._has_joined = has_joined
         self._logs: dict[Origin, list[Entry]] = {}
+        # Of each log the last that is not in it any longer.
+        self._dropped = NOTHING
+        self._stated_from = HybridTime(0)
+        self._oldest = Oldest(self)
         self._rows: dict[AccountId, Row] = {}
         # Of each account in the order of its statement.
         self._postings: dict[AccountId, list[StatedPosting]] = {}
@@ -58,6 +72,7 @@ class MemoryStore:
         self._lives: Mapping[Origin, bool] = {}
         self._applied = NOTHING
         self._clock = HybridTime(0)
+        self._is_copying = False
 
     @property
     def identity(self) -> Identity:
@@ -67,6 +82,14 @@ class MemoryStore:
     def applied(self) -> VersionVector:
         """Return the last seq of every origin's log."""
         return self._applied
+
+    def dropped(self) -> VersionVector:
+        """Return the last seq of every origin's log that is not kept any longer."""
+        return self._dropped
+
+    def stated_from(self) -> HybridTime:
+        """Return from which moment on all entries are there."""
+        return self._stated_from
 
     def clock(self) -> HybridTime:
         """Return the hybrid clock's last reading."""
@@ -114,13 +137,15 @@ class MemoryStore:
 
     def entries(self, origin: Origin, after: Seq, limit: int) -> list[Entry]:
         """Return at most `limit` entries of one log from behind `after`."""
-        return self._logs.get(origin, [])[after : after + limit]
+        start = after - self._dropped[origin]
+        assert start >= 0, f"the entries of {origin} up to #{self._dropped[origin]} were dropped"
+        return self._logs.get(origin, [])[start : start + limit]
 
-    def moved_before(self, account: AccountId, position: Position) -> Money:
-        """Return the sum of the account's postings before `position`."""
+    def moved_from(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings at `position` and behind it."""
         stated = self._postings.get(account, [])
-        end = bisect_left(stated, position, key=_position)
-        return Money(sum(posting.amount for posting in islice(stated, end)))
+        start = bisect_left(stated, position, key=_position)
+        return Money(sum(posting.amount for posting in islice(stated, start, None)))
 
     def postings(
         self, account: AccountId, after: Position, until: HybridTime, limit: int
@@ -131,9 +156,23 @@ class MemoryStore:
         end = bisect_left(stated, until, key=_clock)
         return stated[start : min(end, start + limit)]
 
+    def copy(self) -> StoreCopy:
+        """Return a copy of all that is there now."""
+        return StoreCopy(
+            self,
+            _FrozenRows(dict(self._rows), dict(self._reservations)),
+            is_void=lambda: False,
+            release=lambda: None,
+            rows_max=self.copied_rows_max,
+        )
+
     def commit(self, changes: Changes) -> None:
         """Keep the changes; this cannot fail."""
-        self._applied = applied_after(self._applied, changes)
+        before, self._applied = self._applied, applied_after(self._applied, changes)
+        if changes.portion is not None:
+            self._take(changes.portion, is_first=changes.is_first_portion)
+        elif self._is_copying and (changes.entries or changes.has_joined):
+            self._empty()
         for entry in changes.entries:
             self._keep_entry(entry)
         self._rows.update(changes.rows)
@@ -144,8 +183,11 @@ class MemoryStore:
         self._keep_keys(changes.keys)
         if changes.forget_keys_before is not None:
             self._forget_keys(changes.forget_keys_before)
+        if changes.drop is not None:
+            self._drop(changes.drop, before, weight_max(changes.entries, self.dropped_min))
         self._has_joined |= changes.has_joined
-        self._clock = changes.clock
+        taken = changes.portion.end if changes.portion is not None else None
+        self._clock = changes.clock if taken is None else max(changes.clock, taken.clock)
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
@@ -155,6 +197,39 @@ class MemoryStore:
         for leg, (account, amount) in enumerate(entry.postings):
             position = Position(entry.clock, entry.origin, entry.seq, leg)
             insort(self._postings.setdefault(account, []), StatedPosting(position, amount))
+
+    def _take(self, portion: Portion, *, is_first: bool) -> None:
+        if is_first:
+            self._empty()
+        self._is_copying = True
+        self._rows.update(portion.rows)
+        for reservation, record in portion.reservations.items():
+            self._keep_reservation(reservation, record)
+        for entry in portion.entries:
+            self._keep_entry(entry)
+        if portion.end is not None:
+            self._is_copying = False
+            self._dropped, self._stated_from = portion.end.dropped, portion.end.stated_from
+            self._ended = {**self._ended, **portion.end.ended}
+
+    def _empty(self) -> None:
+        """Remove what was taken of a copy that is not whole."""
+        self._logs, self._rows, self._postings = {}, {}, {}
+        self._keys, self._keys_by_clock = {}, []
+        self._reservations, self._expiring = {}, {}
+        self._is_copying = False
+
+    def _drop(self, drop: Drop, summed: VersionVector, weight: int) -> None:
+        if self._keys_by_clock:
+            drop = drop._replace(before=min(drop.before, self._keys_by_clock[0][0]))
+        entries = self._oldest.droppable(drop, summed, weight)
+        self._dropped = dropped_after(self._dropped, entries)
+        self._stated_from = stated_after(self._stated_from, entries)
+        for origin, count in Counter(entry.origin for entry in entries).items():
+            del self._logs[origin][:count]
+        for account in {account for entry in entries for account in entry.accounts}:
+            stated = self._postings.get(account, [])
+            del stated[: bisect_left(stated, self._stated_from, key=_clock)]
 
     def _keep_keys(self, keys: Mapping[Key, KeyRecord]) -> None:
         self._keys.update(keys)
@@ -182,6 +257,28 @@ class MemoryStore:
             del expiring[bisect_left(expiring, place)]
         if record.state is ReservationState.OPEN:
             insort(expiring, place)
+
+
+class _FrozenRows:
+    """See bankbook.store.copying.Frozen."""
+
+    def __init__(
+        self, rows: dict[AccountId, Row], reservations: dict[ReservationId, ReservationRecord]
+    ) -> None:
+        self._rows, self._accounts = rows, sorted(rows)
+        self._reservations, self._reserved = reservations, sorted(reservations)
+
+    def accounts_after(self, account: AccountId, limit: int) -> dict[AccountId, Row]:
+        """Return at most `limit` accounts behind one, in order."""
+        start = bisect_right(self._accounts, account)
+        return {name: self._rows[name] for name in self._accounts[start : start + limit]}
+
+    def reservations_after(
+        self, reservation: ReservationId, limit: int
+    ) -> dict[ReservationId, ReservationRecord]:
+        """Return at most `limit` reservations behind one, in order."""
+        start = bisect_right(self._reserved, reservation)
+        return {name: self._reservations[name] for name in self._reserved[start : start + limit]}
 
 
 def _position(posting: StatedPosting) -> Position:

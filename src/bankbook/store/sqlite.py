@@ -23,10 +23,12 @@ from bankbook.core.entry import Entry
 from bankbook.core.ports import (
     Account,
     Changes,
+    Copy,
     Genesis,
     Holding,
     Identity,
     KeyRecord,
+    Portion,
     Position,
     ReservationRecord,
     Row,
@@ -52,6 +54,8 @@ from bankbook.store.base import (
     StoreError,
     applied_after,
 )
+from bankbook.store.copying import StoreCopy, VoidCopy
+from bankbook.store.dropping import Oldest, dropped_after, stated_after, weight_max
 from bankbook.store.history import history, next_batch
 from bankbook.store.sqlite_file import OpenFile, explain, open_file, open_stopped_file
 from bankbook.store.sqlite_logs import Kept, Logs
@@ -67,10 +71,13 @@ class SqliteStore:
         self._connection = file.connection
         self._bounds = bounds
         self._logs = Logs(file)
+        self._oldest = Oldest(self)
         self._kept: Kept
         self._sums: Sums
         self._is_stale = False
         """Whether the disk may have what memory has not, after a commit that failed."""
+        self._copied_until = HybridTime(0)
+        """The clock of the last entry that was taken of a copy."""
         self._load()
 
     @classmethod
@@ -112,6 +119,14 @@ class SqliteStore:
     def applied(self) -> VersionVector:
         """Return the last seq of every origin's log."""
         return self._kept.applied
+
+    def dropped(self) -> VersionVector:
+        """Return the last seq of every origin's log that is not kept any longer."""
+        return self._kept.dropped
+
+    def stated_from(self) -> HybridTime:
+        """Return from which moment on all entries are there."""
+        return self._kept.stated_from
 
     def clock(self) -> HybridTime:
         """Return the hybrid clock's last reading."""
@@ -161,15 +176,30 @@ class SqliteStore:
         """Return at most `limit` entries of one log from behind `after`."""
         return self._logs.entries(origin, after, limit, self._kept)
 
-    def moved_before(self, account: AccountId, position: Position) -> Money:
-        """Return the sum of the account's postings before `position`."""
-        return self._sums.moved_before(account, position)
+    def moved_from(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings at `position` and behind it."""
+        return self._sums.moved_from(account, position)
 
     def postings(
         self, account: AccountId, after: Position, until: HybridTime, limit: int
     ) -> list[StatedPosting]:
         """Return at most `limit` postings behind `after` and with a clock below `until`."""
         return self._sums.postings(account, after, until, limit)
+
+    def copy(self) -> Copy:
+        """Return a copy of all that is there now: the tables, of which what is written over is put aside.
+
+        Where they cannot be written it is void at once.
+        """
+        try:
+            self._write_tables()
+        except (sqlite3.Error, StoreError):
+            # As after a commit that failed: what is on the disk is read anew before anything else is written.
+            self._is_stale = True
+        frozen = None
+        with suppress(sqlite3.Error):
+            frozen = None if self._is_stale else self._sums.frozen_tables(self._file)
+        return VoidCopy() if frozen is None else StoreCopy(self, frozen, lambda: frozen.is_over, frozen.end)
 
     def commit(self, changes: Changes) -> None:
         """Persist `changes` in one transaction; on return they are durable.
@@ -181,11 +211,17 @@ class SqliteStore:
             self._read_anew()
         applied = applied_after(self._kept.applied, changes)
         part = self._sums.next_slice(self._kept.clock)
+        if part is not None:
+            self._sums.put_aside(part)
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             if part is not None:
                 self._write_slice(part)
+            dropped, stated_from = self._drop(changes)
+            self._make_room_for(changes)
             numbers = self._logs.write(changes, applied, self._kept.numbers)
+            if changes.portion is not None:
+                self._sums.take(changes.portion, numbers, self._copied_until)
         except (sqlite3.Error, StoreError) as error:
             # Nothing of a transaction is ever read back without the mark that COMMIT writes.
             self._back_out(error)
@@ -198,6 +234,9 @@ class SqliteStore:
             raise CommitRefusedError(self._explain(error)) from error
         if part is not None:
             self._settle(part)
+        if self._kept.is_copying or changes.portion is not None:
+            self._after_portion(changes.portion)
+            return
         self._sums.keep(changes)
         self._kept.origins.update((number, origin) for origin, number in numbers.items())
         self._kept = self._kept._replace(
@@ -206,26 +245,73 @@ class SqliteStore:
             ended={**self._kept.ended, **changes.ended},
             lives={**self._kept.lives, **changes.lives},
             clock=changes.clock,
+            dropped=dropped,
+            stated_from=stated_from,
             has_joined=self._kept.has_joined or changes.has_joined,
         )
 
     def close(self) -> None:
         """Write the tables, for whoever opens the file, and let go of it. Closing twice is harmless."""
+        self._sums.thaw_tables()
         # Where the disk is full, or fails: the log has everything, and the next start replays it.
         with suppress(sqlite3.Error, StoreError):
-            while self._sums.is_dirty and not self._file.is_read_only and not self._is_stale:
-                self._connection.execute("BEGIN IMMEDIATE")
-                part = self._sums.whole_slice(self._kept.clock)
-                self._write_slice(part)
-                self._connection.execute("COMMIT")
-                self._settle(part)
+            self._write_tables()
         self._connection.close()
         self._begin_sums()
 
+    def _write_tables(self) -> None:
+        """Have the tables tell of everything. Raises sqlite3.Error or StoreError."""
+        while self._sums.is_dirty and not self._file.is_read_only and not self._is_stale:
+            part = self._sums.whole_slice(self._kept.clock)
+            self._sums.put_aside(part)
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._write_slice(part)
+            self._connection.execute("COMMIT")
+            self._settle(part)
+
     def _write_slice(self, part: Slice) -> None:
         """Write a slice of the tables inside the open transaction, before anything else of it."""
-        self._sums.write(part, self._kept.numbers)
+        self._sums.write(part, self._kept.numbers, self._kept.stated_from)
         self._logs.sum_up(part.up_to, is_first=part.is_first)
+
+    def _make_room_for(self, changes: Changes) -> None:
+        """Begin a copy in the open transaction, or remove a part of one where logs come instead."""
+        if changes.portion is not None:
+            if changes.is_first_portion:
+                self._copied_until = HybridTime(0)
+            self._logs.begin_copy(is_first=changes.is_first_portion)
+        elif self._kept.is_copying and (changes.entries or changes.has_joined):
+            self._logs.leave_copy()
+
+    def _after_portion(self, portion: Portion | None) -> None:
+        """Take the disk's state into memory: what has come or gone with a copy stands in no change."""
+        if portion is not None and portion.entries:
+            self._copied_until = portion.entries[-1].clock
+        try:
+            self._load()
+        except StoreError:
+            self._is_stale = True  # it is committed all the same
+
+    def _drop(self, changes: Changes) -> tuple[VersionVector, HybridTime]:
+        """Drop old entries inside the open transaction; return what is dropped then, and what is stated.
+
+        To be called while the transaction has nothing else of the logs: what is dropped is read here.
+        """
+        kept, drop = self._kept, changes.drop
+        if drop is None:
+            return kept.dropped, kept.stated_from
+        oldest_key = self._logs.oldest_key()
+        if oldest_key is not None:
+            drop = drop._replace(before=min(drop.before, oldest_key))
+        entries = self._oldest.droppable(
+            drop, kept.summed, weight_max(changes.entries, self._bounds.dropped_min)
+        )
+        dropped = dropped_after(kept.dropped, entries)
+        stated_from = stated_after(kept.stated_from, entries)
+        if entries:
+            self._logs.drop(dropped.beyond(kept.dropped), stated_from, kept.numbers)
+            self._sums.forget({account for entry in entries for account in entry.accounts}, stated_from)
+        return dropped, stated_from
 
     def _settle(self, part: Slice) -> None:
         """Take note that a slice is durable."""
@@ -291,6 +377,8 @@ class SqliteStore:
 
     def _begin_sums(self) -> None:
         """Begin with the tables alone."""
+        if hasattr(self, "_sums"):
+            self._sums.thaw_tables()
         tables = Tables(self._file, self._kept.origins)
         self._sums = Sums(tables, self._bounds, self._kept.clock)
         self._rows = self._sums.rows

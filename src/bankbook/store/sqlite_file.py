@@ -4,17 +4,18 @@ Decides the settings and the sentences that a person reads when a file cannot be
 tables (sqlite_schema does), or what is committed or read later. Proof: tests/store/test_sqlite_file.py.
 """
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from bankbook.core.ports import Genesis, Identity
 from bankbook.core.types import BranchId, Incarnation, Money, Origin
 from bankbook.store.base import StoreError, StoreInUseError, StoreMismatchError
-from bankbook.store.sqlite_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from bankbook.store.sqlite_schema import APPLICATION_ID, EMPTY, SCHEMA, SCHEMA_VERSION, UPGRADE_FROM_4
 
 # The first with STRICT tables and with the JSON functions built in; every Python 3.11 we know of has it.
 SQLITE_VERSION_MIN = (3, 38, 0)
@@ -22,6 +23,9 @@ SQLITE_VERSION_MIN = (3, 38, 0)
 # Enough for the inner pages and the busy leaves of some million accounts; ten branches on one laptop
 # together stay below half a gigabyte.
 CACHE_KIB_MAX = 32 * 1024
+
+# Whose files UPGRADE_FROM_4 makes files of this version.
+_UPGRADED_VERSION = 4
 
 # What the write-ahead log keeps of the disk after one commit that was much larger than the usual ones.
 WAL_BYTES_KEPT_MAX = 16 * 1024 * 1024
@@ -159,7 +163,13 @@ def _claim(connection: sqlite3.Connection, path: Path, genesis: Genesis, origin:
     connection.execute("BEGIN EXCLUSIVE")
     if _is_new(connection, path):
         _create(connection, Identity(origin, genesis))
+    elif _schema_version(connection) == _UPGRADED_VERSION:
+        for statement in UPGRADE_FROM_4:
+            connection.execute(statement)
     identity = _check_identity(connection, path, Identity(origin, genesis))
+    if _is_copying(connection):
+        for statement in EMPTY:
+            connection.execute(statement)
     _check_logs(connection, path)
     connection.execute("COMMIT")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -180,10 +190,21 @@ def _claim_to_read(connection: sqlite3.Connection, path: Path) -> Identity:
     if _is_new(connection, path):
         raise StoreError(f"{path} is empty: name the folder of a branch that has run")
     identity = _read_identity(connection, path)
+    if _is_copying(connection):
+        raise StoreError(f"{path} has a part only of what another branch's store has: start its branch")
     _check_logs(connection, path)
     connection.execute("COMMIT")
     connection.execute("PRAGMA query_only = ON")
     return identity
+
+
+def _schema_version(connection: sqlite3.Connection) -> object:
+    return connection.execute("SELECT max(value) FROM meta WHERE name = 'schema version'").fetchone()[0]
+
+
+def _is_copying(connection: sqlite3.Connection) -> bool:
+    """Whether the file has a copy of another branch's store that is not whole."""
+    return bool(connection.execute("SELECT value FROM meta WHERE name = 'copying'").fetchone()[0])
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
@@ -211,12 +232,14 @@ def _create(connection: sqlite3.Connection, identity: Identity) -> None:
             ("cluster", genesis.cluster),
             ("branch", identity.origin.branch),
             ("incarnation", identity.origin.incarnation),
-            ("branches", json.dumps(genesis.branches)),
+            ("branches", orjson.dumps(genesis.branches).decode()),
             ("opening balance", genesis.opening_balance),
             ("clock", 0),
             ("has joined", 0),
             ("failed commits", 0),
             ("summed account", None),
+            ("stated from", 0),
+            ("copying", 0),
         ],
     )
 
@@ -239,6 +262,10 @@ def _check_identity(connection: sqlite3.Connection, path: Path, expected: Identi
 
 def _read_identity(connection: sqlite3.Connection, path: Path) -> Identity:
     rows = dict(connection.execute("SELECT name, value FROM meta"))
+    if rows.get("schema version") == _UPGRADED_VERSION:
+        raise StoreMismatchError(
+            f"{path} has schema version 4: start its branch once, which brings it up to date"
+        )
     if rows.get("schema version") != SCHEMA_VERSION:
         raise StoreMismatchError(
             f"{path} has schema version {rows.get('schema version')}, and this program knows version "
@@ -249,7 +276,7 @@ def _read_identity(connection: sqlite3.Connection, path: Path) -> Identity:
             Origin(BranchId(rows["branch"]), Incarnation(rows["incarnation"])),
             Genesis(
                 rows["cluster"],
-                tuple(BranchId(branch) for branch in json.loads(rows["branches"])),
+                tuple(BranchId(branch) for branch in orjson.loads(rows["branches"])),
                 None if rows["opening balance"] is None else Money(rows["opening balance"]),
             ),
         )
@@ -274,16 +301,16 @@ def _facts(identity: Identity) -> tuple[str, ...]:
 
 
 def _check_logs(connection: sqlite3.Connection, path: Path) -> None:
-    """Compare each origin's `applied` with the two ends of its log: two lookups each, however long it is."""
-    for branch, applied, *found in connection.execute(
+    """Compare what is said of each log with its two ends: two lookups each, however long it is."""
+    for branch, applied, dropped, *found in connection.execute(
         """
-        SELECT branch, applied, (SELECT coalesce(min(seq), 0) FROM log WHERE origin = number),
+        SELECT branch, applied, dropped, (SELECT coalesce(min(seq), 0) FROM log WHERE origin = number),
                (SELECT coalesce(max(seq), 0) FROM log WHERE origin = number)
         FROM origin
         """
     ):
         # An origin that was only granted rights so far has an empty log.
-        expected = [min(applied, 1), applied]
+        expected = [dropped + 1, applied] if applied > dropped else [0, 0]
         if found != expected:
             raise StoreError(
                 f"{path} is damaged, a log of branch {branch} should have {_entries(*expected)} "

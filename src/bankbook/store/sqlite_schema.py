@@ -8,6 +8,9 @@ written from time to time, in the order of accounts, some of them with each comm
 to where they tell. A branch that was stopped has written them; after a crash the last entries of the log are
 not in them yet.
 
+Where entries are not kept for ever, `origin` says what was dropped of each log, and meta's `stated from` from
+which moment on all of them are there, and so all that was posted.
+
 `origin` gives every log a small number, because `log`, `account` and `key` repeat it in each of their
 rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log and a statement are each read as
 one range, and no second index has to be kept.
@@ -15,7 +18,7 @@ one range, and no second index has to be kept.
 A hybrid clock reading is milliseconds since 1970 × 2^16, plus a counter.
 """
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # "bank" in ASCII. SQLite keeps this number in the file's header, where `file` shows it too, so another
 # program's database is never mistaken for an empty or a damaged store.
@@ -34,6 +37,8 @@ _TABLES = (
         branch      INTEGER NOT NULL,     -- its number in the bank
         incarnation INTEGER NOT NULL,     -- drawn at random when the branch's store was created
         applied     INTEGER NOT NULL CHECK (applied >= 0),        -- the last seq of its log; 0: none yet
+        dropped     INTEGER NOT NULL DEFAULT 0              -- up to which seq it is not kept any longer, as
+                    CHECK (dropped BETWEEN 0 AND summed),   -- every branch has it
         summed      INTEGER NOT NULL DEFAULT 0              -- up to which seq of it account, statement and
                     CHECK (summed BETWEEN 0 AND applied),   -- reservation tell; after a crash below applied,
         summing     INTEGER                                 -- and, of accounts up to meta 'summed account',
@@ -134,16 +139,40 @@ _VIEWS = (
     FROM account, json_each(holdings) AS held JOIN origin ON number = json_extract(held.value, '$[0]')
     """,
     """
-    CREATE VIEW readable_statement AS  -- one row for each posting; balance: after it
+    CREATE VIEW readable_statement AS  -- one row for each posting that is kept; balance: after it
     SELECT account, strftime('%Y-%m-%dT%H:%M:%fZ', (clock >> 16) / 1000.0, 'unixepoch') AS time,
            writer >> 32 AS branch, printf('%08x', writer & 0xffffffff) AS incarnation, seq, amount,
-           coalesce((SELECT value FROM meta WHERE name = 'opening balance'), 0)
-               + sum(amount) OVER (PARTITION BY account ORDER BY clock, writer, seq, leg) AS balance
+           (SELECT balance FROM account AS present WHERE id = stated.account)
+               - coalesce(sum(amount) OVER (PARTITION BY account ORDER BY clock, writer, seq, leg
+                                            ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING), 0) AS balance
     FROM (SELECT account, json_extract(value, '$[0]') AS clock, json_extract(value, '$[1]') AS writer,
                  json_extract(value, '$[2]') AS seq, json_extract(value, '$[3]') AS leg,
                  json_extract(value, '$[4]') AS amount
-          FROM statement, json_each(postings))
+          FROM statement, json_each(postings)) AS stated
     """,
 )
 
 SCHEMA = _TABLES + _VIEWS
+
+UPGRADE_FROM_4 = (
+    """
+    ALTER TABLE origin ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND summed)
+    """,
+    "INSERT INTO meta (name, value) VALUES ('stated from', 0), ('copying', 0)",
+    "DROP VIEW readable_log",
+    "DROP VIEW readable_rights",
+    "DROP VIEW readable_statement",
+    *_VIEWS,
+    "UPDATE meta SET value = 5 WHERE name = 'schema version'",
+)
+"""What makes of a file of version 4, where everything was kept for ever, one of this version."""
+
+EMPTY = (
+    "DELETE FROM statement",
+    "DELETE FROM reservation",
+    "DELETE FROM account",
+    "DELETE FROM key",
+    "DELETE FROM log",
+    "UPDATE meta SET value = 0 WHERE name = 'copying'",
+)
+"""What removes a copy of another branch's store that is not whole; whose store this is stays."""

@@ -25,7 +25,7 @@ from bankbook.core.ports import (
 )
 from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
 from bankbook.store.base import StoreError
-from bankbook.store.fresh import Block, FreshPostings, Leg, behind, blocks_of, moved_before, parsed
+from bankbook.store.fresh import Block, FreshPostings, Leg, behind, blocks_of, moved_from, parsed
 from bankbook.store.sqlite_file import OpenFile, explain
 
 _UPSERT_ACCOUNT = """
@@ -35,6 +35,7 @@ _UPSERT_ACCOUNT = """
         reserved = excluded.reserved, holdings = excluded.holdings
 """
 _INSERT_BLOCK = "INSERT INTO statement (account, until, moved, postings) VALUES (?, ?, ?, ?)"
+_FORGET_BLOCKS = "DELETE FROM statement WHERE account = ? AND until < ?"
 _DELETE_BLOCK = "DELETE FROM statement WHERE account = ? AND until = ?"
 _UPSERT_RESERVATION = """
     INSERT INTO reservation (id, account, amount, destination, expires_ms, left, state, branch)
@@ -48,7 +49,7 @@ _SELECT_ACCOUNTS = """
     FROM account WHERE id IN (SELECT value FROM json_each(?))
 """
 _SELECT_BLOCKS = "SELECT postings FROM statement WHERE account = ? AND until >= ? ORDER BY until"
-_SUM_BLOCKS = "SELECT coalesce(sum(moved), 0) FROM statement WHERE account = ? AND until < ?"
+_SUM_BLOCKS = "SELECT coalesce(sum(moved), 0) FROM statement WHERE account = ? AND until > ?"
 _SELECT_RESERVATION = """
     SELECT account, amount, destination, expires_ms, left, state FROM reservation WHERE id = ?
 """
@@ -72,9 +73,20 @@ class Tables:
             found = self._file.select(_SELECT_ACCOUNT, *accounts)
         else:
             found = self._file.select(_SELECT_ACCOUNTS, orjson.dumps(list(accounts)).decode())
+        return self.read_rows(found)
+
+    def read_rows(self, found: Iterable[tuple[Any, ...]]) -> dict[AccountId, Row]:
+        """Return the rows of accounts that a statement has found."""
         return {
             account: (balance, floor, currency, reserved, self._holdings(account, held))
             for account, balance, floor, currency, reserved, held in found
+        }
+
+    def read_reservations(self, found: Iterable[tuple[Any, ...]]) -> dict[ReservationId, ReservationRecord]:
+        """Return the reservations that a statement has found."""
+        return {
+            name: ReservationRecord(Reservation(*terms), Money(left), ReservationState(state))
+            for name, *terms, left, state in found
         }
 
     def reservation(self, reservation: ReservationId) -> ReservationRecord | None:
@@ -87,11 +99,13 @@ class Tables:
         """Return the open reservations that `branch` made and that expire, soonest first."""
         return self._file.select(_SELECT_EXPIRING, branch, limit)
 
-    def moved_before(self, account: AccountId, position: Position) -> int:
-        """Return the sum of the account's postings before `position`."""
-        ((moved,),) = self._file.select(_SUM_BLOCKS, account, position.clock)
+    def moved_from(self, account: AccountId, position: Position) -> int:
+        """Return the sum of the account's postings at `position` and behind it."""
         block = next(self._blocks(account, position.clock), [])
-        return int(moved) + moved_before(block, position)
+        if not block:
+            return 0
+        ((moved,),) = self._file.select(_SUM_BLOCKS, account, block[-1][0])
+        return moved_from(block, position) + int(moved)
 
     def postings(self, account: AccountId, after: Position) -> Iterator[Leg]:
         """Yield the account's postings behind a position, in order."""
@@ -126,6 +140,10 @@ class Tables:
         for account, found in zip(posted, blocks, strict=True):
             if not found:
                 self._insert_among(account, postings)
+
+    def forget_postings(self, accounts: Iterable[AccountId], before: HybridTime) -> None:
+        """Remove these accounts' rows that have only older postings. Raises sqlite3.Error."""
+        self._file.connection.executemany(_FORGET_BLOCKS, [(account, before) for account in accounts])
 
     def _insert_among(self, account: AccountId, postings: FreshPostings) -> None:
         """Write an account's postings into the rows where they belong; the others stay as they are."""

@@ -6,15 +6,18 @@ Proof: tests/store/test_checkpoints.py.
 """
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import NamedTuple
 
 from bankbook.core.clock import HybridTime
-from bankbook.core.ports import Changes, Position, ReservationRecord, ReservationState, StatedPosting
+from bankbook.core.ports import Changes, Portion, Position, ReservationRecord, ReservationState, StatedPosting
 from bankbook.core.types import AccountId, BranchId, Money, Origin, ReservationId, reserving_branch
-from bankbook.store.fresh import FreshPostings, Leg, behind, moved_before, stated
+from bankbook.store.dropping import WEIGHT_MIN
+from bankbook.store.fresh import FreshPostings, Leg, behind, moved_from, stated
 from bankbook.store.rows import Rows
+from bankbook.store.sqlite_file import OpenFile
+from bankbook.store.sqlite_frozen import FrozenTables
 from bankbook.store.sqlite_tables import Tables
 
 
@@ -33,6 +36,8 @@ class Bounds(NamedTuple):
     """Of accounts, that a commit writes at least while the tables are due: below a millisecond."""
     clean_rows_max: int = 32_768
     """Of accounts, in each of two generations."""
+    dropped_min: int = WEIGHT_MIN
+    """How much at least a commit drops, of what is to be dropped."""
 
 
 class Slice(NamedTuple):
@@ -56,6 +61,8 @@ class Sums:
         self._tables = tables
         self._bounds = bounds
         self._settled = settled
+        self._frozen_tables: FrozenTables | None = None
+        """As they were when somebody began to read them."""
         self.rows = Rows(tables.rows, bounds.clean_rows_max)
         self._postings = FreshPostings()
         self._reservations: dict[ReservationId, ReservationRecord] = {}
@@ -90,10 +97,10 @@ class Sums:
         found += [each for each in self._tables.expiring(branch, limit + len(newer)) if each[1] not in newer]
         return sorted(found)[:limit]
 
-    def moved_before(self, account: AccountId, position: Position) -> Money:
-        """Return the sum of the account's postings before `position`."""
-        newer = sum(moved_before(legs, position) for legs in self._newer_legs(account))
-        return Money(self._tables.moved_before(account, position) + newer)
+    def moved_from(self, account: AccountId, position: Position) -> Money:
+        """Return the sum of the account's postings at `position` and behind it."""
+        newer = sum(moved_from(legs, position) for legs in self._newer_legs(account))
+        return Money(self._tables.moved_from(account, position) + newer)
 
     def postings(
         self, account: AccountId, after: Position, until: HybridTime, limit: int
@@ -135,22 +142,63 @@ class Sums:
         missing = int(2 * nearness * len(self._queue)) - self._written
         return self._slice(max(self._bounds.slice_rows, missing))
 
+    def frozen_tables(self, file: OpenFile) -> FrozenTables:
+        """Return the tables as they are now, which is all there is; one before ends. Raises sqlite3.Error."""
+        assert not self.is_dirty, "the tables tell of everything"
+        self.thaw_tables()
+        self._frozen_tables = FrozenTables(file, self._tables)
+        return self._frozen_tables
+
+    def thaw_tables(self) -> None:
+        """Be told that nobody can go on to read the tables as they were."""
+        if self._frozen_tables is not None:
+            self._frozen_tables.end()
+            self._frozen_tables = None
+
+    def put_aside(self, part: Slice) -> None:
+        """Keep what a slice is going to write over, for whoever reads the tables as they were."""
+        if self._frozen_tables is not None:
+            self._frozen_tables.put_aside(part.accounts, self._frozen_reservations if part.is_last else ())
+
     def whole_slice(self, clock: HybridTime) -> Slice:
         """Return all that is left of what is being written; where that is nothing, all that is newer."""
         if self._frozen_at is None:
             self._freeze(clock)
         return self._slice(len(self._queue))
 
-    def write(self, part: Slice, numbers: Mapping[Origin, int]) -> None:
+    def write(self, part: Slice, numbers: Mapping[Origin, int], stated_from: HybridTime) -> None:
         """Write a slice, in the transaction that is open. Raises sqlite3.Error or StoreError.
 
-        In the order of the tables, which is several times as fast as in that of the commits.
+        In the order of the tables, which is several times as fast as in that of the commits. No posting from
+        before `stated_from` is needed, so rows that have no others go where new ones come.
         """
         frozen = self.rows.frozen
         self._tables.write_accounts({account: frozen[account] for account in part.accounts}, numbers)
         self._tables.write_postings(self._frozen_postings, part.accounts, self._settled)
+        if stated_from:
+            self._tables.forget_postings(part.accounts, stated_from)
         if part.is_last:
             self._tables.write_reservations(self._frozen_reservations)
+
+    def take(self, portion: Portion, numbers: Mapping[Origin, int], settled: HybridTime) -> None:
+        """Write a part of a copy of another store, in the transaction that is open.
+
+        `settled`: the clock of the last entry of the parts before.
+        """
+        self._tables.write_accounts(portion.rows, numbers)
+        self._tables.write_reservations(portion.reservations)
+        postings = FreshPostings()
+        for entry in portion.entries:
+            postings.add(entry)
+        self._tables.write_postings(postings, sorted(postings.by_account), settled)
+
+    def forget(self, accounts: Iterable[AccountId], before: HybridTime) -> None:
+        """Remove rows that have only what was posted before then, in the transaction that is open.
+
+        But for accounts that are going to be written: there they go with the slice. Each of these removals
+        costs as much as a transfer, and an account that is busy would be looked up with every entry.
+        """
+        self._tables.forget_postings(sorted(set(accounts).difference(self.rows.dirty)), before)
 
     def settle(self, part: Slice) -> None:
         """Be told that a slice is durable."""

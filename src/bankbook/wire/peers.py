@@ -13,8 +13,10 @@ from bankbook.core.entry import Entry
 from bankbook.core.messages import (
     Acknowledge,
     Answer,
+    AskCopy,
     AskHead,
     AskKey,
+    CopyPart,
     Entries,
     Forward,
     Head,
@@ -45,12 +47,15 @@ from bankbook.wire.basics import (
     encode_origin,
 )
 from bankbook.wire.commands import decode_write, encode_write
+from bankbook.wire.copies import decode_copy_part, encode_copy_part
 from bankbook.wire.replies import decode_outcome
 from bankbook.wire.requests import decode_freshness, encode_freshness
 from bankbook.wire.v1 import replication_pb2
+from bankbook.wire.vectors import decode_vector, encode_vector
 
-# 3: which stores were replaced by newer ones.
-PROTOCOL_VERSION = 3
+# 3: which stores were replaced by newer ones. 4: copies, without which a new store would wait for ever for
+# entries that were dropped.
+PROTOCOL_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ def encode_for_publisher(message: Message | Greeting) -> replication_pb2.Subscri
             )
         case Forward():
             return replication_pb2.SubscriberMessage(forward=_encode_forward(message))
+        case AskCopy(copy, part):
+            return replication_pb2.SubscriberMessage(ask_copy=replication_pb2.AskCopy(copy=copy, part=part))
         case _:
             raise AssertionError(f"{type(message).__name__} is not a subscriber's message")
 
@@ -121,10 +128,13 @@ def encode_for_subscriber(message: Message | Greeting) -> replication_pb2.Publis
                 last_write=message.last_write,
                 applied=encode_vector(message.applied),
                 over=map(encode_origin, message.over),
+                dropped=encode_vector(message.dropped) if message.dropped else None,
             )
             return replication_pb2.PublisherMessage(head=head)
         case Answer():
             return replication_pb2.PublisherMessage(answer=_encode_answer(message))
+        case CopyPart():
+            return replication_pb2.PublisherMessage(copy_part=encode_copy_part(message))
         case _:
             raise AssertionError(f"{type(message).__name__} is not a publisher's message")
 
@@ -147,6 +157,8 @@ def decode_from_subscriber(message: replication_pb2.SubscriberMessage) -> Messag
             return AskKey(message.ask_key.question, _decode_key(message.ask_key.key))
         case "forward":
             return _decode_forward(message.forward)
+        case "ask_copy":
+            return AskCopy(message.ask_copy.copy, message.ask_copy.part)
         case _:
             raise MessageDamagedError("a subscriber's message says nothing that this version knows")
 
@@ -166,25 +178,14 @@ def decode_from_publisher(message: replication_pb2.PublisherMessage) -> Message 
                 decode_seq(message.head.last_write),
                 decode_vector(message.head.applied),
                 tuple(map(decode_origin, message.head.over)),
+                decode_vector(message.head.dropped),
             )
         case "answer":
             return _decode_answer(message.answer)
+        case "copy_part":
+            return decode_copy_part(message.copy_part)
         case _:
             raise MessageDamagedError("a publisher's message says nothing that this version knows")
-
-
-def encode_vector(vector: VersionVector) -> replication_pb2.VersionVector:
-    """Return the message for a version vector."""
-    return replication_pb2.VersionVector(
-        components=[
-            replication_pb2.Component(origin=encode_origin(origin), seq=seq) for origin, seq in vector
-        ]
-    )
-
-
-def decode_vector(message: replication_pb2.VersionVector) -> VersionVector:
-    """Return a version vector; raises MessageDamagedError."""
-    return VersionVector((decode_origin(c.origin), decode_seq(c.seq)) for c in message.components)
 
 
 def _encode_greeting(greeting: Greeting) -> replication_pb2.Greeting:

@@ -148,6 +148,14 @@ class StatementPage:
     info: ReplyInfo
     currency: str = ""
     """What the amounts count; empty for plain units."""
+    begins_ms: int | None = None
+    """Where lines from before then were asked for, and are kept no longer: `opening` is the balance at that
+    moment, milliseconds since 1970."""
+
+    @property
+    def begins(self) -> datetime | None:
+        """The same moment, in UTC."""
+        return None if self.begins_ms is None else EPOCH + timedelta(milliseconds=self.begins_ms)
 
     @property
     def branch(self) -> int:
@@ -276,6 +284,7 @@ def _encode_statement(statement: Statement, info: ReplyInfo, currency: str) -> b
         next_page=encode_page(statement.lines[-1].position) if statement.has_more else b"",
         info=encode_info(info),
         currency=currency,
+        begins_ms=statement.begins_ms,
     )
 
 
@@ -287,6 +296,7 @@ def _decode_statement(message: bank_pb2.StatementPage) -> StatementPage:
         next_page=decode_page(message.next_page) if message.next_page else None,
         info=decode_info(message.info),
         currency=message.currency,
+        begins_ms=_decode_ms(message.begins_ms) if message.HasField("begins_ms") else None,
     )
 
 
@@ -308,10 +318,8 @@ def _encode_line(line: Line) -> bank_pb2.StatementLine:
 def _decode_line(message: bank_pb2.StatementLine) -> StatementLine:
     if message.kind not in set(RecordKind):
         raise MessageDamagedError(f"there is no kind of record {message.kind[:80]!r}")
-    if not 0 <= message.time_ms <= HYBRID_TIME_MAX >> _LOGICAL_BITS:
-        raise MessageDamagedError(f"{message.time_ms} is no time that a branch's clock can tell")
     return StatementLine(
-        time_ms=message.time_ms,
+        time_ms=_decode_ms(message.time_ms),
         kind=RecordKind(message.kind),
         amount=Money(message.amount),
         balance=Money(message.balance),
@@ -321,6 +329,12 @@ def _decode_line(message: bank_pb2.StatementLine) -> StatementLine:
         entry=decode_entry_id(message.entry),
         leg=message.leg,
     )
+
+
+def _decode_ms(time_ms: int) -> int:
+    if not 0 <= time_ms <= HYBRID_TIME_MAX >> _LOGICAL_BITS:
+        raise MessageDamagedError(f"{time_ms} is no time that a branch's clock can tell")
+    return time_ms
 
 
 def encode_page(after: Position) -> bytes:

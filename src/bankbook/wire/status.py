@@ -39,6 +39,7 @@ CODES = {
     Outcome.HOLD_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
     Outcome.ACCOUNT_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
     Outcome.UNKNOWN_ACCOUNT: grpc.StatusCode.NOT_FOUND,
+    Outcome.HISTORY_DROPPED: grpc.StatusCode.OUT_OF_RANGE,
     Outcome.SAME_ACCOUNT: grpc.StatusCode.INVALID_ARGUMENT,
     Outcome.CURRENCY_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
     Outcome.UNBALANCED: grpc.StatusCode.INVALID_ARGUMENT,

@@ -18,6 +18,7 @@ from simulation.saboteurs import (
     persistence,
     replication,
     reservations,
+    retention,
     rights,
     sessions,
     statements,
@@ -39,6 +40,7 @@ _ROOMS = (
     reservations,
     client,
     statements,
+    retention,
 )
 
 SABOTEURS: tuple[Saboteur, ...] = tuple(chain.from_iterable(room.gang.saboteurs for room in _ROOMS))

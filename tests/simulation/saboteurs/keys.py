@@ -7,6 +7,7 @@ import pytest
 from simulation.saboteurs.kit import Gang
 
 from bankbook.core import replica as replica_module
+from bankbook.core import retention as retention_module
 from bankbook.core.context import Settings
 from bankbook.core.keys import answer_key as honest_answer
 from bankbook.core.ledger import decider_of
@@ -171,7 +172,7 @@ def key_stays_where_it_was_decided(patch: pytest.MonkeyPatch) -> None:
 @gang
 def keys_are_forgotten_too_early(patch: pytest.MonkeyPatch) -> None:
     """Keys are kept for three seconds instead of thirty days: somebody took the units for another."""
-    patch.setattr(replica_module, "_FORGET_EVERY_US", 0)
+    patch.setattr(retention_module, "_IDLE_EVERY_US", 0)
     patch.setattr(replica_module, "Settings", Settings)
     begin = replica_module.Replica.__init__
 

@@ -67,10 +67,11 @@ def entry_has_one_line(patch: pytest.MonkeyPatch) -> None:
 def second_page_begins_with_the_balance_of_the_first(patch: pytest.MonkeyPatch) -> None:
     """The balances on a second page forget what stood on the page before."""
 
-    def read(command: ReadStatement, genesis: Any, reader: Any, state: Any) -> Any:
-        page = real(command, genesis, reader, state)
+    def read(command: ReadStatement, present: Any, reader: Any, state: Any) -> Any:
+        page = real(command, present, reader, state)
         if command.after is None:
             return page
+        genesis: Any = state._genesis.opening_balance or 0
         missing = page.opening - genesis
         lines = tuple(line._replace(balance=line.balance - missing) for line in page.lines)
         return page._replace(opening=genesis, lines=lines, closing=page.closing - missing)

@@ -26,7 +26,7 @@ from bankbook.wire.v1 import bank_pb2 as bankbook_dot_wire_dot_v1_dot_bank__pb2
 from bankbook.wire.v1 import replication_pb2 as bankbook_dot_wire_dot_v1_dot_replication__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61nkbook/wire/v1/admin.proto\x12\x0b\x62\x61nkbook.v1\x1a\x1b\x62\x61nkbook/wire/v1/bank.proto\x1a\"bankbook/wire/v1/replication.proto\"\x12\n\x10GetStatusRequest\"\xa1\x03\n\x0c\x42ranchStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12#\n\x06origin\x18\x02 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12+\n\x07\x61pplied\x18\x03 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12*\n\x06stable\x18\x04 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12&\n\x05peers\x18\x05 \x03(\x0b\x32\x17.bankbook.v1.PeerStatus\x12 \n\x05holds\x18\x06 \x03(\x0b\x32\x11.bankbook.v1.Hold\x12\x0c\n\x04held\x18\x07 \x01(\r\x12\r\n\x05inbox\x18\x08 \x01(\r\x12\x1c\n\x0fopening_balance\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x61\x63\x63ounts\x18\n \x01(\t\x12\x15\n\rhold_limit_us\x18\x0b \x01(\x04\x12\x10\n\x08\x64\x65lay_us\x18\x0c \x01(\x04\x12\x16\n\x0eis_catching_up\x18\r \x01(\x08\x12\x16\n\x0e\x63\x61tching_up_on\x18\x0e \x03(\rB\x12\n\x10_opening_balance\"|\n\nPeerStatus\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\r\x12\x14\n\x0cis_connected\x18\x02 \x01(\x08\x12+\n\x07\x61pplied\x18\x03 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12\x0b\n\x03lag\x18\x04 \x01(\x04\x12\x0e\n\x06source\x18\x05 \x01(\r\"q\n\x04Hold\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x0f\n\x07held_us\x18\x03 \x01(\x04\x12\x12\n\nunanswered\x18\x04 \x03(\r\x12!\n\x07missing\x18\x05 \x03(\x0b\x32\x10.bankbook.v1.Gap\"#\n\x10GetRightsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\"}\n\rAccountRights\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x03\x12\x16\n\tavailable\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12#\n\x06rights\x18\x04 \x03(\x0b\x32\x13.bankbook.v1.RightsB\x0c\n\n_available\"(\n\x06Rights\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\r\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"?\n\x12ReadEntriesRequest\x12)\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\"H\n\nEntryBatch\x12)\n\x05until\x18\x01 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x32\xe1\x01\n\x05\x41\x64min\x12\x45\n\tGetStatus\x12\x1d.bankbook.v1.GetStatusRequest\x1a\x19.bankbook.v1.BranchStatus\x12\x46\n\tGetRights\x12\x1d.bankbook.v1.GetRightsRequest\x1a\x1a.bankbook.v1.AccountRights\x12I\n\x0bReadEntries\x12\x1f.bankbook.v1.ReadEntriesRequest\x1a\x17.bankbook.v1.EntryBatch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62\x61nkbook/wire/v1/admin.proto\x12\x0b\x62\x61nkbook.v1\x1a\x1b\x62\x61nkbook/wire/v1/bank.proto\x1a\"bankbook/wire/v1/replication.proto\"\x12\n\x10GetStatusRequest\"\xce\x03\n\x0c\x42ranchStatus\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12#\n\x06origin\x18\x02 \x01(\x0b\x32\x13.bankbook.v1.Origin\x12+\n\x07\x61pplied\x18\x03 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12*\n\x06stable\x18\x04 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12&\n\x05peers\x18\x05 \x03(\x0b\x32\x17.bankbook.v1.PeerStatus\x12 \n\x05holds\x18\x06 \x03(\x0b\x32\x11.bankbook.v1.Hold\x12\x0c\n\x04held\x18\x07 \x01(\r\x12\r\n\x05inbox\x18\x08 \x01(\r\x12\x1c\n\x0fopening_balance\x18\t \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x61\x63\x63ounts\x18\n \x01(\t\x12\x15\n\rhold_limit_us\x18\x0b \x01(\x04\x12\x10\n\x08\x64\x65lay_us\x18\x0c \x01(\x04\x12\x16\n\x0eis_catching_up\x18\r \x01(\x08\x12\x16\n\x0e\x63\x61tching_up_on\x18\x0e \x03(\r\x12+\n\x07\x64ropped\x18\x0f \x01(\x0b\x32\x1a.bankbook.v1.VersionVectorB\x12\n\x10_opening_balance\"|\n\nPeerStatus\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\r\x12\x14\n\x0cis_connected\x18\x02 \x01(\x08\x12+\n\x07\x61pplied\x18\x03 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12\x0b\n\x03lag\x18\x04 \x01(\x04\x12\x0e\n\x06source\x18\x05 \x01(\r\"q\n\x04Hold\x12\x10\n\x08\x63ustomer\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12\x0f\n\x07held_us\x18\x03 \x01(\x04\x12\x12\n\nunanswered\x18\x04 \x03(\r\x12!\n\x07missing\x18\x05 \x03(\x0b\x32\x10.bankbook.v1.Gap\"#\n\x10GetRightsRequest\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\"}\n\rAccountRights\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x03\x12\x16\n\tavailable\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12#\n\x06rights\x18\x04 \x03(\x0b\x32\x13.bankbook.v1.RightsB\x0c\n\n_available\"(\n\x06Rights\x12\x0e\n\x06\x62ranch\x18\x01 \x01(\r\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"?\n\x12ReadEntriesRequest\x12)\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\"H\n\nEntryBatch\x12)\n\x05until\x18\x01 \x01(\x0b\x32\x1a.bankbook.v1.VersionVector\x12\x0f\n\x07\x65ntries\x18\x02 \x03(\x0c\x32\xe1\x01\n\x05\x41\x64min\x12\x45\n\tGetStatus\x12\x1d.bankbook.v1.GetStatusRequest\x1a\x19.bankbook.v1.BranchStatus\x12\x46\n\tGetRights\x12\x1d.bankbook.v1.GetRightsRequest\x1a\x1a.bankbook.v1.AccountRights\x12I\n\x0bReadEntries\x12\x1f.bankbook.v1.ReadEntriesRequest\x1a\x17.bankbook.v1.EntryBatch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,21 +36,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=110
   _globals['_GETSTATUSREQUEST']._serialized_end=128
   _globals['_BRANCHSTATUS']._serialized_start=131
-  _globals['_BRANCHSTATUS']._serialized_end=548
-  _globals['_PEERSTATUS']._serialized_start=550
-  _globals['_PEERSTATUS']._serialized_end=674
-  _globals['_HOLD']._serialized_start=676
-  _globals['_HOLD']._serialized_end=789
-  _globals['_GETRIGHTSREQUEST']._serialized_start=791
-  _globals['_GETRIGHTSREQUEST']._serialized_end=826
-  _globals['_ACCOUNTRIGHTS']._serialized_start=828
-  _globals['_ACCOUNTRIGHTS']._serialized_end=953
-  _globals['_RIGHTS']._serialized_start=955
-  _globals['_RIGHTS']._serialized_end=995
-  _globals['_READENTRIESREQUEST']._serialized_start=997
-  _globals['_READENTRIESREQUEST']._serialized_end=1060
-  _globals['_ENTRYBATCH']._serialized_start=1062
-  _globals['_ENTRYBATCH']._serialized_end=1134
-  _globals['_ADMIN']._serialized_start=1137
-  _globals['_ADMIN']._serialized_end=1362
+  _globals['_BRANCHSTATUS']._serialized_end=593
+  _globals['_PEERSTATUS']._serialized_start=595
+  _globals['_PEERSTATUS']._serialized_end=719
+  _globals['_HOLD']._serialized_start=721
+  _globals['_HOLD']._serialized_end=834
+  _globals['_GETRIGHTSREQUEST']._serialized_start=836
+  _globals['_GETRIGHTSREQUEST']._serialized_end=871
+  _globals['_ACCOUNTRIGHTS']._serialized_start=873
+  _globals['_ACCOUNTRIGHTS']._serialized_end=998
+  _globals['_RIGHTS']._serialized_start=1000
+  _globals['_RIGHTS']._serialized_end=1040
+  _globals['_READENTRIESREQUEST']._serialized_start=1042
+  _globals['_READENTRIESREQUEST']._serialized_end=1105
+  _globals['_ENTRYBATCH']._serialized_start=1107
+  _globals['_ENTRYBATCH']._serialized_end=1179
+  _globals['_ADMIN']._serialized_start=1182
+  _globals['_ADMIN']._serialized_end=1407
 # @@protoc_insertion_point(module_scope)

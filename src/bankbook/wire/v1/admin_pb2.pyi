@@ -53,6 +53,7 @@ class BranchStatus(_message.Message):
     DELAY_US_FIELD_NUMBER: _builtins.int
     IS_CATCHING_UP_FIELD_NUMBER: _builtins.int
     CATCHING_UP_ON_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     held: _builtins.int
     inbox: _builtins.int
@@ -87,6 +88,10 @@ class BranchStatus(_message.Message):
     def catching_up_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Then: the branches that have not said yet what they have."""
 
+    @_builtins.property
+    def dropped(self) -> _replication_pb2.VersionVector:
+        """What its logs no longer have, as every branch has it."""
+
     def __init__(
         self,
         *,
@@ -104,10 +109,11 @@ class BranchStatus(_message.Message):
         delay_us: _builtins.int = ...,
         is_catching_up: _builtins.bool = ...,
         catching_up_on: _abc.Iterable[_builtins.int] | None = ...,
+        dropped: _replication_pb2.VersionVector | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "applied", b"applied", "opening_balance", b"opening_balance", "origin", b"origin", "stable", b"stable"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "applied", b"applied", "dropped", b"dropped", "opening_balance", b"opening_balance", "origin", b"origin", "stable", b"stable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "catching_up_on", b"catching_up_on", "cluster", b"cluster", "delay_us", b"delay_us", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "is_catching_up", b"is_catching_up", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance", "accounts", b"accounts", "applied", b"applied", "catching_up_on", b"catching_up_on", "cluster", b"cluster", "delay_us", b"delay_us", "dropped", b"dropped", "held", b"held", "hold_limit_us", b"hold_limit_us", "holds", b"holds", "inbox", b"inbox", "is_catching_up", b"is_catching_up", "opening_balance", b"opening_balance", "origin", b"origin", "peers", b"peers", "stable", b"stable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__opening_balance: _TypeAlias = _typing.Literal["opening_balance"]  # noqa: Y015
     _WhichOneofArgType__opening_balance: _TypeAlias = _typing.Literal["_opening_balance", b"_opening_balance"]  # noqa: Y015

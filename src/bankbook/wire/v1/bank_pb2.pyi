@@ -1134,6 +1134,7 @@ class StatementPage(_message.Message):
     NEXT_PAGE_FIELD_NUMBER: _builtins.int
     INFO_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
+    BEGINS_MS_FIELD_NUMBER: _builtins.int
     opening: _builtins.int
     """The balance before the first line of this page."""
     closing: _builtins.int
@@ -1141,6 +1142,10 @@ class StatementPage(_message.Message):
     next_page: _builtins.bytes
     """To be sent for the page that follows; empty where this is the last one."""
     currency: _builtins.str
+    begins_ms: _builtins.int
+    """Where lines from before this moment were asked for, and are kept no longer: `opening` is the balance
+    then; milliseconds since 1970.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]: ...
     @_builtins.property
@@ -1154,12 +1159,15 @@ class StatementPage(_message.Message):
         next_page: _builtins.bytes = ...,
         info: Global___ReplyInfo | None = ...,
         currency: _builtins.str = ...,
+        begins_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_begins_ms", b"_begins_ms", "begins_ms", b"begins_ms", "info", b"info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closing", b"closing", "currency", b"currency", "info", b"info", "lines", b"lines", "next_page", b"next_page", "opening", b"opening"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_begins_ms", b"_begins_ms", "begins_ms", b"begins_ms", "closing", b"closing", "currency", b"currency", "info", b"info", "lines", b"lines", "next_page", b"next_page", "opening", b"opening"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__begins_ms: _TypeAlias = _typing.Literal["begins_ms"]  # noqa: Y015
+    _WhichOneofArgType__begins_ms: _TypeAlias = _typing.Literal["_begins_ms", b"_begins_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__begins_ms) -> _WhichOneofReturnType__begins_ms | None: ...
 
 Global___StatementPage: _TypeAlias = StatementPage  # noqa: Y015
 

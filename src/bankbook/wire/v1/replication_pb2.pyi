@@ -77,7 +77,7 @@ class Greeting(_message.Message):
     APPLIED_FIELD_NUMBER: _builtins.int
     OVER_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version of this protocol: 3."""
+    """The version of this protocol: 4."""
     cluster: _builtins.str
     genesis: _builtins.str
     """Of what the bank began with; it must be the same at every branch."""
@@ -333,6 +333,32 @@ class Forward(_message.Message):
 Global___Forward: _TypeAlias = Forward  # noqa: Y015
 
 @_typing.final
+class AskCopy(_message.Message):
+    """My store is new, and logs do not begin at 1: give me a part of a copy of yours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COPY_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    copy: _builtins.int
+    """Which copy: a number of mine."""
+    part: _builtins.int
+    """From 0."""
+    def __init__(
+        self,
+        *,
+        copy: _builtins.int = ...,
+        part: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskCopy: _TypeAlias = AskCopy  # noqa: Y015
+
+@_typing.final
 class SubscriberMessages(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -363,6 +389,7 @@ class SubscriberMessage(_message.Message):
     ASK_HEAD_FIELD_NUMBER: _builtins.int
     ASK_KEY_FIELD_NUMBER: _builtins.int
     FORWARD_FIELD_NUMBER: _builtins.int
+    ASK_COPY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def greeting(self) -> Global___Greeting: ...
     @_builtins.property
@@ -377,6 +404,8 @@ class SubscriberMessage(_message.Message):
     def ask_key(self) -> Global___AskKey: ...
     @_builtins.property
     def forward(self) -> Global___Forward: ...
+    @_builtins.property
+    def ask_copy(self) -> Global___AskCopy: ...
     def __init__(
         self,
         *,
@@ -387,12 +416,13 @@ class SubscriberMessage(_message.Message):
         ask_head: Global___AskHead | None = ...,
         ask_key: Global___AskKey | None = ...,
         forward: Global___Forward | None = ...,
+        ask_copy: Global___AskCopy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_head", b"ask_head", "ask_key", b"ask_key", "forward", b"forward", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_copy", b"ask_copy", "ask_head", b"ask_head", "ask_key", b"ask_key", "forward", b"forward", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_head", b"ask_head", "ask_key", b"ask_key", "forward", b"forward", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge", b"acknowledge", "ask_copy", b"ask_copy", "ask_head", b"ask_head", "ask_key", b"ask_key", "forward", b"forward", "greeting", b"greeting", "kind", b"kind", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "subscribe", "unsubscribe", "acknowledge", "ask_head", "ask_key", "forward"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "subscribe", "unsubscribe", "acknowledge", "ask_head", "ask_key", "forward", "ask_copy"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -434,6 +464,7 @@ class Head(_message.Message):
     LAST_WRITE_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     OVER_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
     question: _builtins.int
     head: _builtins.int
     last_write: _builtins.int
@@ -445,6 +476,10 @@ class Head(_message.Message):
     def over(self) -> _containers.RepeatedCompositeFieldContainer[_bank_pb2.Origin]:
         """To a branch whose store is new: the stores that were replaced by newer ones."""
 
+    @_builtins.property
+    def dropped(self) -> Global___VersionVector:
+        """To a branch whose store is new, or that asked for them: the entries that are not kept any longer."""
+
     def __init__(
         self,
         *,
@@ -454,10 +489,11 @@ class Head(_message.Message):
         last_write: _builtins.int = ...,
         applied: Global___VersionVector | None = ...,
         over: _abc.Iterable[_bank_pb2.Origin] | None = ...,
+        dropped: Global___VersionVector | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "dropped", b"dropped", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "head", b"head", "last_write", b"last_write", "origin", b"origin", "over", b"over", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "dropped", b"dropped", "head", b"head", "last_write", b"last_write", "origin", b"origin", "over", b"over", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,6 +539,204 @@ class Answer(_message.Message):
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
 
 @_typing.final
+class AccountRow(_message.Message):
+    """An account, and what each log did to it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    FLOOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    HOLDINGS_FIELD_NUMBER: _builtins.int
+    account: _builtins.str
+    balance: _builtins.int
+    floor: _builtins.int
+    """Absent: none."""
+    currency: _builtins.str
+    reserved: _builtins.int
+    @_builtins.property
+    def holdings(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldingRow]: ...
+    def __init__(
+        self,
+        *,
+        account: _builtins.str = ...,
+        balance: _builtins.int = ...,
+        floor: _builtins.int | None = ...,
+        currency: _builtins.str = ...,
+        reserved: _builtins.int = ...,
+        holdings: _abc.Iterable[Global___HoldingRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_floor", b"_floor", "floor", b"floor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_floor", b"_floor", "account", b"account", "balance", b"balance", "currency", b"currency", "floor", b"floor", "holdings", b"holdings", "reserved", b"reserved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__floor: _TypeAlias = _typing.Literal["floor"]  # noqa: Y015
+    _WhichOneofArgType__floor: _TypeAlias = _typing.Literal["_floor", b"_floor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__floor) -> _WhichOneofReturnType__floor | None: ...
+
+Global___AccountRow: _TypeAlias = AccountRow  # noqa: Y015
+
+@_typing.final
+class HoldingRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
+    last_seq: _builtins.int
+    """The log's last entry that touched the account; 0: it was only given rights."""
+    rights: _builtins.int
+    @_builtins.property
+    def origin(self) -> _bank_pb2.Origin: ...
+    def __init__(
+        self,
+        *,
+        origin: _bank_pb2.Origin | None = ...,
+        last_seq: _builtins.int = ...,
+        rights: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_seq", b"last_seq", "origin", b"origin", "rights", b"rights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldingRow: _TypeAlias = HoldingRow  # noqa: Y015
+
+@_typing.final
+class ReservationRow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    EXPIRES_MS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    reservation: _builtins.str
+    account: _builtins.str
+    amount: _builtins.int
+    destination: _builtins.str
+    expires_ms: _builtins.int
+    left: _builtins.int
+    state: _builtins.str
+    def __init__(
+        self,
+        *,
+        reservation: _builtins.str = ...,
+        account: _builtins.str = ...,
+        amount: _builtins.int = ...,
+        destination: _builtins.str | None = ...,
+        expires_ms: _builtins.int | None = ...,
+        left: _builtins.int = ...,
+        state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_expires_ms", b"_expires_ms", "destination", b"destination", "expires_ms", b"expires_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_destination", b"_destination", "_expires_ms", b"_expires_ms", "account", b"account", "amount", b"amount", "destination", b"destination", "expires_ms", b"expires_ms", "left", b"left", "reservation", b"reservation", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__destination: _TypeAlias = _typing.Literal["destination"]  # noqa: Y015
+    _WhichOneofArgType__destination: _TypeAlias = _typing.Literal["_destination", b"_destination"]  # noqa: Y015
+    _WhichOneofReturnType__expires_ms: _TypeAlias = _typing.Literal["expires_ms"]  # noqa: Y015
+    _WhichOneofArgType__expires_ms: _TypeAlias = _typing.Literal["_expires_ms", b"_expires_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__destination) -> _WhichOneofReturnType__destination | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_ms) -> _WhichOneofReturnType__expires_ms | None: ...
+
+Global___ReservationRow: _TypeAlias = ReservationRow  # noqa: Y015
+
+@_typing.final
+class CopyEnd(_message.Message):
+    """What a copy comes to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLIED_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    STATED_FROM_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    stated_from: _builtins.int
+    """From which moment on it has all entries, and the clock's last reading; by the hybrid clock."""
+    clock: _builtins.int
+    @_builtins.property
+    def applied(self) -> Global___VersionVector:
+        """What its rows tell of."""
+
+    @_builtins.property
+    def dropped(self) -> Global___VersionVector:
+        """What its logs no longer have."""
+
+    @_builtins.property
+    def ended(self) -> Global___VersionVector:
+        """Logs that end for ever, and where."""
+
+    def __init__(
+        self,
+        *,
+        applied: Global___VersionVector | None = ...,
+        dropped: Global___VersionVector | None = ...,
+        ended: Global___VersionVector | None = ...,
+        stated_from: _builtins.int = ...,
+        clock: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "dropped", b"dropped", "ended", b"ended"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "clock", b"clock", "dropped", b"dropped", "ended", b"ended", "stated_from", b"stated_from"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyEnd: _TypeAlias = CopyEnd  # noqa: Y015
+
+@_typing.final
+class CopyPart(_message.Message):
+    """A part of a copy: accounts, then reservations, then entries, then the end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COPY_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    IS_VOID_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    copy: _builtins.int
+    part: _builtins.int
+    is_void: _builtins.bool
+    """There is no such copy any more."""
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountRow]: ...
+    @_builtins.property
+    def reservations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationRow]: ...
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    @_builtins.property
+    def end(self) -> Global___CopyEnd: ...
+    def __init__(
+        self,
+        *,
+        copy: _builtins.int = ...,
+        part: _builtins.int = ...,
+        is_void: _builtins.bool = ...,
+        accounts: _abc.Iterable[Global___AccountRow] | None = ...,
+        reservations: _abc.Iterable[Global___ReservationRow] | None = ...,
+        entries: _abc.Iterable[_builtins.bytes] | None = ...,
+        end: Global___CopyEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "copy", b"copy", "end", b"end", "entries", b"entries", "is_void", b"is_void", "part", b"part", "reservations", b"reservations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyPart: _TypeAlias = CopyPart  # noqa: Y015
+
+@_typing.final
 class PublisherMessages(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -530,6 +764,7 @@ class PublisherMessage(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
+    COPY_PART_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def greeting(self) -> Global___Greeting: ...
     @_builtins.property
@@ -538,6 +773,8 @@ class PublisherMessage(_message.Message):
     def head(self) -> Global___Head: ...
     @_builtins.property
     def answer(self) -> Global___Answer: ...
+    @_builtins.property
+    def copy_part(self) -> Global___CopyPart: ...
     def __init__(
         self,
         *,
@@ -545,12 +782,13 @@ class PublisherMessage(_message.Message):
         entries: Global___Entries | None = ...,
         head: Global___Head | None = ...,
         answer: Global___Answer | None = ...,
+        copy_part: Global___CopyPart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copy_part", b"copy_part", "entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "copy_part", b"copy_part", "entries", b"entries", "greeting", b"greeting", "head", b"head", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "entries", "head", "answer"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["greeting", "entries", "head", "answer", "copy_part"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
