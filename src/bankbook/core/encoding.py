@@ -272,7 +272,7 @@ def _balance(value: Any) -> Money | None:
 def _keyed(key: Any, fingerprint: Any) -> Keyed:
     if not isinstance(key, str) or not is_key(key):
         raise EntryDamagedError(f"expected a key, found {key!r}")
-    return Keyed(Key(key), fingerprint and _id(fingerprint))
+    return Keyed(Key(key), "" if fingerprint == "" else _id(fingerprint))
 
 
 def _posting(account: Any, amount: Any) -> Posting:
