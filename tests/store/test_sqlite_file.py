@@ -394,6 +394,23 @@ def test_a_row_that_names_an_unknown_log_is_noticed_when_it_is_read(path: Path) 
             store.key(ORDER)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE account SET holdings = '[[1,3,-70.5]]' WHERE id = 'alice'",
+        "UPDATE account SET holdings = '[[1,3,99999999999999999999]]' WHERE id = 'alice'",
+        "UPDATE account SET holdings = '[[1,true,-70]]' WHERE id = 'alice'",
+    ],
+)
+def test_rights_that_are_no_integers_are_noticed_when_they_are_read(path: Path, statement: str) -> None:
+    edit(path, statement)
+    with (
+        closing(open_store(path)) as store,
+        pytest.raises(StoreError, match="the holdings of alice cannot be understood"),
+    ):
+        store.holdings(ALICE)
+
+
 def test_a_store_that_is_closed_does_not_answer(path: Path) -> None:
     store = open_store(path)
     store.close()

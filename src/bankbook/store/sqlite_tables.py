@@ -175,11 +175,17 @@ class Tables:
         try:
             held: list[tuple[Any, ...]] = orjson.loads(text)
             logs = sorted((self._origins[number].code, seq, rights) for number, seq, rights in held)
-            return tuple(chain.from_iterable(logs))
+            return _checked(tuple(chain.from_iterable(logs)))
         except KeyError as error:
             raise self._file.damaged(f"there is no origin number {error}") from error
         except (ValueError, TypeError) as error:
             raise self._file.damaged(f"the holdings of {account} cannot be understood ({error})") from error
+
+
+def _checked(holdings: Holdings) -> Holdings:
+    if not set(map(type, holdings)) <= {int}:
+        raise TypeError("a log's holding has three integers")
+    return holdings
 
 
 def _clock_of(leg: Leg) -> int:
