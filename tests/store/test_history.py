@@ -1,5 +1,6 @@
 """All entries of a store in the order of statements, each behind what it depends on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,26 @@ def test_a_batch_is_bounded_by_its_entries_and_by_its_bytes(
     monkeypatch.setattr(rooms, "BATCH_BYTES", 2 * len(entry.encoded))
     entries = iter([entry] * 5)
     assert [len(next_batch(entries)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_of_large_entries_few_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: a branch that gave a copy read 512 batches at once, of up to 8,192 movements each."""
+    store = new_memory(tmp_path)
+    size = max(len(write(store, HERE, clock).encoded) for clock in range(40))
+    limits, entries = list[int](), store.entries
+
+    def read(origin: Origin, after: Seq, limit: int) -> Sequence[Entry]:
+        limits.append(limit)
+        return entries(origin, after, limit)
+
+    monkeypatch.setattr(store, "entries", read)
+    monkeypatch.setattr(rooms, "_AHEAD_BYTES", 3 * size)
+    assert len(list(history(store, NOTHING, store.applied()))) == 40
+    assert max(limits) == 3
+    monkeypatch.setattr(rooms, "_AHEAD_BYTES", size - 1)
+    limits.clear()
+    assert len(list(history(store, NOTHING, store.applied()))) == 40
+    assert set(limits) == {1}
 
 
 class Bank:

@@ -9,7 +9,7 @@ they are.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bankbook.core.clock import HybridTime
 from bankbook.core.entry import Entry
@@ -20,6 +20,7 @@ from bankbook.core.vector import VersionVector
 # Read ahead, of all logs together: some hundred kilobytes, and few enough that the first entry, before which
 # one of each log has to be read, comes after some ten milliseconds.
 _AHEAD_MAX = 512
+_AHEAD_BYTES = 512 * 1024
 
 BATCH_ENTRIES_MAX = 128
 """As many as are read in some milliseconds: for so long a branch that is asked for its history pauses."""
@@ -35,8 +36,10 @@ def history(reader: Reader, after: VersionVector, until: VersionVector) -> Itera
     between two of its steps does not disturb it.
     """
     logs = until.beyond(after)
-    ahead = max(_AHEAD_MAX // max(len(logs), 1), 1)
-    return heapq.merge(*(_log(reader, origin, after[origin], seq, ahead) for origin, seq in logs), key=_place)
+    bounds = [each // max(len(logs), 1) for each in (_AHEAD_MAX, _AHEAD_BYTES)]
+    return heapq.merge(
+        *(_log(reader, origin, after[origin], seq, *bounds) for origin, seq in logs), key=_place
+    )
 
 
 def next_batch(entries: Iterator[Entry]) -> list[Entry]:
@@ -51,9 +54,22 @@ def next_batch(entries: Iterator[Entry]) -> list[Entry]:
     return batch
 
 
-def _log(reader: Reader, origin: Origin, after: Seq, last: Seq, ahead: int) -> Iterator[Entry]:
+def read_ahead(run: Sequence[Entry], entries_max: int, bytes_max: int) -> int:
+    """Return how many entries of a log are read at once behind those that were read last; where none were, 1.
+
+    At most twice as many as then, and as if all were as large as the largest of them: in memory one takes
+    several times as much as its text, and a batch may have half a megabyte of that.
+    """
+    largest = max((len(entry.encoded) for entry in run), default=bytes_max)
+    return max(min(2 * len(run), entries_max, bytes_max // max(largest, 1)), 1)
+
+
+def _log(
+    reader: Reader, origin: Origin, after: Seq, last: Seq, entries_max: int, bytes_max: int
+) -> Iterator[Entry]:
+    run: Sequence[Entry] = ()
     while after < last:
-        run = reader.entries(origin, after, min(ahead, last - after))
+        run = reader.entries(origin, after, min(read_ahead(run, entries_max, bytes_max), last - after))
         assert run, f"the store has {origin} up to #{last}"
         yield from run
         after = run[-1].seq
