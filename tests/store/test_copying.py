@@ -194,6 +194,22 @@ def test_what_is_put_aside_for_a_copy_is_gone_with_it(tmp_path: Path) -> None:
         assert store._connection.execute("SELECT count(*) FROM temp.sqlite_schema").fetchone() == (0,)
 
 
+def test_after_a_commit_that_failed_nothing_is_put_aside_for_a_copy_that_nobody_reads(tmp_path: Path) -> None:
+    """Found by reading: who gave it is built anew from the disk, and nobody is left to close it."""
+    with closing(open_sqlite(tmp_path / "store.db", Bounds(1, 99))) as store:
+        some_history(store)
+        copy = store.copy()
+        store._connection.execute(
+            "CREATE TEMP TRIGGER no BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        with pytest.raises(StoreError, match="no"):
+            commit(store, posting_entry(THERE, 2, ("alice", 1)))
+        store._connection.execute("DROP TRIGGER no")
+        commit(store, posting_entry(THERE, 2, ("alice", 1)))
+        assert store._connection.execute("SELECT count(*) FROM temp.sqlite_schema").fetchone() == (0,)
+        assert copy.next() is None
+
+
 def test_where_there_is_no_room_to_put_anything_aside_the_copy_ends_and_not_the_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

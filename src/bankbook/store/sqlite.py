@@ -336,6 +336,7 @@ class SqliteStore:
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self._sums.thaw_tables()  # who read them is built anew from the disk, and has left them
             if self._logs.read_kept() != self._kept:
                 self._load()
         except (sqlite3.Error, StoreError) as another:
