@@ -528,7 +528,7 @@ class Requests:
                     self.wake(waiter)
 
     def retire(self) -> None:
-        """Decide nothing any more: another store took this one's place."""
+        """Decide nothing any more: another store took this one's place, or it was set back."""
         self._context.is_retired = True
         self.wake_all()
 
