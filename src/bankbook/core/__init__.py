@@ -19,5 +19,8 @@ as arguments. Reading order:
     freshness    BOUNDED and LATEST: questions to the other branches
     admission    who is refused at sight, and why a hold was given up
     replication  logs on their way in and out
+    joining      a branch whose store is new
+    copying      what it is given where logs do not begin at 1
+    retention    what need not be kept any longer
     replica      all of it as one machine: effects = replica.step(inputs, now)
 """
