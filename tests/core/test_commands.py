@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 
+from bankbook.core.columns import Columns, Movement
 from bankbook.core.commands import (
     Batch,
     Capture,
     Command,
     Deposit,
+    Moves,
     OpenAccount,
     ReadBalance,
     ReadStatement,
@@ -100,6 +102,22 @@ def test_two_requests_that_differ_in_anything_differ_in_their_fingerprint() -> N
     for one, other in itertools.combinations(DIFFERENT, 2):
         assert fingerprint_of(ANNA, one) != fingerprint_of(ANNA, other), (one, other)
     assert fingerprint_of(ANNA, DIFFERENT[0]) != fingerprint_of(BERT, DIFFERENT[0])
+
+
+@pytest.mark.parametrize(
+    ("command", "fingerprint"),
+    [
+        (Transfer(A, B, FIVE, "rent"), "3049362a37304f8f"),
+        (Transfer(A, B, FIVE, "Käse"), "08243699150317f6"),
+        (Deposit(A, FIVE, "\N{CHEESE WEDGE}"), "4c84966defdece4c"),
+        (Batch(Moves(Columns.of([Movement(A, B, FIVE, "Käse")]))), "a4ccf6c87a8185ae"),
+    ],
+)
+def test_a_key_in_a_store_of_an_earlier_version_is_that_of_the_same_request(
+    command: Command, fingerprint: str
+) -> None:
+    """Else who asks again after an upgrade would be told that nothing happened."""
+    assert fingerprint_of(ANNA, command) == fingerprint
 
 
 @pytest.mark.parametrize("seconds", [-1, float("inf"), float("nan")])

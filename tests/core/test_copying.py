@@ -11,6 +11,7 @@ from bankbook.core.replica import Settings
 from bankbook.core.types import AccountId, Money
 from bankbook.core.vector import NOTHING
 from bankbook.store import copying
+from bankbook.store.copying import VoidCopy
 
 KEPT_US = 600 * SECOND
 SETTINGS = Settings(log_retention_us=KEPT_US, key_retention_us=300 * SECOND)
@@ -200,6 +201,24 @@ def test_a_giver_that_is_started_anew_begins_anew(monkeypatch: pytest.MonkeyPatc
     bank.restart(1)
     bank.let_go()
     bank.pass_time(30 * SECOND)
+    check_same(bank)
+
+
+def test_who_cannot_give_a_copy_is_not_asked_again_as_fast_as_the_network_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by reading: a giver whose disk is full has no copy, and says so at once, each time."""
+    bank = old_bank(2)
+    monkeypatch.setattr(bank.stores[1], "copy", VoidCopy)
+    bank.hold_back(None, None, CopyPart)
+    lose_disk(bank, 2)
+    bank.deliver_all()
+    (said,) = bank.letters(kind=CopyPart)
+    bank.deliver(said)
+    assert not bank.letters(kind=AskCopy)
+    bank.let_go()
+    monkeypatch.undo()
+    bank.pass_time(10 * SECOND)
     check_same(bank)
 
 

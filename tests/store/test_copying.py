@@ -255,6 +255,20 @@ def test_a_store_that_cannot_be_written_gives_no_copy(tmp_path: Path) -> None:
         assert store.account(BOB) == (103, 0, "", 0)
 
 
+def test_a_copy_that_could_not_be_begun_leaves_no_posting_twice_in_a_statement(tmp_path: Path) -> None:
+    """Found by reading: tables that were written halfway, in a transaction that was left open, were read."""
+    with closing(open_sqlite(tmp_path / "store.db", Bounds())) as store:
+        some_history(store)
+        no = (
+            "CREATE TEMP TRIGGER no BEFORE INSERT ON statement WHEN new.account = 'bob' "
+            "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        store._connection.execute(no)
+        assert store.copy().next() is None
+        assert [posting.amount for posting in store.postings(ALICE, START, FOR_EVER, 99)] == [5]
+        assert store.moved_from(ALICE, START) == 5
+
+
 def test_what_was_taken_of_a_copy_counts_only_with_its_end(store: Store, taker: Store) -> None:
     some_history(store)
     for number, portion in enumerate(portions(store.copy())):

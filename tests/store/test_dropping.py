@@ -282,3 +282,14 @@ def compare(store: Store, twin: Twin, after: int) -> None:
 def test_entries_of_a_log_are_dropped_in_its_order_only() -> None:
     with pytest.raises(AssertionError, match="#2 is not the oldest"):
         dropping.dropped_after(NOTHING, [posting_entry(HERE, 2, ("alice", 1))])
+
+
+def test_of_large_entries_few_are_read_ahead(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by reading: eight batches of 8,192 movements are 19 MB, for each log, as long as it lasts."""
+    entries = [posting_entry(HERE, seq, ("alice", 1)) for seq in range(1, 9)]
+    commit(store, *entries)
+    monkeypatch.setattr(dropping, "_AHEAD_BYTES", 2 * len(entries[0].encoded))
+    oldest, all_of_them = dropping.Oldest(store), Drop(FOR_EVER, store.applied())
+    assert oldest.droppable(all_of_them, store.applied(), 99) == entries
+    assert 1 <= max(map(len, oldest._runs.values())) <= 2
+    assert dropping.Oldest(store).droppable(all_of_them, store.applied(), 1) == entries[:1]

@@ -1,4 +1,4 @@
-"""The replica itself: pure Python, standard library only.
+"""The replica itself: the standard library only, and orjson for the text of entries.
 
 The core knows no asyncio, gRPC, SQL, clock, randomness or threads; what it needs of them comes in
 as arguments. Reading order:

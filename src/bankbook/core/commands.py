@@ -4,6 +4,7 @@ Decides which words a request has, and what tells one request from another. Must
 (bankbook.core.bounds), nor how a request travels. Proof: tests/core/test_commands.py.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -249,7 +250,12 @@ def fingerprint_of(customer: CustomerId, command: Command) -> str:
             parts = [customer, names, [[_fields_of(each) for each in commands], is_atomic]]
         case _:
             parts = [customer, [type(command).__name__] * 2, _fields_of(command)]
-    return sha256(orjson.dumps(parts, default=tuple)).hexdigest()[:_FINGERPRINT_CHARACTERS]
+    text = orjson.dumps(parts, default=tuple)
+    if not text.isascii():
+        # As earlier versions had it: else a key in their stores would be another request's when it is sent
+        # again, and what happened long ago would be told not to have happened.
+        text = json.dumps(parts, separators=(",", ":")).encode()
+    return sha256(text).hexdigest()[:_FINGERPRINT_CHARACTERS]
 
 
 class Level(Enum):

@@ -95,6 +95,8 @@ class Taker:
         self._part = 0
         """The part that is awaited."""
         self._asked_us = 0
+        self._is_void = False
+        """Whether who was asked has no such copy."""
         self._is_whole = False
         """Whether the last step took the last part."""
 
@@ -105,7 +107,7 @@ class Taker:
         branches = sorted(peer.branch for peer in context.reachable())
         behind = [branch for branch in branches if self.source is not None and branch > self.source]
         self.source = next(iter(behind or branches), None)
-        self._number, self._part = context.questions.take_number(), 0
+        self._number, self._part, self._is_void = context.questions.take_number(), 0, False
         self._ask()
 
     def _ask(self) -> None:
@@ -125,7 +127,8 @@ class Taker:
         if not self.is_active or not is_awaited or self._is_whole:
             return
         if message.portion is None:
-            self.begin()
+            # Begun anew with the next heartbeat: whose disk is full says so each time, and at once.
+            self._is_void = True
             return
         self._context.state.take_portion(message.portion, is_first=self._part == 0)
         self._part += 1
@@ -139,7 +142,7 @@ class Taker:
             return
         silent_us = self._context.now_us - self._asked_us
         is_there = self.source in {peer.branch for peer in self._context.reachable()}
-        if not is_there or silent_us > _GIVEN_UP_AFTER * self._context.settings.resend_us:
+        if not is_there or self._is_void or silent_us > _GIVEN_UP_AFTER * self._context.settings.resend_us:
             self.begin()
         elif self.source is not None and silent_us > self._context.settings.resend_us:
             self._context.send(self.source, AskCopy(self._number, self._part))

@@ -3,9 +3,8 @@
 Decides it, and what is no entry. Made once and forwarded as it is. Must not know what an entry does.
 Proof: tests/core/test_entry.py, tests/core/test_entry_text.py.
 
-One compact JSON object, because a person who opens the store can then read the log, and because the
-standard library encodes JSON in C, faster than a denser format in pure Python
-(docs/decisions/0002-entries-are-json.md).
+One compact JSON object, because a person who opens the store can then read the log, and because orjson
+reads and writes that faster than pure Python a denser format (docs/decisions/0002-entries-are-json.md).
 """
 
 from collections.abc import Sequence
@@ -272,7 +271,7 @@ def _balance(value: Any) -> Money | None:
 def _keyed(key: Any, fingerprint: Any) -> Keyed:
     if not isinstance(key, str) or not is_key(key):
         raise EntryDamagedError(f"expected a key, found {key!r}")
-    return Keyed(Key(key), fingerprint and _id(fingerprint))
+    return Keyed(Key(key), "" if fingerprint == "" else _id(fingerprint))
 
 
 def _posting(account: Any, amount: Any) -> Posting:

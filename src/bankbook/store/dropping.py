@@ -20,8 +20,10 @@ from bankbook.core.vector import VersionVector
 WEIGHT_MIN = 2_048
 """As many postings as are removed in some ten milliseconds; a commit that adds many removes more."""
 
-# Of each log, read ahead: some hundred kilobytes where entries are batches.
+# Of each log, read ahead, as long as its entries are no larger than the ones before. In memory they take five
+# times as much as their text, and they stay there until they are dropped: so of large ones it is one.
 _AHEAD_ENTRIES = 8
+_AHEAD_BYTES = 64 * 1024
 
 
 class Oldest:
@@ -56,8 +58,14 @@ class Oldest:
     def _entry(self, origin: Origin, seq: Seq) -> Entry:
         run = self._runs.get(origin, [])
         if not run or not run[0].seq <= seq <= run[-1].seq:
-            run = self._runs[origin] = list(self._reader.entries(origin, Seq(seq - 1), _AHEAD_ENTRIES))
+            run = self._runs[origin] = list(self._reader.entries(origin, Seq(seq - 1), _ahead(run)))
         return run[seq - run[0].seq]
+
+
+def _ahead(run: list[Entry]) -> int:
+    """Return how many entries of a log are read at once behind these, or where none were read yet."""
+    largest = max((len(entry.encoded) for entry in run), default=_AHEAD_BYTES)
+    return min(max(_AHEAD_BYTES // largest, 1), _AHEAD_ENTRIES)
 
 
 def weight_of(entry: Entry) -> int:

@@ -3,8 +3,8 @@
 Decides the form of `statement.postings`, and how an account's postings are divided into rows so that these
 follow each other in time. Must not know SQL. Proof: tests/store/test_fresh.py, test_checkpoints.py.
 
-A posting is text from the moment it is committed, [clock, writer, seq, leg, amount]: to put the texts of an
-account together is all that a checkpoint has to do, where nothing arrived late.
+A posting is five numbers, [clock, writer, seq, leg, amount]: as such they are kept, one posting behind the
+other, and a checkpoint sorts those of an account and makes them text, all of a row at once.
 """
 
 import math

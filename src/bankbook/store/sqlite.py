@@ -195,7 +195,9 @@ class SqliteStore:
             self._write_tables()
         except (sqlite3.Error, StoreError):
             # As after a commit that failed: what is on the disk is read anew before anything else is written.
+            # Until then who reads must not find half of what was to be written, and all of it in memory.
             self._is_stale = True
+            self._roll_back()
         frozen = None
         with suppress(sqlite3.Error):
             frozen = None if self._is_stale else self._sums.frozen_tables(self._file)
@@ -258,6 +260,12 @@ class SqliteStore:
             self._write_tables()
         self._connection.close()
         self._begin_sums()
+
+    def _roll_back(self) -> None:
+        """Give up a transaction that is open; where even that fails, the next commit tries again."""
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _write_tables(self) -> None:
         """Have the tables tell of everything. Raises sqlite3.Error or StoreError."""

@@ -204,7 +204,7 @@ def _schema_version(connection: sqlite3.Connection) -> object:
 
 def _is_copying(connection: sqlite3.Connection) -> bool:
     """Whether the file has a copy of another branch's store that is not whole."""
-    return bool(connection.execute("SELECT value FROM meta WHERE name = 'copying'").fetchone()[0])
+    return bool(connection.execute("SELECT max(value) FROM meta WHERE name = 'copying'").fetchone()[0])
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:

@@ -1,9 +1,9 @@
 """The tables of a SQLite store as they were at one moment, while the commits that follow write them.
 
 Decides what is put aside before it is written over: rows that were not read yet, in temporary tables, which
-are on the disk where there are many, and gone with the process. So a copy of a store comes to its end,
-however long it takes and however much is decided meanwhile. Must not know when the tables are written, nor
-who reads them. Proof: tests/store/test_copying.py.
+are a file in SQLite's temporary folder where there are many, and gone with the process. So a copy of a store
+comes to its end, however long it takes and however much is decided meanwhile. Must not know when the tables
+are written, nor who reads them. Proof: tests/store/test_copying.py.
 """
 
 from collections.abc import Collection
