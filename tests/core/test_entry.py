@@ -256,7 +256,7 @@ A_SETTLEMENT = ["1.00000007-3-0", "a", 5, 0]
         damaged(key=["no key", "f00d"]),
         damaged(key=["1/order-17", "no fingerprint"]),
         damaged(key=["1/order-17", 7]),
-        *(damaged(key=["1/order-17", nothing]) for nothing in (None, 0, False, [], {})),
+        *(damaged(key=["1/order-17", json.loads(nothing)]) for nothing in ("null", "0", "false", "[]", "{}")),
         damaged(records=[]),
         damaged(records=[[]]),
         *(damaged_record(**{field: ...}) for field in ("kind", "postings")),

@@ -170,8 +170,9 @@ class Judge(DiskJudge):
         info, key = error.failure.info, operation.intent.key
         if info is None or key is None or error.outcome in _SAID_BY_WHO_KNOWS:
             return
-        since_us = self._knew.get((self.present[info.branch], Key(key)))
-        is_excused = since_us is None or since_us >= operation.called_us
+        origin = self.present[info.branch]
+        since_us = self._knew.get((origin, Key(key)))
+        is_excused = since_us is None or since_us >= operation.called_us or origin not in self._joined
         words = f"{told}; and branch {info.branch} knew since {since_us} how that key had ended"
         demand(is_excused, Promise.KEYS_SETTLED, words)
 
