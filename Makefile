@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 PINS   := pyproject.toml
 
 # What each target needs is installed by the target itself.
-.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak sabotage bench growth format clean
+.PHONY: help setup run simulate test check lint types layers proto proto-check docs docs-check pytest model soak sabotage bench alternatives growth format clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ sabotage: $(VENV)/.dev  ## small bugs in the running code: what catches each, an
 # As BENCH: --quick, --only NAME, --help for the rest.
 bench: $(VENV)/.bench  ## Bankbook beside PostgreSQL, etcd and Redis: docs/performance.md; about fifteen minutes
 	$(BIN)/python -m benchmarks $(BENCH)
+
+alternatives: $(VENV)/.dev  ## PostgreSQL, etcd and Redis for the tests of `make bench`, from Debian's packages
+	$(BIN)/python -m benchmarks.packages
 
 # As GROWTH: --quick, --only NAME, --entries 10000000, --help for the rest.
 growth: $(VENV)/.bench  ## how costs grow, and why: docs/growth.md; about fifteen minutes

@@ -14,6 +14,8 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import click
+
 from benchmarks.cases import BenchmarkError
 
 UNPACKED = Path(__file__).parents[1] / "build" / "alternatives"
@@ -115,3 +117,15 @@ def _run(command: Sequence[str]) -> str:
         said = (done.stderr or done.stdout).strip()
         raise BenchmarkError(f"{command[0]} failed with exit status {done.returncode}:\n{said}")
     return done.stdout
+
+
+def main() -> None:
+    """Unpack all that is missing here, as the tests of the alternatives need it (make alternatives)."""
+    lacking = missing(PACKAGES)
+    if lacking:
+        click.echo(f"unpacking {', '.join(lacking)} into {UNPACKED}")
+        unpack(lacking)
+
+
+if __name__ == "__main__":
+    main()

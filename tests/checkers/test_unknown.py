@@ -412,3 +412,14 @@ def test_a_batch_that_went_with_a_disk_may_have_been_decided_otherwise_there(is_
     results = (Told(Outcome.OK, Money(1)), Told(Outcome.OK, Money(10)))
     story.ask("anna", 2, batch, key="rent", entry="2#2", results=results)
     assert (story.verdict("conservation").kind is Kind.FAIL) is not is_lost
+
+
+def test_a_write_that_was_lost_and_done_again_stands_elsewhere_in_a_statement() -> None:
+    """A disk was lost with its entry 1#1; the customer had asked again with the same key."""
+    story = Story()
+    story.ask("anna", 1, deposit(1))
+    story.ask("bert", 1, deposit(2))
+    first, second, again = StatedLine(1, 1, "1#1"), StatedLine(2, 3, "2#1"), StatedLine(1, 3, "2#2")
+    story.ask("carl", 1, statement(), 3, statement=Stated((first, second), 0, 3))
+    story.ask("dora", 1, statement(), 3, statement=Stated((second._replace(balance=2), again), 0, 3))
+    assert story.verdict("statement agreement").kind is not Kind.FAIL

@@ -139,3 +139,28 @@ def test_a_batch_waits_for_disks_as_one() -> None:
     assert bank.is_held(paid)
     bank.deliver_all()
     assert [result.balance for result in bank.reply(paid).results] == [5, 12]
+
+
+PATIENT = Settings(acknowledge_us=20_000)
+
+
+def test_what_nobody_waits_for_is_acknowledged_some_time_later_all_at_once() -> None:
+    bank = settled_bank(settings=PATIENT)
+    bank.pass_time(PATIENT.acknowledge_us)
+    bank.deliver_all()
+    for _ in range(3):
+        bank.do(1, Deposit(ANNA, FIVE))
+        for letter in bank.letters(1, kind=Entries):
+            bank.deliver(letter)
+    assert not bank.letters(kind=Acknowledge)
+    bank.pass_time(PATIENT.acknowledge_us, deliver=False)
+    told = [letter.message for letter in bank.letters(sender=2, receiver=1, kind=Acknowledge)]
+    origin = bank.stores[1].identity.origin
+    assert [each.applied[origin] for each in told if isinstance(each, Acknowledge)] == [3]
+
+
+def test_what_somebody_waits_for_is_acknowledged_at_once() -> None:
+    bank = settled_bank(settings=PATIENT)
+    paid = bank.ask(1, Deposit(ANNA, FIVE), durable=2)
+    bank.deliver_all()
+    assert bank.reply(paid).outcome is Outcome.OK

@@ -13,7 +13,13 @@ def step(group: GroupCommit, count: int) -> None:
     """Carry out a step for so many requests that came and committed something."""
     for _ in range(count):
         group.add()
-    group.expect_back(group.begin_step())
+    commit(group, count)
+
+
+def commit(group: GroupCommit, count: int) -> None:
+    """Carry out a step that commits something for so many of those who came."""
+    group.begin_step()
+    group.expect_back(count)
 
 
 async def waits(group: GroupCommit) -> bool:
@@ -29,9 +35,8 @@ async def waits(group: GroupCommit) -> bool:
 async def test_who_is_alone_never_waits() -> None:
     group = GroupCommit(FOREVER)
     for _ in range(3):
-        group.add()
         assert not await waits(group)
-        group.expect_back(group.begin_step())
+        step(group, 1)
 
 
 async def test_who_had_company_waits_for_twice_as_much() -> None:
@@ -44,16 +49,21 @@ async def test_who_had_company_waits_for_twice_as_much() -> None:
         assert not gathering.done()
         group.add()
     await gathering
-    assert group.begin_step() == 4
 
 
-async def test_who_waited_in_vain_is_content_with_as_many_as_came() -> None:
+async def content() -> GroupCommit:
+    """Return one that has waited for more than two in vain, and has them in a step."""
     group = GroupCommit(BRIEF)
     step(group, 2)
     group.add()
     group.add()
     await group.gather()
-    group.expect_back(group.begin_step())
+    commit(group, 2)
+    return group
+
+
+async def test_who_waited_in_vain_is_content_with_as_many_as_came() -> None:
+    group = await content()
     group.add()
     assert await waits(group)
     group.add()
@@ -61,18 +71,13 @@ async def test_who_waited_in_vain_is_content_with_as_many_as_came() -> None:
 
 
 async def test_after_some_steps_it_is_tried_again_whether_more_come() -> None:
-    group = GroupCommit(BRIEF)
-    step(group, 2)
-    group.add()
-    await group.gather()
-    group.expect_back(group.begin_step())
-    steps = 0
+    group, steps = await content(), 0
     while True:
         group.add()
         group.add()
         if await waits(group):
             break
-        group.expect_back(group.begin_step())
+        commit(group, 2)
         steps += 1
     assert 1 < steps < 100
 
@@ -83,7 +88,6 @@ async def test_the_whole_wait_is_bounded_however_they_trickle_in() -> None:
     group.add()
     group.add()
     await group.gather()
-    assert group.begin_step() == 2
 
 
 async def test_a_step_that_committed_nothing_expects_nobody() -> None:
@@ -91,7 +95,7 @@ async def test_a_step_that_committed_nothing_expects_nobody() -> None:
     step(group, 2)
     for _ in range(4):
         group.add()
-    group.begin_step()
+    commit(group, 0)
     group.add()
     assert not await waits(group)
 

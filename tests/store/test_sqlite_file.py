@@ -510,7 +510,7 @@ def test_a_person_reads_whose_store_it_is(path: Path) -> None:
         "cluster": "bank-of-tests",
         "branch": 1,
         "incarnation": 0xA11CE,
-        "branches": "[1, 2, 3]",
+        "branches": "[1,2,3]",
         "opening balance": 100,
         "clock": 3 << 16,
         "has joined": 1,

@@ -318,7 +318,7 @@ def _gap_words(gap: Gap) -> str:
 def message_words(message: Message, asked: AskHead | Key | None) -> str:
     """Return a message in short; `asked` is what an answer answers."""
     match message:
-        case Entries(origin, entries):
+        case Entries(origin, entries, _):
             first, last = entries[0].seq, entries[-1].seq
             name = origin_name(origin)
             return f"entry {name}#{first}" if first == last else f"entries {name}#{first} to {name}#{last}"

@@ -92,7 +92,7 @@ from_subscribers: st.SearchStrategy[Message | Greeting] = st.one_of(
 )
 from_publishers: st.SearchStrategy[Message | Greeting] = st.one_of(
     greetings,
-    runs().map(lambda run: Entries(run[0].origin, run)),
+    st.builds(lambda run, is_awaited: Entries(run[0].origin, run, is_awaited), runs(), st.booleans()),
     st.builds(Head, questions, origins, seqs, seqs, vectors, st.lists(origins, max_size=3).map(tuple)),
     st.builds(
         Answer,

@@ -102,11 +102,14 @@ def _problem(sheet: Sheet, names: Names) -> str:
 
 
 def _word(line: StatedLine, names: Names) -> str:
-    """Return by what a line can be recognised elsewhere; nothing if it cannot."""
+    """Return by what a line can be recognised elsewhere; nothing if it cannot.
+
+    By its entry, if it names one: a write that was lost with its disk and is done again stands elsewhere.
+    """
+    if line.entry is not None:
+        return f"entry {line.entry} {line.amount}"
     found = names.find(line)
-    if len(found) == 1:
-        return f"write {found[0]} {line.amount}"
-    return f"entry {line.entry} {line.amount}" if line.entry is not None else ""
+    return f"write {found[0]} {line.amount}" if len(found) == 1 else ""
 
 
 def _compare(sheet: Sheet, longest: Sheet, places: dict[str, int], names: Names, tally: Tally) -> None:

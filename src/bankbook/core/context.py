@@ -34,6 +34,8 @@ class Settings(NamedTuple):
     """A branch that said nothing for so long counts as unreachable: three heartbeats and some slack."""
     resend_us: int = 5_000_000
     """A log that should have moved and has not for so long is asked for again. Above any link's delay."""
+    acknowledge_us: int = 0
+    """What this branch has on its disk, nobody waiting for it, may be told so much later, all at once."""
     key_retention_us: int = 30 * _DAY_US
     """An idempotency key is remembered for so long."""
     log_retention_us: int | None = None

@@ -103,6 +103,8 @@ class Entries:
 
     origin: Origin
     entries: tuple[Entry, ...]
+    is_awaited: bool = False
+    """Whether a customer of the sender waits for other disks, so that they are acknowledged at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,10 @@ class Replica:
         self._joining = Joining(context, self._logs, self._on_joined)
         self._giver = Giver(context)
         self._outbox = Outbox()
+        self._acknowledged = context.applied
+        """What the others were told to be on this disk."""
+        self._acknowledge_at_us: int | None = None
+        """When they are told what is new since; None where nothing is."""
         self._subscriptions = Subscriptions(identity.origin, settings.resend_us)
         self._postponed: dict[tuple[BranchId, int], AskHead | AskKey] = {}
         """Questions that can be answered only once this branch has joined, by who asked and its number: each
@@ -172,7 +176,6 @@ class Replica:
         assert now.monotonic_us >= context.now_us, "a monotonic clock does not run backwards"
         context.now = now
         context.effects = Effects(Changes())
-        before = context.applied
         self._begin_step()
         for each in inputs:
             self._handlers[type(each)](each)
@@ -181,8 +184,11 @@ class Replica:
             self._heartbeat()
         self._gatherings.settle()
         self._retention.settle()
-        self._acknowledge(before)
-        context.effects.messages.extend(self._outbox.due(context.state, context.applied))
+        self._acknowledge()
+        is_awaited = self._requests.waits_for_disks
+        context.effects.messages.extend(
+            self._outbox.due(context.state, context.applied, is_awaited=is_awaited)
+        )
         context.effects.changes = context.state.take_changes(context.clock.last)
         context.effects.wake_at_us = self._next_wake_us()
         return context.effects
@@ -265,6 +271,8 @@ class Replica:
             self._subscriptions.lost(sender)  # to be asked for again, once it may be taken
         else:
             self._logs.offer(sender, message)
+            if message.is_awaited:
+                self._acknowledge_at_us = self._context.now_us
 
     def _on_ask_head(self, sender: BranchId, message: AskHead) -> None:
         if message.joining is not None:
@@ -440,12 +448,23 @@ class Replica:
         self._giver.forget_subscriber(gone.branch)
         self._gatherings.forget_subscriber(gone.branch)
 
-    def _acknowledge(self, before: VersionVector) -> None:
-        gained = self._context.applied.beyond(before)
+    def _acknowledge(self) -> None:
+        """Tell the others what is new on this disk: at once where somebody waits for it, or some time later.
+
+        Each entry by itself would cost more than the entry: as many messages as there are pairs of branches.
+        """
+        context = self._context
+        gained = context.applied.beyond(self._acknowledged)
         if not gained:
+            self._acknowledge_at_us = None
             return
+        if self._acknowledge_at_us is None:
+            self._acknowledge_at_us = context.now_us + context.settings.acknowledge_us
+        if context.now_us < self._acknowledge_at_us:
+            return
+        self._acknowledged, self._acknowledge_at_us = context.applied, None
         for branch in sorted(set(self._subscriptions.sources().values())):
-            self._context.send(branch, Acknowledge(self._context.origin, gained))
+            context.send(branch, Acknowledge(context.origin, gained))
 
     def _heartbeat(self) -> None:
         context = self._context
@@ -498,5 +517,6 @@ class Replica:
             self._expiry.next_wake_us(),
             self._joining.taker.next_wake_us(),
             self._heartbeat_at_us,
+            self._acknowledge_at_us,
         )
         return min(each for each in due if each is not None)

@@ -8,7 +8,7 @@ are the subscriber's, `Outbox` the publisher's.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from bankbook.core.entry import Entry
@@ -120,8 +120,10 @@ class Outbox:
         """Forget a subscriber whose stream is gone."""
         self._subscribers.pop(branch, None)
 
-    def due(self, log: LogReader, applied: VersionVector) -> Iterator[tuple[BranchId, Entries]]:
-        """Yield what can be sent now, and count it as sent.
+    def due(
+        self, log: LogReader, applied: VersionVector, *, is_awaited: bool = False
+    ) -> Iterator[tuple[BranchId, Entries]]:
+        """Yield what can be sent now, and count it as sent. `is_awaited`: see Entries.
 
         What was dropped meanwhile every subscriber has: one that has said so to nobody but others, or by a
         stream that is gone, is not sent it again.
@@ -132,7 +134,7 @@ class Outbox:
                 progress.skip(dropped[origin])
                 while (run := _next_run(origin, progress, log, applied)) is not None:
                     progress.next = Seq(run.entries[-1].seq + 1)
-                    yield branch, run
+                    yield branch, replace(run, is_awaited=is_awaited)
 
 
 def _next_run(origin: Origin, progress: Progress, log: LogReader, applied: VersionVector) -> Entries | None:

@@ -438,6 +438,11 @@ class Requests:
             self.holds.add(held)
             self._undurable[held.request.id] = held
 
+    @property
+    def waits_for_disks(self) -> bool:
+        """Whether anybody waits until something is on other disks."""
+        return bool(self._undurable)
+
     def on_disks(self) -> None:
         """Look who waited for what other branches have on their disks by now."""
         for held in list(self._undurable.values()):

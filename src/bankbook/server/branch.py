@@ -56,6 +56,9 @@ _SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
     # As often as the streams of other branches ping; see streams.CHANNEL_OPTIONS.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Where either end stands still for some seconds, such as with 100,000 calls that are held, pings arrive
+    # together; gRPC by itself would then end the connection and all its calls with it.
+    ("grpc.http2.max_ping_strikes", 0),
     # gRPC by itself cancels some calls of a burst of 1,000, and all beyond 3,000: the caller of a write
     # that nobody looked at would be told that it is in doubt. What waits is bounded by the core.
     ("grpc.server.max_pending_requests", Settings().held_max),

@@ -23,6 +23,9 @@ DEFAULT_HOST = "127.0.0.1"
 # asks less often, as many questions a second as one of ten asks.
 BRANCHES_AT_FULL_PULSE = 10
 
+# Some twenty entries of one caller's, told to be on this disk by one message to each branch.
+_ACKNOWLEDGE_US = 20_000
+
 SHARED_ACCOUNT = AccountId("shared")
 
 
@@ -103,6 +106,7 @@ class BranchConfig:
             silence_us=int(stretch * Settings().silence_us),
             # What is on its way over a slow link is not lost.
             resend_us=Settings().resend_us + self.slowest_us(),
+            acknowledge_us=_ACKNOWLEDGE_US,
             key_retention_us=self.key_retention_us,
             log_retention_us=self.log_retention_us,
         )

@@ -168,12 +168,12 @@ class Driver:
     async def _step(self) -> None:
         self._arrived.clear()
         inputs, self._inputs = self._inputs, []
-        together = self._group.begin_step()
+        self._group.begin_step()
         effects = self._replica.step(inputs, self._machine.read_clocks())
         if await self._commit(effects):
             self._release(effects)
-        if effects.changes:
-            self._group.expect_back(together)
+        own = self._store.identity.origin
+        self._group.expect_back(sum(entry.origin == own for entry in effects.changes.entries))
         self._wake_at(effects.wake_at_us)
 
     def _build(self, quiet_us: int = 0) -> Replica:

@@ -76,15 +76,14 @@ class GroupCommit:
         if self._begins is not None and not self._begins.done():
             self._begins.set_result(None)
 
-    def begin_step(self) -> int:
-        """Return how many requests go into the step that begins now; expect none of them back."""
+    def begin_step(self) -> None:
+        """Be told that all who came go into the step that begins now; expect none of them back."""
         came, self._came = self._came, 0
         if came:
             self._content = max(self._content - 1, 0) if came >= self._expected else _STEPS_CONTENT
             self._expected = 1
-        return came
 
-    def expect_back(self, came: int) -> None:
-        """Be told that a step committed something for so many requests."""
-        if came > 1:
-            self._expected = came if self._content else 2 * came
+    def expect_back(self, count: int) -> None:
+        """Be told that the step committed something for so many requests."""
+        if count > 1:
+            self._expected = count if self._content else 2 * count

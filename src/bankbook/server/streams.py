@@ -12,6 +12,7 @@ notice one that is merely silent.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import grpc
@@ -354,9 +355,9 @@ def parts(message: Message) -> Iterator[Message]:
     for place, entry in enumerate(message.entries):
         size += len(entry.encoded)
         if place > start and size > BATCH_BYTES:
-            yield Entries(message.origin, message.entries[start:place])
+            yield replace(message, entries=message.entries[start:place])
             start, size = place, len(entry.encoded)
-    yield Entries(message.origin, message.entries[start:])
+    yield replace(message, entries=message.entries[start:])
 
 
 def batches(messages: list[Single]) -> Iterator[list[Single]]:

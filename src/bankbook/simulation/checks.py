@@ -87,7 +87,7 @@ class Judge(DiskJudge):
         # Of a batch of which all was refused nothing has to be anywhere.
         if intent.durable and self.written[receipt.entry][0].moves_money:
             self._judge_durable(operation, receipt.entry)
-        self._judge_basis(operation, past, receipt.entry)
+        self._judge_basis(operation, past, receipt)
         if isinstance(receipt, BatchReceipt):
             self._judge_batch(intent, receipt)
         elif not receipt.is_replayed:
@@ -170,8 +170,9 @@ class Judge(DiskJudge):
         info, key = error.failure.info, operation.intent.key
         if info is None or key is None or error.outcome in _SAID_BY_WHO_KNOWS:
             return
-        since_us = self._knew.get((self.present[info.branch], Key(key)))
-        is_excused = since_us is None or since_us >= operation.called_us
+        origin = self.present[info.branch]
+        since_us = self._knew.get((origin, Key(key)))
+        is_excused = since_us is None or since_us >= operation.called_us or origin not in self._joined
         words = f"{told}; and branch {info.branch} knew since {since_us} how that key had ended"
         demand(is_excused, Promise.KEYS_SETTLED, words)
 
@@ -236,11 +237,15 @@ class Judge(DiskJudge):
             self.judged[promise] += bool(owed)
             self._demand_shown(operation, owed, promise, f"and {rule.in_words}")
 
-    def _judge_basis(self, operation: Operation, past: SessionPast, entry: EntryId) -> None:
+    def _judge_basis(self, operation: Operation, past: SessionPast, receipt: Receipt | BatchReceipt) -> None:
         """Judge a write by what its branch had when it decided, and not only by what it had afterwards."""
-        if self.written[entry][1] < operation.called_us:
+        assert receipt.entry is not None, "a write was decided"
+        written_us = self.written[receipt.entry][1]
+        if written_us < operation.called_us:
             return  # it was decided before, for who asked first
-        operation.shown = self._decisions.basis(entry)
+        if receipt.is_replayed and operation.intent.was_asked_by_another(operation.session, written_us):
+            return  # it was decided for the customer's other session, and told again to this one
+        operation.shown = self._decisions.basis(receipt.entry)
         self._judge_session(operation, past)
 
     def _judge_read(self, operation: Operation, past: SessionPast) -> None:

@@ -37,6 +37,8 @@ class DiskJudge:
         self._decisions = Decisions(self.gone)
         self._knew: dict[tuple[Origin, Key], int] = {}
         """Since when a disk has had the end of a key."""
+        self._joined: set[Origin] = set()
+        """The disks of branches that serve: one that has not joined yet looks up no key."""
         self.present: dict[int, Origin] = {}
         """Which disk each branch has."""
         self._sheets = Sheets(opening_balance or 0)
@@ -102,6 +104,8 @@ class DiskJudge:
         for account in sorted({account for entry in changes.entries for account in entry.accounts}):
             self._judge_account(disk, books, account)
         self._judge_dropped(disk)
+        if disk.has_joined():
+            self._joined.add(origin)
 
     def _judge_copy(self, disk: SimulatedDisk, applied: VersionVector) -> None:
         """Judge that a copy has what the entries come to that it says it has."""

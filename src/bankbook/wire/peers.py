@@ -115,9 +115,11 @@ def encode_for_subscriber(message: Message | Greeting) -> replication_pb2.Publis
     match message:
         case Greeting():
             return replication_pb2.PublisherMessage(greeting=_encode_greeting(message))
-        case Entries(origin, entries):
+        case Entries(origin, entries, is_awaited):
             run = replication_pb2.Entries(
-                origin=encode_origin(origin), entries=[entry.encoded for entry in entries]
+                origin=encode_origin(origin),
+                entries=[entry.encoded for entry in entries],
+                is_awaited=is_awaited,
             )
             return replication_pb2.PublisherMessage(entries=run)
         case Head():
@@ -283,7 +285,7 @@ def _decode_entries(message: replication_pb2.Entries) -> Entries:
         raise MessageDamagedError(f"an entry of {origin} is damaged: {error}") from error
     if not entries or any(not _follows(entry, origin, entries[0], n) for n, entry in enumerate(entries)):
         raise MessageDamagedError(f"not a run of the log of {origin}")
-    return Entries(origin, entries)
+    return Entries(origin, entries, message.is_awaited)
 
 
 def _follows(entry: Entry, origin: Origin, first: Entry, place: int) -> bool:

@@ -94,11 +94,12 @@ def gap_in_a_log_is_accepted(patch: pytest.MonkeyPatch) -> None:
 def acknowledged_before_applied(patch: pytest.MonkeyPatch) -> None:
     """What has arrived is acknowledged, though it waits for what it depends on and is on no disk."""
 
-    def acknowledge(self: Any, before: Any) -> None:
+    def acknowledge(self: Any) -> None:
         arrived = self._context.applied
         for origin, waiting in self._logs._inbox._waiting.items():
             arrived = arrived.raised(origin, max(waiting))
-        if arrived.beyond(before):
+        if arrived.beyond(self._acknowledged):
+            self._acknowledged = arrived
             for branch in sorted(set(self._subscriptions.sources().values())):
                 self._context.send(branch, Acknowledge(self._context.origin, arrived))
 

@@ -436,6 +436,9 @@ class Entries(_message.Message):
 
     ORIGIN_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    IS_AWAITED_FIELD_NUMBER: _builtins.int
+    is_awaited: _builtins.bool
+    """Whether a customer of the sender waits for other disks, so that they are acknowledged at once."""
     @_builtins.property
     def origin(self) -> _bank_pb2.Origin: ...
     @_builtins.property
@@ -445,10 +448,11 @@ class Entries(_message.Message):
         *,
         origin: _bank_pb2.Origin | None = ...,
         entries: _abc.Iterable[_builtins.bytes] | None = ...,
+        is_awaited: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "is_awaited", b"is_awaited", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
