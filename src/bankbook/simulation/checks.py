@@ -243,8 +243,9 @@ class Judge(DiskJudge):
         written_us = self.written[receipt.entry][1]
         if written_us < operation.called_us:
             return  # it was decided before, for who asked first
-        if receipt.is_replayed and operation.intent.was_asked_by_another(operation.session, written_us):
-            return  # it was decided for the customer's other session, and told again to this one
+        is_told_on = receipt.is_replayed or receipt.entry.origin.branch != operation.branch
+        if is_told_on and operation.intent.sent > 1:
+            return  # for an earlier sending of the same, by this session or the customer's other one
         operation.shown = self._decisions.basis(receipt.entry)
         self._judge_session(operation, past)
 

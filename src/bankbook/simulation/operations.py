@@ -29,12 +29,6 @@ class Intent(Wish):
     """When it was sent first."""
     entry: EntryId | None = None
     """What was told to be written."""
-    asked_us: dict[str, int] = field(default_factory=dict)
-    """When each session asked for it first: a customer may do so in two."""
-
-    def was_asked_by_another(self, session: str, before_us: int) -> bool:
-        """Whether another session had asked for it by then."""
-        return any(asked < before_us for each, asked in self.asked_us.items() if each != session)
 
     @property
     def memos(self) -> tuple[str, ...]:

@@ -70,7 +70,6 @@ class Desk:
         """Send a request, and have what comes of it judged. Raises ViolationError."""
         world = self._world
         intent.first_us = intent.first_us or world.loop.now_us
-        intent.asked_us.setdefault(self.name, world.loop.now_us)
         if intent.sent:
             world.judge.forgive(intent)
         intent.sent += 1
