@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from simulation.saboteurs import SABOTEURS
+from simulation.saboteurs import joining
+from simulation.saboteurs.kit import Sabotage
 
 from bankbook.scenario.model import Scenario
 from bankbook.scenario.parse import parse_scenario
@@ -39,20 +40,6 @@ ASKED_AGAIN = scenario(
 )
 """Branch 3 hears of what 2 decided only from 1, and meets the new store before that has fetched it."""
 
-HEARD_LATE = scenario(
-    2,
-    [
-        paid_in_at_branch_2("2s", "2/k"),
-        {"id": 2, "interface": "query", "account": "a1", "branch": 1, "pause": "5s", "timeout": "20s"},
-    ],
-    [
-        {"kind": "slow-link", "at": "1s", "for": "8s", "branches": [2]},
-        {"kind": "lost-disk", "at": "2.1s", "for": "0.1s", "branches": [2]},
-    ],
-)
-"""What branch 2 had sent is overtaken by the new store's question."""
-
-
 ASKED_TOO_EARLY = scenario(
     3,
     [
@@ -80,13 +67,12 @@ ASKED_TOO_EARLY = scenario(
 @pytest.mark.parametrize(
     ("story", "saboteur"),
     [
-        (ASKED_AGAIN, "keys_are_given_away_before_it_has_joined"),
-        (HEARD_LATE, "former_life_is_heard_late"),
-        (ASKED_TOO_EARLY, "heads_are_told_before_it_has_joined"),
+        (ASKED_AGAIN, joining.keys_are_given_away_before_it_has_joined),
+        (ASKED_TOO_EARLY, joining.heads_are_told_before_it_has_joined),
     ],
 )
-def test_the_smallest_story_tells_the_bug_from_what_is_right(story: Scenario, saboteur: str) -> None:
+def test_the_smallest_story_tells_the_bug_from_what_is_right(story: Scenario, saboteur: Sabotage) -> None:
     assert [perform(story, seed).report.violation for seed in SEEDS] == [None] * len(SEEDS)
     with pytest.MonkeyPatch.context() as patch:
-        next(each for each in SABOTEURS if each.name == saboteur).apply(patch)
+        saboteur(patch)
         assert any(perform(story, seed).report.violation for seed in SEEDS)

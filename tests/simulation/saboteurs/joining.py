@@ -1,6 +1,5 @@
 """Saboteurs of lost disks: a branch with a new store serves too early, or an earlier life lives on."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from simulation.saboteurs.kit import Gang
 from bankbook.core.joining import Joining
 from bankbook.core.keys import answer_key
 from bankbook.core.logs import Logs
-from bankbook.core.messages import Answer, AskHead, Entries, Head
+from bankbook.core.messages import AskHead
 from bankbook.core.replica import Replica
 from bankbook.core.requests import Requests
 from bankbook.core.vector import NOTHING
@@ -97,26 +96,6 @@ def end_of_a_former_life_is_not_told(patch: pytest.MonkeyPatch) -> None:
 
     real = Logs.write
     patch.setattr(Logs, "write", write)
-
-
-@gang
-def former_life_is_heard_late(patch: pytest.MonkeyPatch) -> None:
-    """What a former life had said is taken for the new one's word, where it comes later."""
-
-    def on_received(self: Any, received: Any) -> None:
-        peer = self._context.peers[received.sender]
-        if isinstance(received.message, Entries | Head | Answer):
-            peer.heard_us = self._context.now_us
-            self._handlers[type(received.message)](received.sender, received.message)
-        else:
-            real(self, received)
-
-    def on_head(self: Any, sender: Any, head: Head) -> None:
-        real_head(self, sender, replace(head, origin=self._context.peers[sender].origin or head.origin))
-
-    real, real_head = Replica._on_received, Replica._on_head
-    patch.setattr(Replica, "_on_received", on_received)
-    patch.setattr(Replica, "_on_head", on_head)
 
 
 @gang
