@@ -1,7 +1,7 @@
 """A new store is given a copy where logs do not begin at 1: whole, of one moment, or none at all."""
 
 import pytest
-from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
+from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread, Letter
 
 from bankbook.core.commands import Capture, Deposit, ReadBalance, ReadStatement, Reply, Reserve, Withdraw
 from bankbook.core.messages import AskCopy, AskHead, CopyPart, Entries, Subscribe
@@ -55,6 +55,16 @@ def lose_disk(bank: BankInOneThread, branch: int) -> None:
     bank.crash(branch)
     bank.create_store(branch)
     bank.restart(branch)
+
+
+def begin_copy(bank: BankInOneThread) -> Letter:
+    """Have branch 3 lose its disk and take the first part of a copy, no further; return that part."""
+    bank.hold_back(None, None, CopyPart)
+    lose_disk(bank, 3)
+    bank.pass_time(SECOND)
+    (part,) = bank.letters(kind=CopyPart)
+    bank.deliver(part)
+    return part
 
 
 def check_same(bank: BankInOneThread) -> None:
@@ -174,11 +184,7 @@ def test_a_lost_or_doubled_part_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -
 def test_a_giver_that_dies_leaves_nothing_and_another_one_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "ROWS_MAX", 1)
     bank = old_bank()
-    bank.hold_back(None, None, CopyPart)
-    lose_disk(bank, 3)
-    bank.pass_time(SECOND)
-    (part,) = bank.letters(kind=CopyPart)
-    bank.deliver(part)
+    part = begin_copy(bank)
     bank.pass_time(0)
     giver = part.sender
     bank.crash(giver)

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
-from core.test_copying import KEPT_US, bank_of, check_same, deposit, grow_old, lose_disk, old_bank
+from core.test_copying import KEPT_US, bank_of, begin_copy, check_same, deposit, grow_old, lose_disk, old_bank
 
 from bankbook.core.commands import Capture, ReadBalance, ReadStatement, Release, Reserve, Withdraw
 from bankbook.core.messages import Acknowledge, AskCopy, CopyPart, Received
@@ -69,11 +69,7 @@ def test_lines_that_came_from_the_cut_off_side_too_late_are_in_every_balance_bro
 def test_a_giver_that_loses_its_own_disk_amid_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "ROWS_MAX", 1)
     bank = old_bank()
-    bank.hold_back(None, None, CopyPart)
-    lose_disk(bank, 3)
-    bank.pass_time(SECOND)
-    (part,) = bank.letters(kind=CopyPart)
-    bank.deliver(part)
+    part = begin_copy(bank)
     lose_disk(bank, part.sender)
     bank.pass_time(SECOND)
     bank.let_go()
