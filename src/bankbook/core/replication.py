@@ -8,7 +8,7 @@ are the subscriber's, `Outbox` the publisher's.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from bankbook.core.entry import Entry
@@ -132,21 +132,24 @@ class Outbox:
         for branch, logs in self._subscribers.items():
             for origin, progress in logs.items():
                 progress.skip(dropped[origin])
-                while (run := _next_run(origin, progress, log, applied)) is not None:
-                    progress.next = Seq(run.entries[-1].seq + 1)
-                    yield branch, replace(run, is_awaited=is_awaited)
+                while entries := _next_run(origin, progress, log, applied):
+                    progress.next = Seq(entries[-1].seq + 1)
+                    yield branch, Entries(origin, entries, is_awaited)
 
 
-def _next_run(origin: Origin, progress: Progress, log: LogReader, applied: VersionVector) -> Entries | None:
+def _next_run(
+    origin: Origin, progress: Progress, log: LogReader, applied: VersionVector
+) -> tuple[Entry, ...]:
+    """Return what can be sent now of one log, in one message; empty where nothing can."""
     in_flight = progress.next - 1 - progress.acknowledged
     flight_max = min(IN_FLIGHT_MAX, max(IN_FLIGHT_BYTES // progress.entry_bytes, 1))
     message_max = min(ENTRIES_PER_MESSAGE_MAX, max(MESSAGE_BYTES // progress.entry_bytes, 1))
     limit = min(message_max, flight_max - in_flight, applied[origin] - (progress.next - 1))
     if limit <= 0:
-        return None
+        return ()
     entries = tuple(log.entries(origin, Seq(progress.next - 1), limit))
     progress.entry_bytes = max(sum(len(entry.encoded) for entry in entries) // len(entries), 1)
-    return Entries(origin, entries)
+    return entries
 
 
 class Subscription(NamedTuple):
