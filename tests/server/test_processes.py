@@ -101,7 +101,11 @@ async def test_a_held_request_is_told_that_the_branch_stops_and_a_second_signal_
     tmp_path: Path,
 ) -> None:
     configs = [replace(config, drain_us=60_000_000) for config in configs_of(2, tmp_path)]
-    async with wired_bank(configs, [(2, 1)]) as (launcher, wires), Bank(launcher.addresses) as bank:
+    async with (
+        wired_bank(configs, [(2, 1)]) as (launcher, wires),
+        Bank(launcher.addresses, retries=False) as bank,
+    ):
+        await all_serve(bank)
         wires[2, 1].cut()
         session = bank.session("ada")
         await session.deposit(5, branch=1)
