@@ -4,7 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -52,6 +52,7 @@ from bankbook.core.types import (
 )
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.driver import Driver
+from bankbook.server.group_commit import GroupCommit, Patience
 from bankbook.server.machine import ThisMachine, read_clocks
 from bankbook.store.base import CommitRefusedError, CommitUnknownError, Store
 from bankbook.store.memory import MemoryStore
@@ -61,6 +62,7 @@ FIVE, SEVEN = Money(5), Money(7)
 HERE, THERE = (Origin(BranchId(branch), Incarnation(branch)) for branch in (1, 2))
 SECOND = 1_000_000
 NEVER_US = 3600 * SECOND
+NEVER_S = 3600.0
 FOREVER_S = 60.0
 """Longer than any test: what waits for it hangs."""
 
@@ -628,6 +630,69 @@ async def test_closing_waits_for_the_commit_under_way_before_the_store_is_closed
     await closing
     assert store.is_closed
     assert store.applied()[HERE] == 1
+
+
+async def expect_company(desk: Desk) -> asyncio.Task[Reply]:
+    """Have a deposit wait for company, as the two before it had; return it."""
+    await asyncio.gather(desk.do(Deposit(ANNA, FIVE)), desk.do(Deposit(ANNA, FIVE)))
+    deposit = desk.ask(Deposit(ANNA, FIVE))
+    await settle()
+    assert not deposit.done()
+    return deposit
+
+
+async def open_patient_desk(stack: AsyncExitStack) -> Desk:
+    """Open a desk of two branches where a step waits for company for as long as the test lasts."""
+    desk = await stack.enter_async_context(open_desk((1, 2)))
+    desk.driver._group = GroupCommit(Patience(between_s=NEVER_S, whole_s=NEVER_S))
+    connect(desk, subscribed=True)
+    await desk.driver.status()
+    return desk
+
+
+def first_entry_there() -> Received:
+    deposit = Record(RecordKind.DEPOSIT, (Posting(BERT, FIVE),), verdict=Verdict(Outcome.OK))
+    entry = make_entry(
+        origin=THERE,
+        seq=Seq(1),
+        clock=HybridTime(1),
+        dependencies=NOTHING,
+        records=(deposit,),
+        customer=CustomerId("bert"),
+    )
+    return Received(BranchId(2), Entries(THERE, (entry,)))
+
+
+async def test_an_entry_does_not_wait_for_company_where_somebody_waits_for_it() -> None:
+    async with AsyncExitStack() as stack:
+        desk = await open_patient_desk(stack)
+        read = desk.ask(ReadBalance(BERT), Token(VersionVector([(THERE, Seq(1))]), NOTHING))
+        await until_held(desk, 1)
+        deposit = await expect_company(desk)
+        desk.driver.feed(first_entry_there())
+        assert (await asyncio.wait_for(read, FOREVER_S)).balance == FIVE
+        await asyncio.wait_for(deposit, FOREVER_S)
+
+
+async def test_nor_does_what_another_branch_asks() -> None:
+    async with AsyncExitStack() as stack:
+        desk = await open_patient_desk(stack)
+        deposit = await expect_company(desk)
+        desk.driver.feed(Received(BranchId(2), AskHead(1, ANNA)))
+        await asyncio.wait_for(deposit, FOREVER_S)
+        assert any(isinstance(message, Head) for _, message in desk.sent)
+
+
+async def test_an_entry_that_nobody_waits_for_goes_with_the_company() -> None:
+    async with AsyncExitStack() as stack:
+        desk = await open_patient_desk(stack)
+        deposit = await expect_company(desk)
+        desk.driver.feed(first_entry_there())
+        await settle()
+        assert not deposit.done()
+        desk.driver.feed(Received(BranchId(2), AskHead(1, ANNA)))
+        await asyncio.wait_for(deposit, FOREVER_S)
+        assert desk.driver.committed[THERE] == 1
 
 
 async def test_no_two_requests_have_the_same_number() -> None:

@@ -90,6 +90,19 @@ async def test_the_whole_wait_is_bounded_however_they_trickle_in() -> None:
     await group.gather()
 
 
+async def test_a_step_that_somebody_waits_for_begins_at_once() -> None:
+    group = GroupCommit(FOREVER)
+    step(group, 2)
+    group.add()
+    gathering = asyncio.create_task(group.gather())
+    await asyncio.sleep(0)
+    assert not gathering.done()
+    group.hurry()
+    await gathering
+    group.hurry()  # where no step waits, nothing is left of it for the next one
+    assert await waits(group)
+
+
 async def test_a_step_that_committed_nothing_expects_nobody() -> None:
     group = GroupCommit(FOREVER)
     step(group, 2)

@@ -198,6 +198,11 @@ class Replica:
         """Whether this branch serves: its store is not new, or knows by now what the others know."""
         return self._context.has_joined
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether any request is held."""
+        return bool(self._requests.holds)
+
     def status(self) -> Status:
         """Return what this branch knows, as of the last step."""
         context = self._context
@@ -219,8 +224,7 @@ class Replica:
         So that a whole bank can stop at once: if whoever decided nothing left first, nobody would be there
         to take what the others did decide.
         """
-        is_idle = not self._requests.holds
-        return is_idle and all(self._is_even_with(peer) for peer in self._context.reachable())
+        return not self.is_holding and all(self._is_even_with(peer) for peer in self._context.reachable())
 
     def _is_even_with(self, peer: Peer) -> bool:
         context = self._context

@@ -15,7 +15,7 @@ import structlog
 
 from bankbook.core.commands import Cancel, Drain, Reply, Request, RequestId
 from bankbook.core.entry import Entry
-from bankbook.core.messages import Message
+from bankbook.core.messages import Acknowledge, Entries, Message, Received
 from bankbook.core.outcome import Outcome
 from bankbook.core.ports import Account, Reader, stores_over
 from bankbook.core.replica import Effects, Input, Replica, Settings, Status
@@ -85,6 +85,14 @@ class Driver:
         """Hand an input to the next step."""
         self._inputs.append(each)
         self._arrived.set()
+        if self._is_urgent(each):
+            self._group.hurry()
+
+    def _is_urgent(self, each: Input) -> bool:
+        """Whether somebody waits for what this may bring about: here, or where it comes from."""
+        if not isinstance(each, Received):
+            return False
+        return self._replica.is_holding or not isinstance(each.message, Entries | Acknowledge)
 
     def next_request(self) -> RequestId:
         """Return a number for one more request."""
@@ -153,7 +161,8 @@ class Driver:
         """Step until cancelled. An error here is a bug of ours, and ends the branch."""
         while True:
             await self._arrived.wait()
-            await self._group.gather()
+            if not any(map(self._is_urgent, self._inputs)):
+                await self._group.gather()
             # Locked until the commit is over: whoever looks at the replica sees what is durable, also
             # where the next inputs are here already and the next step begins without a pause.
             async with self._stepped:
@@ -194,7 +203,7 @@ class Driver:
         if not effects.changes:
             return True
         try:
-            await self._machine.commit(self._store, effects.changes, is_alone=len(self._waiting) == 1)
+            await self._machine.commit(self._store, effects.changes, is_alone=len(self._waiting) <= 1)
         except StoreError as error:
             self._start_over(effects, error)
             return False

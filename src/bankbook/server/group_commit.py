@@ -7,7 +7,7 @@ What arrives while a commit is syncing goes into the next step together. That is
 over one by one, so that the first to come after a commit would be synced for alone; and while that blocks the
 loop the next one waits, to be alone again. So who had company in the last step is expected back with as much,
 and now and then with more: the step waits for them, as long as they keep coming. A caller without company
-never waits.
+never waits. And no step waits that somebody waits for at another branch, or because of one.
 
 Source: DeWitt et al., "Implementation Techniques for Main Memory Database Systems" (SIGMOD 1984), section 5.
 """
@@ -49,7 +49,7 @@ class GroupCommit:
             return
         self._timer.cancel()
         if self._came >= self._expected:
-            self._begin()
+            self.hurry()
         else:
             self._wait()
 
@@ -59,7 +59,7 @@ class GroupCommit:
             return
         loop = asyncio.get_running_loop()
         self._begins = loop.create_future()
-        at_last = loop.call_later(self._patience.whole_s, self._begin)
+        at_last = loop.call_later(self._patience.whole_s, self.hurry)
         self._wait()
         try:
             await self._begins
@@ -70,9 +70,10 @@ class GroupCommit:
             self._begins = self._timer = None
 
     def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._patience.between_s, self._begin)
+        self._timer = asyncio.get_running_loop().call_later(self._patience.between_s, self.hurry)
 
-    def _begin(self) -> None:
+    def hurry(self) -> None:
+        """Be told that somebody waits for what came: a step that waits for company begins."""
         if self._begins is not None and not self._begins.done():
             self._begins.set_result(None)
 

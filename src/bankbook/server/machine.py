@@ -41,7 +41,10 @@ class Machine(Protocol):
         ...
 
     async def commit(self, store: Store, changes: Changes, *, is_alone: bool) -> None:
-        """Commit; only where it `is_alone` that waits may others be kept waiting. Raises StoreError."""
+        """Commit; where it `is_alone`, at most one caller waits, and more may be kept waiting.
+
+        Raises StoreError.
+        """
         ...
 
     async def close(self) -> None:
@@ -71,7 +74,7 @@ class ThisMachine:
         """Commit in a thread of its own, so that the next requests come in meanwhile. Raises StoreError.
 
         Where there are none and the disk is quick, the way to the thread and back would only cost time: a
-        tenth of what a lone deposit takes.
+        tenth of what a lone deposit takes. So it would where only other branches' entries are applied.
         """
         began_s = time.perf_counter()
         try:
