@@ -644,7 +644,7 @@ async def expect_company(desk: Desk) -> asyncio.Task[Reply]:
 async def open_patient_desk(stack: AsyncExitStack) -> Desk:
     """Open a desk of two branches where a step waits for company for as long as the test lasts."""
     desk = await stack.enter_async_context(open_desk((1, 2)))
-    desk.driver._group = GroupCommit(Patience(between_s=NEVER_S, whole_s=NEVER_S))
+    desk.driver._group = GroupCommit(Patience(NEVER_S, NEVER_S, NEVER_S))
     connect(desk, subscribed=True)
     await desk.driver.status()
     return desk

@@ -5,8 +5,8 @@ import asyncio
 from bankbook.server.group_commit import GroupCommit, Patience
 
 # Nobody waits so long: what ends before is ended by who came.
-FOREVER = Patience(between_s=3600.0, whole_s=3600.0)
-BRIEF = Patience(between_s=0.001, whole_s=3600.0)
+FOREVER = Patience(between_s=3600.0, whole_s=3600.0, nobody_s=3600.0)
+BRIEF = FOREVER._replace(between_s=0.001)
 
 
 def step(group: GroupCommit, count: int) -> None:
@@ -35,8 +35,9 @@ async def waits(group: GroupCommit) -> bool:
 async def test_who_is_alone_never_waits() -> None:
     group = GroupCommit(FOREVER)
     for _ in range(3):
+        group.add()
         assert not await waits(group)
-        step(group, 1)
+        commit(group, 1)
 
 
 async def test_who_had_company_waits_for_twice_as_much() -> None:
@@ -83,7 +84,7 @@ async def test_after_some_steps_it_is_tried_again_whether_more_come() -> None:
 
 
 async def test_the_whole_wait_is_bounded_however_they_trickle_in() -> None:
-    group = GroupCommit(Patience(between_s=3600.0, whole_s=0.001))
+    group = GroupCommit(FOREVER._replace(whole_s=0.001))
     step(group, 50)
     group.add()
     group.add()
@@ -113,10 +114,23 @@ async def test_a_step_that_committed_nothing_expects_nobody() -> None:
     assert not await waits(group)
 
 
-async def test_a_step_without_requests_waits_for_none_and_forgets_none() -> None:
+async def test_what_nobody_waits_for_waits_for_the_first_who_comes() -> None:
+    group = GroupCommit(FOREVER)
+    gathering = asyncio.create_task(group.gather())
+    await asyncio.sleep(0)
+    assert not gathering.done()
+    group.add()
+    await gathering
+
+
+async def test_and_where_nobody_comes_it_waits_no_longer_than_that() -> None:
+    await GroupCommit(FOREVER._replace(nobody_s=0.001)).gather()
+
+
+async def test_a_step_without_requests_forgets_none_who_are_expected() -> None:
     group = GroupCommit(FOREVER)
     step(group, 2)
-    assert not await waits(group)
+    assert await waits(group)
     group.begin_step()
     group.add()
     assert await waits(group)

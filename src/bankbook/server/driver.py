@@ -90,9 +90,10 @@ class Driver:
 
     def _is_urgent(self, each: Input) -> bool:
         """Whether somebody waits for what this may bring about: here, or where it comes from."""
-        if not isinstance(each, Received):
-            return False
-        return self._replica.is_holding or not isinstance(each.message, Entries | Acknowledge)
+        if isinstance(each, Request):
+            return False  # it waits for company, if there is any
+        is_news = isinstance(each, Received) and isinstance(each.message, Entries | Acknowledge)
+        return not is_news or self._replica.is_holding
 
     def next_request(self) -> RequestId:
         """Return a number for one more request."""
@@ -161,7 +162,7 @@ class Driver:
         """Step until cancelled. An error here is a bug of ours, and ends the branch."""
         while True:
             await self._arrived.wait()
-            if not any(map(self._is_urgent, self._inputs)):
+            if self._inputs and not any(map(self._is_urgent, self._inputs)):
                 await self._group.gather()
             # Locked until the commit is over: whoever looks at the replica sees what is durable, also
             # where the next inputs are here already and the next step begins without a pause.

@@ -7,7 +7,8 @@ What arrives while a commit is syncing goes into the next step together. That is
 over one by one, so that the first to come after a commit would be synced for alone; and while that blocks the
 loop the next one waits, to be alone again. So who had company in the last step is expected back with as much,
 and now and then with more: the step waits for them, as long as they keep coming. A caller without company
-never waits. And no step waits that somebody waits for at another branch, or because of one.
+never waits. What nobody waits for, as entries of other branches, waits for the next caller; and what somebody
+waits for, at another branch or because of one, does not wait.
 
 Source: DeWitt et al., "Implementation Techniques for Main Memory Database Systems" (SIGMOD 1984), section 5.
 """
@@ -23,6 +24,8 @@ class Patience(NamedTuple):
     """For the next request: while answers go out, none comes in."""
     whole_s: float = 0.010
     """For all of them: in that time gRPC hands some fifty over."""
+    nobody_s: float = 0.005
+    """For the first one, where there is only what nobody waits for."""
 
 
 # Who waited for more in vain does so again after so many steps.
@@ -45,22 +48,22 @@ class GroupCommit:
     def add(self) -> None:
         """Be told of a request that goes into the next step."""
         self._came += 1
-        if self._begins is None or self._timer is None:
+        if self._begins is None:
             return
-        self._timer.cancel()
         if self._came >= self._expected:
             self.hurry()
         else:
-            self._wait()
+            self._wait(self._patience.between_s)
 
     async def gather(self) -> None:
         """Return once the next step may begin."""
-        if not 0 < self._came < self._expected:
+        if self._came >= self._expected:
             return
+        patience = self._patience
         loop = asyncio.get_running_loop()
         self._begins = loop.create_future()
-        at_last = loop.call_later(self._patience.whole_s, self.hurry)
-        self._wait()
+        at_last = loop.call_later(patience.whole_s, self.hurry)
+        self._wait(patience.between_s if self._came else patience.nobody_s)
         try:
             await self._begins
         finally:
@@ -69,8 +72,10 @@ class GroupCommit:
                 self._timer.cancel()
             self._begins = self._timer = None
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._patience.between_s, self.hurry)
+    def _wait(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.hurry)
 
     def hurry(self) -> None:
         """Be told that somebody waits for what came: a step that waits for company begins."""
