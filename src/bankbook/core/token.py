@@ -89,66 +89,36 @@ class TokenCodec:
                 f"a session token has at most {TOKEN_BYTES_MAX} bytes, this one {len(encoded)}; "
                 "send one request and use the token of its reply"
             )
-        reader = _Reader(encoded)
-        token = EMPTY
-        while not reader.at_end:
-            token = token.merge(self._decode_part(reader))
+        token, place = EMPTY, 0
+        try:
+            while place < len(encoded):
+                part, place = self._decode_part(encoded, place)
+                token = part if token is EMPTY else token.merge(part)
+        except IndexError:
+            raise TokenError("the session token is damaged: it ends too early") from None
         return token
 
-    def _decode_part(self, reader: "_Reader") -> Token:
-        start = reader.position
-        version = reader.byte()
+    def _decode_part(self, encoded: bytes, start: int) -> tuple[Token, int]:
+        """Return the part that begins at `start`, and where it ends. Raises IndexError beyond the end."""
+        version = encoded[start]
         if version not in _SEAL_BYTES:
             raise TokenError(f"the session token is damaged or of a newer format (version {version})")
         if version != self._version:
             raise TokenError("the session token is forged: it is not sealed the way this bank seals its own")
-        fingerprint = reader.take(_FINGERPRINT_BYTES)
-        read, write = _read_vector(reader), _read_vector(reader)
-        body = reader.since(start)
-        if not hmac.compare_digest(reader.take(_SEAL_BYTES[version]), self._seal(body)):
+        place = start + 1 + _FINGERPRINT_BYTES
+        read, place = _read_vector(encoded, place)
+        write, end = _read_vector(encoded, place)
+        place = end + _SEAL_BYTES[version]
+        if not hmac.compare_digest(encoded[end:place], self._seal(encoded[start:end])):
             raise TokenError("the session token is damaged or forged: its seal does not fit")
-        if fingerprint != self._fingerprint:
+        if encoded[start + 1 : start + 1 + _FINGERPRINT_BYTES] != self._fingerprint:
             raise TokenError("the session token is of another bank; start a session with no token here")
-        return Token(read, write)
+        return Token(read, write), place
 
     def _seal(self, body: bytes) -> bytes:
         if self._key is None:
             return zlib.crc32(body).to_bytes(_SEAL_BYTES[_CHECKED], "big")
         return hmac.digest(self._key, body, "sha256")[: _SEAL_BYTES[_SIGNED]]
-
-
-class _Reader:
-    """Takes bytes off the front, and raises TokenError where there are none left."""
-
-    def __init__(self, encoded: bytes) -> None:
-        self._encoded = encoded
-        self.position = 0
-
-    @property
-    def at_end(self) -> bool:
-        return self.position == len(self._encoded)
-
-    def take(self, count: int) -> bytes:
-        taken = self._encoded[self.position : self.position + count]
-        if len(taken) < count:
-            raise TokenError("the session token is damaged: it ends too early")
-        self.position += count
-        return taken
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def since(self, start: int) -> bytes:
-        return self._encoded[start : self.position]
-
-    def varint(self) -> int:
-        result = 0
-        for place in range(_VARINT_BYTES_MAX):
-            byte = self.byte()
-            result |= (byte & 0x7F) << (7 * place)
-            if byte < 0x80:  # noqa: PLR2004  (the continuation bit of a varint)
-                return result
-        raise TokenError("the session token is damaged: a number in it is too long")
 
 
 def _varint(number: int) -> bytes:
@@ -160,13 +130,25 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def _read_vector(reader: _Reader) -> VersionVector:
+def _read_varint(encoded: bytes, place: int) -> tuple[int, int]:
+    """Return the number at `place`, and where it ends. Raises IndexError, TokenError."""
+    result = encoded[place] & 0x7F
+    for digit in range(1, _VARINT_BYTES_MAX + 1):
+        if encoded[place + digit - 1] < 0x80:  # noqa: PLR2004  (the continuation bit of a varint)
+            return result, place + digit
+        result |= (encoded[place + digit] & 0x7F) << (7 * digit)
+    raise TokenError("the session token is damaged: a number in it is too long")
+
+
+def _read_vector(encoded: bytes, place: int) -> tuple[VersionVector, int]:
+    """Return the vector at `place`, and where it ends. Raises IndexError, TokenError."""
     components = []
-    for _ in range(reader.varint()):
-        branch = reader.varint()
-        incarnation = int.from_bytes(reader.take(_INCARNATION_BYTES), "big")
-        seq = reader.varint()
+    count, place = _read_varint(encoded, place)
+    for _ in range(count):
+        branch, place = _read_varint(encoded, place)
+        incarnation = int.from_bytes(encoded[place : place + _INCARNATION_BYTES], "big")
+        seq, place = _read_varint(encoded, place + _INCARNATION_BYTES)
         if not 1 <= branch <= BRANCHES_MAX or incarnation == 0 or not 1 <= seq <= SEQ_MAX:
             raise TokenError("the session token is damaged: it names what no bank has")
         components.append((Origin(BranchId(branch), Incarnation(incarnation)), Seq(seq)))
-    return VersionVector(components)
+    return VersionVector(components), place

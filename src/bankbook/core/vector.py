@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from bankbook.core.types import Origin, Seq
 
+_ZERO = Seq(0)
+
 
 class Gap(NamedTuple):
     """One component in which a vector is behind another."""
@@ -29,11 +31,12 @@ class VersionVector:
         self._seqs: dict[Origin, Seq] = {origin: seq for origin, seq in components if seq > 0}
 
     def __getitem__(self, origin: Origin) -> Seq:
-        return self._seqs.get(origin, Seq(0))
+        return self._seqs.get(origin, _ZERO)
 
     def __iter__(self) -> Iterator[tuple[Origin, Seq]]:
         """Yield the components that are above 0, in the order of their origins."""
-        return iter(sorted(self._seqs.items()))
+        components = self._seqs.items()
+        return iter(sorted(components) if len(components) > 1 else components)
 
     def __len__(self) -> int:
         return len(self._seqs)
@@ -49,7 +52,11 @@ class VersionVector:
 
     def dominates(self, other: "VersionVector") -> bool:
         """Whether every component is at least that of `other`: whatever `other` has, this has."""
-        return self.first_gap(other) is None
+        mine = self._seqs
+        for origin, needs in other._seqs.items():  # noqa: SIM110  (a generator for each would cost more)
+            if mine.get(origin, _ZERO) < needs:
+                return False
+        return True
 
     def merge(self, other: "VersionVector") -> "VersionVector":
         """Return the component-wise maximum: the least vector that dominates both."""
@@ -57,7 +64,7 @@ class VersionVector:
             return self
         merged = dict(self._seqs)
         for origin, seq in other._seqs.items():
-            merged[origin] = max(merged.get(origin, Seq(0)), seq)
+            merged[origin] = max(merged.get(origin, _ZERO), seq)
         return _vector(merged)
 
     def raised(self, origin: Origin, seq: Seq) -> "VersionVector":
@@ -77,14 +84,15 @@ class VersionVector:
         """Return one component in which `other` is ahead, or None where this dominates it."""
         mine = self._seqs
         for origin, needs in other._seqs.items():
-            has = mine.get(origin, Seq(0))
+            has = mine.get(origin, _ZERO)
             if has < needs:
                 return Gap(origin, has, needs)
         return None
 
     def beyond(self, other: "VersionVector") -> "VersionVector":
         """Return only the components that are above those of `other`."""
-        return VersionVector((origin, seq) for origin, seq in self._seqs.items() if seq > other[origin])
+        known = other._seqs
+        return _vector({origin: seq for origin, seq in self._seqs.items() if seq > known.get(origin, _ZERO)})
 
     def floor(self, other: "VersionVector") -> "VersionVector":
         """Return the component-wise minimum: what both have."""

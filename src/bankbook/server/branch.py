@@ -11,6 +11,7 @@ import asyncio
 import os
 import secrets
 import signal
+from typing import cast
 
 import grpc
 import grpc.aio
@@ -23,9 +24,9 @@ from bankbook.core.replica import Settings
 from bankbook.core.token import TokenCodec
 from bankbook.core.types import INCARNATION_MAX, BranchId, Incarnation, Origin
 from bankbook.server.admin import AdminServicer
-from bankbook.server.calls import Reading
+from bankbook.server.calls import Readable
 from bankbook.server.config import BranchConfig
-from bankbook.server.customers import bank_service
+from bankbook.server.customers import add_bank_service
 from bankbook.server.driver import Driver
 from bankbook.server.handler import Handler
 from bankbook.server.original import OriginalServicer
@@ -88,7 +89,7 @@ class Branch:
         self.streams = Streams(self._store, config.delay_from)
         self._driver = Driver(self._store, config.settings(), self.streams.send, self.streams.reset)
         self.streams.driver = self._driver
-        self._server = grpc.aio.server(interceptors=[Reading(_SERVICES)], options=_SERVER_OPTIONS)
+        self._server = grpc.aio.server(options=_SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._add_services()
         self._stepping: asyncio.Task[None] | None = None
@@ -167,12 +168,12 @@ class Branch:
         codec = TokenCodec(config.genesis.cluster, config.token_key)
         handler = Handler(config.branch, self._driver, codec, config.hold_limit_us)
         original = OriginalServicer(config.branch, handler, config.accounts)
-        self._server.add_generic_rpc_handlers((bank_service(handler),))
-        original_pb2_grpc.add_BankServicer_to_server(original, self._server)
-        replication_pb2_grpc.add_ReplicationServicer_to_server(
-            ReplicationServicer(self.streams), self._server
-        )
-        admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, self._driver), self._server)
+        server = Readable(self._server)
+        readable = cast("grpc.aio.Server", server)
+        add_bank_service(handler, server)
+        original_pb2_grpc.add_BankServicer_to_server(original, readable)
+        replication_pb2_grpc.add_ReplicationServicer_to_server(ReplicationServicer(self.streams), readable)
+        admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, self._driver), readable)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         described = (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(described, self._server)

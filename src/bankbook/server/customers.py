@@ -9,7 +9,7 @@ from functools import partial
 import grpc
 
 from bankbook.core.outcome import Outcome
-from bankbook.server.calls import Context, abort, guarded, request_id_of
+from bankbook.server.calls import Context, Readable, abort, guarded, request_id_of
 from bankbook.server.handler import Call, Handler
 from bankbook.wire.basics import MessageDamagedError
 from bankbook.wire.commands import METHODS, AnyRequest, Method, is_in_columns
@@ -21,9 +21,9 @@ from bankbook.wire.v1 import bank_pb2
 _SERVICE = bank_pb2.DESCRIPTOR.services_by_name["Bank"].full_name
 
 
-def bank_service(handler: Handler) -> "grpc.GenericRpcHandler[AnyRequest, AnyReceipt]":
-    """Return the Bank service; it serves every method the same way, and METHODS says what each carries."""
-    return grpc.method_handlers_generic_handler(
+def add_bank_service(handler: Handler, server: Readable) -> None:
+    """Add the Bank service; it serves every method the same way, and METHODS says what each carries."""
+    server.add_registered_method_handlers(
         _SERVICE,
         {
             method.name: grpc.unary_unary_rpc_method_handler(
