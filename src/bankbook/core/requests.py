@@ -487,9 +487,7 @@ class Requests:
             self._context.effects.replies.append(reply)
             return
         sender, question = source
-        answer = Answer(
-            question, reply.entry, reply.outcome, reply.detail, reply.branch, reply.is_replayed
-        )
+        answer = Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch, reply.is_replayed)
         self._forwards[source] = answer
         self._context.send(sender, answer)
 
