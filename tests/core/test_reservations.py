@@ -4,6 +4,7 @@ import pytest
 from bank_in_one_thread import ANNA, BERT, SECOND, BankInOneThread
 
 from bankbook.core.commands import Batch, Capture, Deposit, ReadBalance, Release, Reply, Reserve, Withdraw
+from bankbook.core.messages import Answer, Entries, Forward
 from bankbook.core.outcome import Outcome
 from bankbook.core.types import Money, ReservationId
 
@@ -142,6 +143,29 @@ def test_a_capture_asked_elsewhere_is_carried_out_by_the_branch_that_reserved() 
     bank.deliver_all()
     assert (bank.reply(again).is_replayed, bank.reply(again).entry) == (True, reply.entry)
     assert seen(bank) == {(60, 60)}
+
+
+@pytest.mark.parametrize("first", [Answer, Entries])
+def test_a_capture_asked_again_elsewhere_is_told_again_though_its_entry_is_not_there_yet(first: type) -> None:
+    bank = settled_bank()
+    name = reserve(bank)
+    before = bank.do(1, Capture(name), key="1/capture")
+    bank.do(1, Deposit(ANNA, Money(5)))
+    asked = bank.ask(2, Capture(name), key="1/capture")
+    bank.deliver(next(each for each in bank.under_way if isinstance(each.message, Forward)))
+    bank.deliver(next(each for each in bank.under_way if isinstance(each.message, first)))
+    bank.deliver_all()
+    assert (bank.reply(asked).is_replayed, bank.reply(asked).entry) == (True, before.entry)
+
+
+def test_a_capture_asked_elsewhere_is_told_for_the_first_time_though_its_question_comes_twice() -> None:
+    bank = settled_bank()
+    name = reserve(bank)
+    asked = bank.ask(2, Capture(name), key="1/capture")
+    question = next(each for each in bank.under_way if isinstance(each.message, Forward))
+    bank.duplicate(question)
+    bank.deliver_all()
+    assert (bank.reply(asked).outcome, bank.reply(asked).is_replayed) == (Outcome.OK, False)
 
 
 def test_a_capture_elsewhere_without_a_key_is_not_sent_on() -> None:

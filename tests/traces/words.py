@@ -338,7 +338,8 @@ def message_words(message: Message, asked: AskHead | Key | None) -> str:
             return f"{message.outcome.name}: {short(message.detail)}"
         case Answer(entry=entry):
             assert entry is not None, "else it says why not"
-            return f"{entry_name(entry)} says what became of key {asked}"
+            before = ", decided before" if message.is_replayed else ""
+            return f"{entry_name(entry)} says what became of key {asked}{before}"
 
 
 def _question_words(message: AskHead | AskKey | Forward | AskCopy) -> str:

@@ -101,6 +101,7 @@ from_publishers: st.SearchStrategy[Message | Greeting] = st.one_of(
         st.sampled_from(Outcome),
         st.text(st.characters(codec="utf-8"), max_size=60),
         st.none() | st.integers(1, 256).map(BranchId),
+        st.booleans(),
     ),
 )
 

@@ -124,6 +124,11 @@ class Held:
     """Whether its answer named an entry that was here before."""
     is_forwarded: bool = False
     """Whether another branch decides instead of this one."""
+    is_decided_for_it: bool = False
+    """Whether that branch said that it decided for this request, and not for an earlier sending of it.
+
+    Where the entry comes without its answer, nobody here knows, and what may be new is told as replayed.
+    """
     heard: set[AccountId] = field(default_factory=set)
     """The accounts of which everything is known here that was acknowledged before the request came."""
     short_of: set[AccountId] = field(default_factory=set)

@@ -137,6 +137,8 @@ class Answer:
     """Where nothing was decided: why."""
     detail: str = ""
     branch: BranchId | None = None
+    is_replayed: bool = False
+    """Whether what was sent on had been decided before, for an earlier sending of the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -366,6 +366,7 @@ class Requests:
         if isinstance(answer, Head):
             held.needs = held.needs.raised(answer.origin, answer.last_write)
         elif answer.entry is not None:
+            held.is_decided_for_it |= held.is_forwarded and not answer.is_replayed
             held.owner_told_nothing_new = self._context.applied[answer.entry.origin] >= answer.entry.seq
             held.needs = held.needs.raised(*answer.entry)
         else:
@@ -458,7 +459,7 @@ class Requests:
         has_room = self._has_room_for(held)
         self._end_hold(held)
         entry = self._context.state.entry(known.entry)
-        reply = replace(replay_to(self._context, held, entry), is_replayed=not held.is_forwarded)
+        reply = replace(replay_to(self._context, held, entry), is_replayed=not held.is_decided_for_it)
         is_on_disks = self._context.peers.having(*entry.id) >= request.durable
         if is_on_disks or has_room:
             self._release_when_durable(held, reply, entry)
@@ -486,7 +487,7 @@ class Requests:
             self._context.effects.replies.append(reply)
             return
         sender, question = source
-        answer = Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch)
+        answer = Answer(question, reply.entry, reply.outcome, reply.detail, reply.branch, reply.is_replayed)
         self._forwards[source] = answer
         self._context.send(sender, answer)
 

@@ -242,7 +242,10 @@ class Judge(DiskJudge):
         assert receipt.entry is not None, "a write was decided"
         written_us = self.written[receipt.entry][1]
         if written_us < operation.called_us:
-            return  # it was decided before, for who asked first
+            # It was decided before, for who asked first.
+            words = f"{operation} is told {receipt.entry} as if it was decided now, and it was decided before"
+            demand(receipt.is_replayed, Promise.EXACTLY_ONCE, words)
+            return
         is_told_on = receipt.is_replayed or receipt.entry.origin.branch != operation.branch
         if is_told_on and operation.intent.sent > 1:
             return  # for an earlier sending of the same, by this session or the customer's other one

@@ -261,6 +261,7 @@ def _encode_answer(answer: Answer) -> replication_pb2.Answer:
         outcome=answer.outcome.name,
         detail=answer.detail,
         branch=answer.branch,
+        is_replayed=answer.is_replayed,
     )
 
 
@@ -274,6 +275,7 @@ def _decode_answer(message: replication_pb2.Answer) -> Answer:
         decode_outcome(message.outcome),
         message.detail,
         branch,
+        message.is_replayed,
     )
 
 

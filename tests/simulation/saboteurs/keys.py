@@ -197,6 +197,18 @@ def forwarded_request_goes_without_its_key(patch: pytest.MonkeyPatch) -> None:
 
 
 @gang
+def what_was_sent_on_is_never_told_again(patch: pytest.MonkeyPatch) -> None:
+    """What another branch decided is told as new, though it was decided for an earlier sending."""
+
+    def forward(self: Any, held: Any, decider: Any) -> None:
+        real(self, held, decider)
+        held.is_decided_for_it = True
+
+    real = Requests._forward
+    patch.setattr(Requests, "_forward", forward)
+
+
+@gang
 def replayed_refusal_is_tried_again(patch: pytest.MonkeyPatch) -> None:
     """A key that was refused is free again: who asks a second time may be told another end."""
 

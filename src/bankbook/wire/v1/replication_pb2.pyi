@@ -514,11 +514,14 @@ class Answer(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
+    IS_REPLAYED_FIELD_NUMBER: _builtins.int
     question: _builtins.int
     outcome: _builtins.str
     """Where nothing was decided, why: an outcome's name, a sentence, and the branch it names, if any."""
     detail: _builtins.str
     branch: _builtins.int
+    is_replayed: _builtins.bool
+    """Of a Forward: whether it had been decided before, for an earlier sending of the same."""
     @_builtins.property
     def entry(self) -> _bank_pb2.EntryId:
         """Whoever has this entry knows of the key what I know; absent where nothing was decided."""
@@ -531,10 +534,11 @@ class Answer(_message.Message):
         outcome: _builtins.str = ...,
         detail: _builtins.str = ...,
         branch: _builtins.int | None = ...,
+        is_replayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "branch", b"branch", "entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "branch", b"branch", "detail", b"detail", "entry", b"entry", "outcome", b"outcome", "question", b"question"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_branch", b"_branch", "branch", b"branch", "detail", b"detail", "entry", b"entry", "is_replayed", b"is_replayed", "outcome", b"outcome", "question", b"question"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__branch: _TypeAlias = _typing.Literal["branch"]  # noqa: Y015
     _WhichOneofArgType__branch: _TypeAlias = _typing.Literal["_branch", b"_branch"]  # noqa: Y015
