@@ -38,6 +38,7 @@ from bankbook.core.ports import (
     stores_over,
 )
 from bankbook.core.types import (
+    INCARNATION_BITS,
     AccountId,
     BranchId,
     EntryId,
@@ -108,7 +109,7 @@ class Layer:
             changed, untouched = self._changes.rows, self._untouched
             found = self._base.rows(accounts)
             if changed:
-                found = [changed.get(name) or row for name, row in zip(accounts, found, strict=True)]
+                found = [mine or row for mine, row in zip(map(changed.get, accounts), found, strict=True)]
             if not all(found):
                 found = [row or untouched for row in found]
             self._looked_at, self._found = accounts, found
@@ -140,11 +141,11 @@ class Layer:
 
     def rights_in(self, holdings: Holdings, branch: BranchId) -> Money:
         """Return what one branch may take out of an account that has these holdings."""
-        rights = self._genesis_rights[branch]
-        for code, _, moved in logs_in(holdings):
-            if branch_of_code(code) == branch:
-                rights += moved  # type: ignore[assignment]  # no call for each of thousands
-        return rights
+        rights: int = self._genesis_rights[branch]
+        for place in range(0, len(holdings), ONE_LOG):  # no call for each log of thousands of accounts
+            if holdings[place] >> INCARNATION_BITS == branch:
+                rights += holdings[place + 2]
+        return Money(rights)
 
     def write_set(self, accounts: tuple[AccountId, ...], applied: VersionVector) -> VersionVector:
         """Return the last entry of each log that touched any of the accounts; none is beyond `applied`."""
@@ -196,6 +197,7 @@ class Layer:
         accounts, nets = moves.flows
         code, seq = entry.origin.code, entry.seq
         rows: list[Row] = []
+        place = 0
         for account, row, net in zip(accounts, self.rows(accounts), nets, strict=True):
             if row is None:
                 raise UnfitEntryError.before(account)
@@ -203,7 +205,10 @@ class Layer:
             if len(holdings) == ONE_LOG and holdings[0] == code:
                 holdings = code, seq, holdings[2] + net
             else:
-                holdings = _changed(holdings, code, seq, net)
+                # Mostly the log stands where it stood among those that touched the account before.
+                if place >= len(holdings) or holdings[place] != code:
+                    place = _place_of(code, holdings)
+                holdings = _changed_at(place, holdings, code, seq, net)
             rows.append((balance + net, floor, currency, reserved, holdings))  # type: ignore[arg-type]
         self._changes.rows.update(zip(accounts, rows, strict=True))
         self._looked_at, self._found = accounts, rows
@@ -220,7 +225,8 @@ class Layer:
         if row is None:
             raise UnfitEntryError.before(account)
         before, floor, currency, aside, holdings = row
-        holdings = _changed(holdings, entry.origin.code, entry.seq, rights)
+        code = entry.origin.code
+        holdings = _changed_at(_place_of(code, holdings), holdings, code, entry.seq, rights)
         self._put(account, (Money(before + balance), floor, currency, Money(aside + reserved), holdings))
 
     def _put(self, account: AccountId, row: Row) -> None:
@@ -246,17 +252,23 @@ class Layer:
         )
 
 
-def _changed(holdings: Holdings, code: int, seq: int, rights: int) -> Holdings:
+def _place_of(code: int, holdings: Holdings) -> int:
+    """Return where a log stands among holdings, or would."""
+    for place in range(0, len(holdings), ONE_LOG):
+        if holdings[place] >= code:
+            return place
+    return len(holdings)
+
+
+def _changed_at(place: int, holdings: Holdings, code: int, seq: int, rights: int) -> Holdings:
     """Return holdings with more rights in one log, whose entry `seq` touched the account, if above 0."""
-    place = 0
-    for known, last, before in logs_in(holdings):
-        if known == code:
-            changed = code, seq or last, before + rights
-            return holdings[:place] + changed + holdings[place + ONE_LOG :]
-        if known > code:
-            break
-        place += ONE_LOG
-    return (*holdings[:place], code, seq, rights, *holdings[place:])
+    changed = list(holdings)
+    if place < len(holdings) and holdings[place] == code:
+        changed[place + 1] = seq or holdings[place + 1]
+        changed[place + 2] += rights
+    else:
+        changed[place:place] = code, seq, rights
+    return tuple(changed)
 
 
 class State(Layer):

@@ -46,7 +46,8 @@ class Origin(NamedTuple):
         return cls(branch_of_code(code), Incarnation(code & INCARNATION_MAX))
 
 
-_INCARNATION_BITS = 32
+INCARNATION_BITS = 32
+"""Of an origin's code: the others, in front of them, are its branch."""
 
 # More logs than a bank has. Thousands of rows have the same few numbers, which are compared at each change:
 # where they are the same objects too, that takes no look at a memory that is in no cache.
@@ -55,12 +56,12 @@ _CODES_REMEMBERED = 4096
 
 @lru_cache(_CODES_REMEMBERED)
 def _code_of(branch: int, incarnation: int) -> int:
-    return branch << _INCARNATION_BITS | incarnation
+    return branch << INCARNATION_BITS | incarnation
 
 
 def branch_of_code(code: int) -> BranchId:
     """Return the branch of the origin with this code."""
-    return code >> _INCARNATION_BITS  # type: ignore[return-value]  # no call for each of thousands
+    return code >> INCARNATION_BITS  # type: ignore[return-value]  # no call for each of thousands
 
 
 class EntryId(NamedTuple):
