@@ -7,38 +7,31 @@ Must not know how a hold works. Proof: tests/alternatives/test_growth_curves.py.
 """
 
 import asyncio
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import Connection
 from statistics import median
-from typing import NamedTuple
 
-from bankbook.bench.branches import Branches
 from bankbook.bench.histogram import Histogram
 from bankbook.bench.machine import usage_of
-from bankbook.client import Bank, BankbookError, Session, SessionToken
+from bankbook.client import Bank, SessionToken
 from bankbook.core.types import BranchId
 from bankbook.server.config import Delay
 from benchmarks.cases import BenchmarkError
 from benchmarks.growth.banks import HELD_AT_MOST_S, RunningBank, bank
+from benchmarks.growth.crowd import Waiting, crowd
 from benchmarks.growth.figures import Point
 from benchmarks.growth.lab import Lab
 from benchmarks.machine import Stopwatch
+from benchmarks.progress import Show
 
 NEAR, HERE, FAR, RELAY = (BranchId(number) for number in range(1, 5))
 
 # Long enough that a probe's read is there before the entry it depends on.
 _NEAR_US = 100_000
 
-# Of a process of callers: each call is some 30 kB there.
-_CALLS_MAX = 20_000
-
 _PROBES, _PROBERS = 1_000, 8
 _DEPOSITS = 200
 _IDLE_S = 3.0
-_LOOK_EVERY_S = 0.2
 
 # Of fewer, what the branch itself took meanwhile would be most.
 _MEMORY_FROM = 100
@@ -47,33 +40,27 @@ _NEVER = Delay(round(HELD_AT_MOST_S * 1e6), round(HELD_AT_MOST_S * 1e6))
 _DELAYS = {HERE: {NEAR: Delay(_NEAR_US, _NEAR_US), FAR: _NEVER}, NEAR: {FAR: _NEVER}}
 
 
-class _Freed(NamedTuple):
-    """How a process's part of the crowd ended."""
-
-    times_s: tuple[float, ...]
-    failed: int
-
-
 def measure(lab: Lab, sizes: Sequence[int]) -> Iterator[Point]:
     """Yield a point for each number of held requests. Raises BenchmarkError, LaunchError, BankbookError."""
     for size in sizes:
         lab.show(f"{size:,} held requests")
         with lab.room() as room, bank(room, 4, _DELAYS) as running:
-            yield _point(running, size)
+            yield _point(running, size, lab.show)
+            running.launcher.kill_all()  # one is gone already, and draining would wait for that
 
 
-def _point(running: RunningBank, size: int) -> Point:
+def _point(running: RunningBank, size: int, show: Show) -> Point:
     watch = Stopwatch.start()
     memory_mb = _memory_mb(running)
     token = asyncio.run(_decided_far(running.addresses))
-    with _crowd(running.addresses, token, size) as pipes:
-        asyncio.run(_until_held(running.addresses, size, pipes))
+    with crowd(Waiting(running.addresses, HERE, str(token)), size) as waiting:
+        asyncio.run(waiting.gather(show))
         crowded_mb = _memory_mb(running)
         idle = _idle_cpu(running)
         late = asyncio.run(_probe(running.addresses))
         deposit_ms = asyncio.run(_deposits(running.addresses))
         running.launcher.kill(FAR)
-        freed_s = _freed(pipes)
+        freed_s = waiting.freed()
     values = {
         "p50_ms": late.percentile(50) / 1000,
         "p99_ms": late.percentile(99) / 1000,
@@ -113,75 +100,6 @@ async def _decided_far(addresses: dict[BranchId, str]) -> SessionToken:
         session = customers.session("bench-1")
         await session.deposit(1, branch=FAR)
         return session.token
-
-
-async def _until_held(addresses: dict[BranchId, str], size: int, pipes: Sequence[Connection]) -> None:
-    until_s = time.monotonic() + HELD_AT_MOST_S / 2
-    async with Branches(addresses) as branches:
-        while (held := (await branches.statuses(HELD_AT_MOST_S))[HERE - 1].held) != size:
-            if time.monotonic() > until_s:
-                raise BenchmarkError(f"of {size:,} requests, {held:,} were held in time")
-            if any(pipe.poll() for pipe in pipes):
-                raise BenchmarkError(f"of {size:,} requests, {held:,} were held when some had ended")
-            await asyncio.sleep(_LOOK_EVERY_S)
-
-
-# The crowd.
-
-
-@contextmanager
-def _crowd(addresses: dict[BranchId, str], token: SessionToken, size: int) -> Iterator[list[Connection]]:
-    """Have processes make so many reads that are held; yield a pipe from each."""
-    context = multiprocessing.get_context("forkserver")
-    with ExitStack() as stack:
-        pipes = []
-        for first in range(0, size, _CALLS_MAX):
-            mine, theirs = context.Pipe(duplex=False)
-            count = min(_CALLS_MAX, size - first)
-            process = context.Process(
-                target=run_crowd, args=(addresses, str(token), count, theirs), daemon=True
-            )
-            process.start()
-            theirs.close()
-            stack.callback(process.join)
-            stack.callback(process.kill)
-            pipes.append(mine)
-        yield pipes
-
-
-def run_crowd(addresses: dict[BranchId, str], token: str, count: int, pipe: Connection) -> None:
-    """Be a part of the crowd. Runs in a process of its own."""
-    pipe.send(asyncio.run(_read_all(addresses, SessionToken.from_text(token), count)))
-
-
-async def _read_all(addresses: dict[BranchId, str], token: SessionToken, count: int) -> _Freed:
-    async with Bank(addresses, timeout=HELD_AT_MOST_S, retries=False) as customers:
-        sessions = (customers.session("bench-1", token=token) for _ in range(count))
-        ended = await asyncio.gather(*map(_read, sessions))
-    times_s = tuple(sorted(at_s for at_s in ended if at_s is not None))
-    return _Freed(times_s, count - len(times_s))
-
-
-async def _read(session: Session) -> float | None:
-    """Return when a read was answered; None where it failed."""
-    try:
-        receipt = await session.balance(branch=HERE)
-    except BankbookError:
-        return None
-    return time.monotonic() if receipt.held_us else None
-
-
-def _freed(pipes: list[Connection]) -> list[float]:
-    """Return when each of the crowd was answered, in order. Raises BenchmarkError."""
-    parts: list[_Freed] = []
-    for pipe in pipes:
-        if not pipe.poll(HELD_AT_MOST_S / 2):
-            raise BenchmarkError("the held requests did not end")
-        parts.append(pipe.recv())
-    failed = sum(part.failed for part in parts)
-    if failed:
-        raise BenchmarkError(f"{failed:,} requests failed, or were not held")
-    return sorted(at_s for part in parts for at_s in part.times_s)
 
 
 # The probes.

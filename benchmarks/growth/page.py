@@ -80,7 +80,7 @@ def _curve(measured: CurveRun, pictures: str) -> Iterator[str]:
     yield from (_row(curve, point) for point in measured.points)
     if measured.failure is not None:
         yield ""
-        yield f"It ends there: {' '.join(measured.failure.split())}"
+        yield f"**The curve ends too early**: {' '.join(measured.failure.split()).rstrip('.')}."
     yield from _notes(measured)
     yield ""
     yield f"![{curve.title}]({pictures}/{curve.name}.svg)"

@@ -133,7 +133,7 @@ def test_a_failure_ends_the_command_with_a_status_and_writes_the_rest(
     result = call("--quick", "--page", str(tmp_path / "page.md"))
     assert result.exit_code == 3
     assert "not all could be measured of: branches" in result.output
-    assert "It ends there: no room" in (tmp_path / "page.md").read_text()
+    assert "**The curve ends too early**: no room" in (tmp_path / "page.md").read_text()
 
 
 def test_interrupted_it_leaves_no_folder_and_no_process(tmp_path: Path) -> None:

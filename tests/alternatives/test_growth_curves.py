@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from multiprocessing import Pipe
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Self
 
 import pytest
 
-from benchmarks.cases import BenchmarkError
-from benchmarks.growth import held, prepare
+from benchmarks.growth import prepare
 from benchmarks.growth.banks import store_folder
 from benchmarks.growth.curves import CURVE
 from benchmarks.growth.figures import Point
@@ -62,24 +58,3 @@ def test_a_curve_has_every_figure_of_its_table(name: str, quick: Lab) -> None:
     assert set(point.values) == {figure.name for figure in curve.figures}
     zero_is_possible = {"idle_cpu", "memory_kb"}
     assert all(value > 0 for each, value in point.values.items() if each not in zero_is_possible)
-
-
-async def test_a_crowd_that_ends_before_all_are_held_is_no_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Statuses:
-        def __init__(self, _addresses: object) -> None: ...
-
-        async def __aenter__(self) -> Self:
-            return self
-
-        async def __aexit__(self, *_: object) -> None: ...
-
-        async def statuses(self, _timeout_s: float) -> list[SimpleNamespace]:
-            return [SimpleNamespace(held=3)] * 4
-
-    monkeypatch.setattr(held, "Branches", Statuses)
-    mine, theirs = Pipe(duplex=False)
-    with mine, theirs:
-        await held._until_held({}, 3, [mine])
-        theirs.send("ended")
-        with pytest.raises(BenchmarkError, match="of 5 requests, 3 were held when some had ended"):
-            await held._until_held({}, 5, [mine])

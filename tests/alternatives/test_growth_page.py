@@ -78,7 +78,7 @@ def test_a_curve_that_is_measured_again_takes_the_place_of_the_one_before() -> N
 
 def test_a_curve_that_ended_early_says_why() -> None:
     page = page_of(only(Point(10_000, {}), failure="the disk\nis full"), "growth")
-    assert "It ends there: the disk is full" in page
+    assert "**The curve ends too early**: the disk is full" in page
 
 
 @pytest.mark.parametrize(("others", "is_told"), [(0.9, True), (0.02, False)])

@@ -451,6 +451,37 @@ async def test_who_is_cancelled_just_as_the_branch_is_reached_does_not_wait_for_
             await asked
 
 
+class BelatedChannel:
+    """A channel that is up by the time at which it is looked at again, but of which nobody was told so."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._is_told = asyncio.Event()
+        self.unary_unary = channel.unary_unary
+        self.close = channel.close
+
+    def get_state(self, *, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        if try_to_connect:
+            return grpc.ChannelConnectivity.CONNECTING
+        return self._channel.get_state()
+
+    async def wait_for_state_change(self, _state: grpc.ChannelConnectivity) -> None:
+        await self._is_told.wait()
+
+
+async def test_a_client_that_is_too_busy_to_see_that_it_is_connected_does_not_blame_the_branch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retries, "CONNECT_TIMEOUT_S", 0.01)
+    async with open_bank(1) as bank, bank.client() as client:
+        session = client.session("anna")
+        await session.deposit(5)  # it is connected
+        channels = client._calls._channels
+        assert isinstance(channels, Channels)
+        channels._channels[1] = cast("grpc.aio.Channel", BelatedChannel(channels._channels[1]))
+        assert (await session.balance()).balance == 5
+
+
 async def test_closing_while_a_write_is_under_way_leaves_it_in_doubt_and_cancels_nobody() -> None:
     async with fake_branch(hang) as branch:
         bank = Bank([branch.address])

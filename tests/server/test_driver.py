@@ -1,9 +1,10 @@
 """The loop around the core, over a store that commits when the test lets it, or fails."""
 
 import asyncio
+import gc
 import queue
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -53,7 +54,7 @@ from bankbook.core.types import (
 from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.driver import Driver
 from bankbook.server.group_commit import GroupCommit, Patience
-from bankbook.server.machine import ThisMachine, read_clocks
+from bankbook.server.machine import ThisMachine, collect_rarely, read_clocks
 from bankbook.store.base import CommitRefusedError, CommitUnknownError, Store
 from bankbook.store.memory import MemoryStore
 
@@ -765,3 +766,25 @@ async def test_who_commits_for_one_request_alone_says_so() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await driver.close()
+
+
+# To Python's search for garbage in cycles, with all that gRPC has of it.
+OBJECTS_OF_A_HELD_REQUEST = 60
+
+
+@pytest.fixture
+def usual_collection() -> Iterator[None]:
+    usual = gc.get_threshold()
+    yield
+    gc.set_threshold(*usual)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("usual_collection")
+def test_a_crowd_of_held_requests_is_not_looked_through_for_garbage_at_once() -> None:
+    """All that is held took two seconds, in which nobody was served, when there were 86,000."""
+    collect_rarely()
+    young, middle, old = gc.get_threshold()
+    at_once = young * (middle + 2)
+    assert young * (middle + 1) * old > Settings().held_max * OBJECTS_OF_A_HELD_REQUEST
+    assert at_once <= 2_500 * OBJECTS_OF_A_HELD_REQUEST

@@ -1,6 +1,7 @@
 """bankbook.v1 as any gRPC client sees it, health and reflection included."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -19,10 +20,11 @@ from bankbook.core.outcome import Outcome
 from bankbook.core.token import Token, TokenCodec
 from bankbook.core.types import MONEY_MAX, Incarnation, Origin, Seq
 from bankbook.core.vector import VersionVector
+from bankbook.server import branch as branch_module
 from bankbook.server import handler
 from bankbook.server.branch import Branch, PortTakenError
 from bankbook.server.config import BranchConfig
-from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc, bank_pb2
+from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc, bank_pb2, bank_pb2_grpc
 from bankbook.wire.v1.bank_pb2 import (
     DepositRequest,
     Freshness,
@@ -379,6 +381,32 @@ async def test_a_caller_that_does_not_speak_protocol_buffers_gets_an_error_and_h
 
 
 # Health, reflection, status.
+
+
+UNSEEN_OPTION = "grpc.server_max_unrequested_time_in_server"
+
+
+@pytest.mark.parametrize("unseen_max_s", [1, branch_module._UNSEEN_MAX_S])
+async def test_a_call_that_a_crowded_branch_is_slow_to_look_at_is_not_cancelled(
+    unseen_max_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own bound in gRPC is 30 s, less than 100,000 calls take; here a second stands for it."""
+    options = dict(branch_module._SERVER_OPTIONS)
+    assert options[UNSEEN_OPTION] == branch_module._UNSEEN_MAX_S, "as the branch has it"
+    monkeypatch.setattr(
+        branch_module, "_SERVER_OPTIONS", tuple({**options, UNSEEN_OPTION: unseen_max_s}.items())
+    )
+    async with open_bank(1) as bank:
+        with grpc.insecure_channel(bank.addresses[1]) as channel:
+            await asyncio.to_thread(grpc.channel_ready_future(channel).result, FOREVER_S)
+            stub = bank_pb2_grpc.BankStub(channel)
+            request = DepositRequest(session=session_of(), account="anna", amount=1)
+            calls = [stub.Deposit.future(request, timeout=FOREVER_S) for _ in range(10)]
+            time.sleep(2)  # noqa: ASYNC251  (the branch's loop stands still; gRPC's own threads do not)
+            codes = [await asyncio.to_thread(call.code) for call in calls]
+    cancelled = codes.count(grpc.StatusCode.CANCELLED)
+    assert codes.count(grpc.StatusCode.OK) == 10 - cancelled
+    assert (cancelled > 0) == (unseen_max_s == 1)
 
 
 async def test_a_branch_is_serving_until_it_drains() -> None:
