@@ -4,6 +4,7 @@ import asyncio
 import gc
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -55,7 +56,7 @@ from bankbook.core.vector import NOTHING, VersionVector
 from bankbook.server.driver import Driver
 from bankbook.server.group_commit import GroupCommit, Patience
 from bankbook.server.machine import ThisMachine, collect_rarely, read_clocks
-from bankbook.store.base import CommitRefusedError, CommitUnknownError, Store
+from bankbook.store.base import CommitRefusedError, CommitUnknownError
 from bankbook.store.memory import MemoryStore
 
 ANNA, BERT = AccountId("anna"), AccountId("bert")
@@ -721,51 +722,50 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-class ThreadStore(MemoryStore):
-    """A store that notes which thread commits."""
+class Clock:
+    """A clock that goes on by itself, so far as the test says."""
 
     def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class ThreadStore(MemoryStore):
+    """A store that notes which thread commits, and takes time for it."""
+
+    def __init__(self, clock: Clock, processor: Clock) -> None:
         super().__init__(Identity(HERE, Genesis("test", (HERE.branch,), Money(0))), has_joined=True)
         self.threads: list[int] = []
+        self.works_s = self.waits_s = 0.0
+        self._wall, self._processor = clock, processor
 
     def commit(self, changes: Changes) -> None:
         self.threads.append(threading.get_ident())
+        self._processor.now_s += self.works_s
+        self._wall.now_s += self.works_s + self.waits_s
         super().commit(changes)
 
 
-async def test_a_commit_that_only_its_caller_waits_for_needs_no_thread_unless_the_disk_was_slow() -> None:
-    store, machine, here = ThreadStore(), ThisMachine(quick_s=3600.0), threading.get_ident()
-    await machine.commit(store, Changes(), is_alone=True)
-    await machine.commit(store, Changes(), is_alone=True)
-    await machine.commit(store, Changes(), is_alone=False)
-    assert [thread == here for thread in store.threads] == [False, True, False]
-    slow = ThisMachine(quick_s=0.0)
-    await slow.commit(store, Changes(), is_alone=True)
-    await slow.commit(store, Changes(), is_alone=True)
-    assert here not in store.threads[3:]
-    for each in (machine, slow):
-        await each.close()
-
-
-async def test_who_commits_for_one_request_alone_says_so() -> None:
-    told: list[bool] = []
-
-    class Listening(ThisMachine):
-        async def commit(self, store: Store, changes: Changes, *, is_alone: bool) -> None:
-            told.append(is_alone)
-            await super().commit(store, changes, is_alone=is_alone)
-
-    driver = Driver(ThreadStore(), Settings(), lambda _branch, _messages: None, lambda: None, Listening())
-    running = asyncio.create_task(driver.run())
-    desk = Desk(driver._store, driver)  # type: ignore[arg-type]
-    await driver.status()
-    told.clear()  # a branch that begins notes that it is there
-    await desk.do(Deposit(ANNA, Money(1)))
-    await asyncio.gather(desk.ask(Deposit(ANNA, Money(1))), desk.ask(Deposit(ANNA, Money(1))))
-    assert told == [True, False]
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await driver.close()
+async def test_a_commit_needs_no_thread_unless_the_last_one_waited_for_the_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, processor, here = Clock(), Clock(), threading.get_ident()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(time, "thread_time", processor)
+    store, machine = ThreadStore(clock, processor), ThisMachine(quick_s=1.0)
+    store.works_s = 60.0
+    await machine.commit(store, Changes())  # nothing is known of the disk
+    await machine.commit(store, Changes())
+    store.waits_s = 2.0
+    await machine.commit(store, Changes())
+    await machine.commit(store, Changes())
+    store.waits_s = 0.5
+    await machine.commit(store, Changes())
+    await machine.commit(store, Changes())
+    assert [thread == here for thread in store.threads] == [False, True, True, False, False, True]
+    await machine.close()
 
 
 # To Python's search for garbage in cycles, with all that gRPC has of it.

@@ -204,7 +204,7 @@ class Driver:
         if not effects.changes:
             return True
         try:
-            await self._machine.commit(self._store, effects.changes, is_alone=len(self._waiting) <= 1)
+            await self._machine.commit(self._store, effects.changes)
         except StoreError as error:
             self._start_over(effects, error)
             return False

@@ -19,9 +19,9 @@ from bankbook.store.base import Store
 # A life's questions start at a random number of so many bits: two lives do not meet.
 QUESTION_BITS = 48
 
-# Where the last commit took longer, the next one is expected to, and everybody else goes on meanwhile. A disk
-# that was quick until now and then hangs makes the whole branch stand still, for that one commit.
-_QUICK_S = 0.02
+# Where the last commit waited longer for the disk, the next one is expected to, and everybody else goes on
+# meanwhile. A disk that was quick until now and then hangs makes the whole branch stand still, for that one.
+_QUICK_S = 0.005
 
 
 def read_clocks() -> Instant:
@@ -40,11 +40,8 @@ class Machine(Protocol):
         """Return where the numbers of a new replica's questions start."""
         ...
 
-    async def commit(self, store: Store, changes: Changes, *, is_alone: bool) -> None:
-        """Commit; where it `is_alone`, at most one caller waits, and more may be kept waiting.
-
-        Raises StoreError.
-        """
+    async def commit(self, store: Store, changes: Changes) -> None:
+        """Commit. Raises StoreError."""
         ...
 
     async def close(self) -> None:
@@ -56,11 +53,11 @@ class ThisMachine:
     """The machine that this process runs on."""
 
     def __init__(self, quick_s: float = _QUICK_S) -> None:
-        """Take a disk for quick whose last commit was shorter than that."""
+        """Take a disk for quick for which the last commit waited less than that."""
         self._quick_s = quick_s
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._took_s = inf
-        """How long the last commit took."""
+        self._waited_s = inf
+        """How long the last commit waited for the disk."""
 
     def read_clocks(self) -> Instant:
         """Return the machine's clocks, now."""
@@ -70,20 +67,24 @@ class ThisMachine:
         """Return where the numbers of a new replica's questions start."""
         return secrets.randbits(QUESTION_BITS)
 
-    async def commit(self, store: Store, changes: Changes, *, is_alone: bool) -> None:
+    async def commit(self, store: Store, changes: Changes) -> None:
         """Commit in a thread of its own, so that the next requests come in meanwhile. Raises StoreError.
 
-        Where there are none and the disk is quick, the way to the thread and back would only cost time: a
-        tenth of what a lone deposit takes. So it would where only other branches' entries are applied.
+        Where the disk is quick, the way to the thread and back would cost more than that brings: a tenth of
+        what many callers are served, and of what a lone one waits.
         """
-        began_s = time.perf_counter()
+        if self._waited_s < self._quick_s:
+            self._commit(store, changes)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._committer, self._commit, store, changes)
+
+    def _commit(self, store: Store, changes: Changes) -> None:
+        began_s, began_to_work_s = time.perf_counter(), time.thread_time()
         try:
-            if is_alone and self._took_s < self._quick_s:
-                store.commit(changes)
-            else:
-                await asyncio.get_running_loop().run_in_executor(self._committer, store.commit, changes)
+            store.commit(changes)
         finally:
-            self._took_s = time.perf_counter() - began_s
+            worked_s = time.thread_time() - began_to_work_s
+            self._waited_s = max(time.perf_counter() - began_s - worked_s, 0.0)
 
     async def close(self) -> None:
         """Return once no commit is under way."""

@@ -59,7 +59,7 @@ class SimulatedMachine:
         """Return where the numbers of a new replica's questions start."""
         return self._draw.getrandbits(QUESTION_BITS)
 
-    async def commit(self, store: Store, changes: Changes, *, is_alone: bool) -> None:  # noqa: ARG002
+    async def commit(self, store: Store, changes: Changes) -> None:
         """Commit, which takes its time. Raises StoreError."""
         assert isinstance(store, SimulatedDisk), "a simulated branch has a simulated disk"
         try:
