@@ -7,6 +7,7 @@ Must not know how a hold works. Proof: tests/alternatives/test_growth_curves.py.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator, Sequence
 from statistics import median
@@ -30,6 +31,9 @@ NEAR, HERE, FAR, RELAY = (BranchId(number) for number in range(1, 5))
 _NEAR_US = 100_000
 
 _PROBES, _PROBERS = 1_000, 8
+# Who answers all of them at once has them wait for each other, in the process that measures as well.
+_APART_S = 0.1
+
 _DEPOSITS = 200
 _IDLE_S = 3.0
 
@@ -117,6 +121,7 @@ async def _probe(addresses: dict[BranchId, str]) -> Histogram:
 
 async def _probe_often(customers: Bank, number: int, late: Histogram) -> None:
     for _ in range(_PROBES // _PROBERS):
+        await asyncio.sleep(random.uniform(0, _APART_S))  # noqa: S311  (no secret)
         session = customers.session(f"bench-{number + 2}")
         await session.deposit(1, branch=NEAR)
         due_s = time.perf_counter() + _NEAR_US / 1e6

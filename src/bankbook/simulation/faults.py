@@ -109,7 +109,7 @@ class Faults:
         for stream in self._world.network.streams:
             if (stream.subscriber, stream.publisher) == ends and not stream.is_broken:
                 self._note(fault, f"{stream.subscriber} at {stream.publisher}")
-                stream.end()
+                stream.end_with_loss()
                 return
 
     def _harm(self, fault: Fault, branch: SimulatedBranch) -> None:

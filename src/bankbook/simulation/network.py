@@ -94,6 +94,8 @@ class Network:
         self.cuts.clear()
         self.slow.clear()
         self.weather = Weather()
+        for stream in self.streams:
+            stream.spare()
         self._tell_of_mending()
 
     async def travel(self, source: Place, target: Place) -> None:
@@ -135,6 +137,12 @@ class Pipe:
         self._last_us = 0
         self._is_closed = self._is_finished = False
         self.deliver: Listener = lambda _: None
+        self.on_sent: Callable[[], None] = lambda: None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._under_way)
 
     def send(self, batch: object, name: str, *, is_greeting: bool = False) -> None:
         """Send something."""
@@ -153,6 +161,7 @@ class Pipe:
         self._last_us = max(self._last_us, arrives_us)
         self._under_way.append((self._last_us, batch))
         network.loop.call_at(self._last_us / 1e6, self.flush)
+        self.on_sent()
 
     def finish(self) -> float:
         """Take nothing more; return within how many seconds what is under way arrives."""
@@ -217,6 +226,20 @@ class Stream:
             else:
                 notices_s = max(network.patience_s(there, here), arrive_s + 2e-6)
                 network.loop.call_later(notices_s, self._notice, here)
+
+    def end_with_loss(self) -> None:
+        """Break as soon as anything is under way: a stream that breaks while it is idle loses nothing."""
+        if self.up.is_busy or self.down.is_busy:
+            self.end()
+        else:
+            self.up.on_sent = self.down.on_sent = self._end_soon
+
+    def _end_soon(self) -> None:
+        self._network.loop.call_soon(self.end)
+
+    def spare(self) -> None:
+        """Do not break, where it was to."""
+        self.up.on_sent = self.down.on_sent = lambda: None
 
     def keep_alive(self) -> None:
         """Break if nothing passes still."""
