@@ -305,7 +305,7 @@ class Simulation:
             self.seed,
             violation,
             trace.digest(),
-            trace.counts,
+            trace.counts.copy(),  # what ends with the world is in no order
             judge.judged,
             Counter(_outcome(each) for each in self.books.operations),
             self._loop.now_us / 1e6,
