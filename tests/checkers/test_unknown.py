@@ -423,3 +423,25 @@ def test_a_write_that_was_lost_and_done_again_stands_elsewhere_in_a_statement() 
     story.ask("carl", 1, statement(), 3, statement=Stated((first, second), 0, 3))
     story.ask("dora", 1, statement(), 3, statement=Stated((second._replace(balance=2), again), 0, 3))
     assert story.verdict("statement agreement").kind is not Kind.FAIL
+
+
+@pytest.mark.parametrize("durable", [0, 1])
+def test_what_is_done_again_after_a_disk_was_lost_is_shown_with_what_came_between_and_without(
+    durable: int,
+) -> None:
+    """Found by the simulator: done and shown to carl, lost before anna was told; done again after bert's."""
+    story = Story()
+    story.ask("anna", 1, deposit(1), 3, at=(10, 100), durable=durable, key="1/k", is_replayed=True)
+    story.ask("carl", 1, read(), 1, at=(20, 30))
+    story.fault(Fault(FaultKind.DISK_LOST, 1, 40))
+    story.ask("bert", 1, deposit(2), 2, at=(50, 60))
+    for verdict in story.check().verdicts:
+        assert verdict.kind is not Kind.FAIL, verdict
+
+
+def test_without_a_lost_disk_in_between_it_is_not() -> None:
+    story = Story()
+    story.ask("anna", 1, deposit(1), 3, at=(10, 100), durable=1, key="1/k", is_replayed=True)
+    story.ask("carl", 1, read(), 1, at=(20, 30))
+    story.ask("bert", 1, deposit(2), 2, at=(50, 60))
+    assert story.verdict("causal consistency").kind is Kind.FAIL

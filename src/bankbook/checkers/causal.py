@@ -107,7 +107,7 @@ class CausalCheck:
         for read in account.reads:
             for write in self._evidence.asked[read.place]:
                 bit = write.bit_on(account.index)
-                if bit is not None and read.must & ~(1 << bit):
+                if bit is not None and read.must & ~(1 << bit) and not write.may_be_twice:
                     with_it[bit] = read.must
         if not with_it:
             return
@@ -174,7 +174,7 @@ def decisions(evidence: Evidence) -> dict[int, Decided]:
     decided: dict[int, Decided] = {}
     queue: deque[int] = deque()
     for place in evidence.by_return:
-        if evidence.asked[place]:
+        if evidence.asked[place] and not _may_be_twice(evidence, place):
             newest = max((_newest(read) for read in evidence.results[place] if read.must), default=place)
             if newest > place:
                 decided[place] = Decided(newest, newest)
@@ -183,10 +183,15 @@ def decisions(evidence: Evidence) -> dict[int, Decided]:
         place = queue.popleft()
         newest = decided[place].newest
         for shower in _shown_to(evidence, place):
-            if evidence.asked[shower] and newest > (decided[shower].newest if shower in decided else shower):
+            is_later = newest > (decided[shower].newest if shower in decided else shower)
+            if is_later and evidence.asked[shower] and not _may_be_twice(evidence, shower):
                 decided[shower] = Decided(newest, place)
                 queue.append(shower)
     return decided
+
+
+def _may_be_twice(evidence: Evidence, place: int) -> bool:
+    return any(write.may_be_twice for write in evidence.asked[place])
 
 
 def _newest(read: Read) -> int:
@@ -321,7 +326,8 @@ class Block:
                         learnt |= past
         if learnt:
             for write in self._asked[place]:
-                before[write] = before.get(write, 0) | learnt
+                if not write.may_be_twice:
+                    before[write] = before.get(write, 0) | learnt
         return learnt
 
 

@@ -84,6 +84,11 @@ class Write:
         """The number of the operation to name."""
         return self.operation.number
 
+    @property
+    def may_be_twice(self) -> bool:
+        """Whether its answer may tell of another time than was shown: a disk was lost before it came."""
+        return self.until_us <= self.ack_us and self.until_us != NEVER
+
     def bit_on(self, index: int) -> int | None:
         """Return its place in an account; None where it moves nothing there."""
         for account, bit in self.bits:
