@@ -652,7 +652,7 @@ async def open_patient_desk(stack: AsyncExitStack) -> Desk:
     return desk
 
 
-def first_entry_there() -> Received:
+def first_entry_there(*, is_awaited: bool = False) -> Received:
     deposit = Record(RecordKind.DEPOSIT, (Posting(BERT, FIVE),), verdict=Verdict(Outcome.OK))
     entry = make_entry(
         origin=THERE,
@@ -662,7 +662,7 @@ def first_entry_there() -> Received:
         records=(deposit,),
         customer=CustomerId("bert"),
     )
-    return Received(BranchId(2), Entries(THERE, (entry,)))
+    return Received(BranchId(2), Entries(THERE, (entry,), is_awaited))
 
 
 async def test_an_entry_does_not_wait_for_company_where_somebody_waits_for_it() -> None:
@@ -683,6 +683,16 @@ async def test_nor_does_what_another_branch_asks() -> None:
         desk.driver.feed(Received(BranchId(2), AskHead(1, ANNA)))
         await asyncio.wait_for(deposit, FOREVER_S)
         assert any(isinstance(message, Head) for _, message in desk.sent)
+
+
+async def test_nor_does_an_entry_whose_customer_waits_for_it_to_be_on_this_disk() -> None:
+    async with AsyncExitStack() as stack:
+        desk = await open_patient_desk(stack)
+        deposit = await expect_company(desk)
+        desk.driver.feed(first_entry_there(is_awaited=True))
+        await asyncio.wait_for(deposit, FOREVER_S)
+        told = [message.applied for _, message in desk.sent if isinstance(message, Acknowledge)]
+        assert told[-1][THERE] == 1
 
 
 async def test_an_entry_that_nobody_waits_for_goes_with_the_company() -> None:
