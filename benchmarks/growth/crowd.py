@@ -140,7 +140,7 @@ def _waves(parts: Sequence[Part]) -> Iterator[tuple[Connection, int]]:
 def _ending(pipe: Connection) -> Freed | Broken:
     try:
         ending = pipe.recv()
-    except EOFError:
+    except (EOFError, ConnectionResetError):  # this, where it was told something that it had not read
         return Broken("its process ended")
     assert isinstance(ending, Freed | Broken), "a process tells nothing else"
     return ending

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from multiprocessing import active_children
+from multiprocessing import Pipe, active_children
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from bankbook.core.types import BranchId
 from benchmarks.cases import BenchmarkError
 from benchmarks.growth import crowd
 from benchmarks.growth.banks import RunningBank, bank
-from benchmarks.growth.crowd import Waiting
+from benchmarks.growth.crowd import Crowd, Part, Waiting
 from benchmarks.growth.held import _DELAYS, FAR, HERE, _decided_far
 
 
@@ -78,6 +78,14 @@ def test_a_crowd_one_of_whose_processes_ended_says_so(running: RunningBank) -> N
         process.join()
         with pytest.raises(BenchmarkError, match="of 15 requests, 0 were held when one ended: its process"):
             asyncio.run(waiting.gather(tell_nobody))
+
+
+def test_nor_does_it_matter_whether_that_one_had_read_what_it_was_told() -> None:
+    mine, theirs = Pipe()
+    mine.send(10)
+    theirs.close()
+    with mine, pytest.raises(BenchmarkError, match="a held request came to nothing: its process ended"):
+        Crowd(Waiting({}, HERE, ""), [Part(mine, 10)]).freed()
 
 
 def test_neither_gathering_nor_freeing_takes_for_ever(

@@ -482,6 +482,39 @@ async def test_a_branch_whose_disk_failed_writes_nothing_of_its_own_accord_for_a
         assert (await desk.do(Deposit(ANNA, FIVE))).balance == 5, "a customer's write is tried at once"
 
 
+class FullStore(MemoryStore):
+    """A new store that takes nothing; who tries for ever is found out."""
+
+    def __init__(self) -> None:
+        super().__init__(Identity(HERE, Genesis("test", (HERE.branch,), Money(0))))
+        self.tried = 0
+
+    def commit(self, changes: Changes) -> None:  # noqa: ARG002  (what it takes nothing of)
+        self.tried += 1
+        assert self.tried < 10, "the loop stands still meanwhile: nothing else would end this"
+        raise CommitRefusedError("the disk is full")
+
+
+async def test_nor_does_it_try_to_join_as_fast_as_a_full_disk_refuses() -> None:
+    store = FullStore()
+    driver = Driver(store, Settings(), lambda _branch, _messages: None, lambda: None)
+    running = asyncio.create_task(driver.run())
+    status = asyncio.create_task(driver.status())
+    await asyncio.wait([running, status], timeout=FOREVER_S, return_when=asyncio.FIRST_COMPLETED)
+    request = Request(
+        driver.next_request(), Deposit(ANNA, FIVE), read_clocks().monotonic_us + NEVER_US, CustomerId("anna")
+    )
+    deposit = asyncio.create_task(driver.ask(request))
+    await settle()
+    assert not running.done(), running.exception()
+    assert not deposit.done(), "held until it has joined"
+    assert store.tried == 1
+    for task in (deposit, running):
+        task.cancel()
+    await asyncio.gather(deposit, running, return_exceptions=True)
+    await driver.close()
+
+
 @pytest.mark.parametrize("durable", [0, 1])
 async def test_whoever_wrote_under_a_key_as_the_disk_failed_is_told_so_however_long_they_would_wait(
     durable: int,
@@ -652,7 +685,7 @@ async def open_patient_desk(stack: AsyncExitStack) -> Desk:
     return desk
 
 
-def first_entry_there() -> Received:
+def first_entry_there(*, is_awaited: bool = False) -> Received:
     deposit = Record(RecordKind.DEPOSIT, (Posting(BERT, FIVE),), verdict=Verdict(Outcome.OK))
     entry = make_entry(
         origin=THERE,
@@ -662,7 +695,7 @@ def first_entry_there() -> Received:
         records=(deposit,),
         customer=CustomerId("bert"),
     )
-    return Received(BranchId(2), Entries(THERE, (entry,)))
+    return Received(BranchId(2), Entries(THERE, (entry,), is_awaited))
 
 
 async def test_an_entry_does_not_wait_for_company_where_somebody_waits_for_it() -> None:
@@ -683,6 +716,16 @@ async def test_nor_does_what_another_branch_asks() -> None:
         desk.driver.feed(Received(BranchId(2), AskHead(1, ANNA)))
         await asyncio.wait_for(deposit, FOREVER_S)
         assert any(isinstance(message, Head) for _, message in desk.sent)
+
+
+async def test_nor_does_an_entry_whose_customer_waits_for_it_to_be_on_this_disk() -> None:
+    async with AsyncExitStack() as stack:
+        desk = await open_patient_desk(stack)
+        deposit = await expect_company(desk)
+        desk.driver.feed(first_entry_there(is_awaited=True))
+        await asyncio.wait_for(deposit, FOREVER_S)
+        told = [message.applied for _, message in desk.sent if isinstance(message, Acknowledge)]
+        assert told[-1][THERE] == 1
 
 
 async def test_an_entry_that_nobody_waits_for_goes_with_the_company() -> None:

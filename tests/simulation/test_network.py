@@ -103,6 +103,34 @@ def test_a_cut_that_lasts_breaks_the_stream_and_what_was_under_way_is_lost() -> 
     run(scene)
 
 
+def test_a_stream_that_is_to_lose_something_breaks_once_anything_is_under_way() -> None:
+    async def scene() -> None:
+        link = Link(Weather())
+        link.stream.end_with_loss()
+        await asyncio.sleep(20)
+        assert link.trace.counts["stream ended"] == 0, "an idle stream would lose nothing"
+        link.stream.down.send("down", "down")
+        await asyncio.sleep(20)
+        assert link.trace.counts["stream ended"] == 1
+        assert link.arrived == []
+        assert link.trace.counts["lost with a stream"] == 1
+
+    run(scene)
+
+
+def test_a_stream_that_is_idle_until_all_is_mended_does_not_break() -> None:
+    async def scene() -> None:
+        link = Link(Weather())
+        link.stream.end_with_loss()
+        link.network.mend_all()
+        link.send(3)
+        await asyncio.sleep(20)
+        assert link.arrived == [0, 1, 2]
+        assert not link.stream.is_broken
+
+    run(scene)
+
+
 def test_the_two_ends_notice_a_break_at_different_times() -> None:
     async def scene() -> None:
         link = Link(Weather(delay_us=(1_000, 900_000)))

@@ -109,7 +109,12 @@ class Context:
 
         The disk refused a commit a moment ago, or the store is new and not caught up, or out of use.
         """
-        return self.now_us < self._quiet_until_us or not self.has_joined or self.is_retired
+        return self.was_refused or not self.has_joined or self.is_retired
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the disk refused a commit a moment ago."""
+        return self.now_us < self._quiet_until_us
 
     def awake_us(self, due_us: int) -> int:
         """Return when something that is due then can be written, where nobody asked for it."""

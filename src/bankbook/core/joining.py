@@ -43,6 +43,15 @@ class Joining:
         """Whether entries of other branches may be taken."""
         return not self.unanswered and not self.taker.is_active
 
+    @property
+    def is_put_off(self) -> bool:
+        """Whether to begin later.
+
+        A branch that is alone has joined as soon as it has written so. Where the disk refused that a moment
+        ago, it would be tried again in every step, as fast as steps go.
+        """
+        return self._context.was_refused and len(self._context.branches) == 1
+
     def begin(self) -> None:
         """Ask everybody, where that is needed."""
         if self._context.has_joined:

@@ -240,7 +240,7 @@ class Replica:
         # Last: with it this branch may join, and who was held until then is answered in this step.
         if self._joining.taker.begin_step():
             self._plan_subscriptions()  # what came after the copy is in the logs, which it may read now
-        if not self._has_begun:
+        if not self._has_begun and not self._joining.is_put_off:
             self._has_begun = True
             self._joining.begin()
 

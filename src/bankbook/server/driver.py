@@ -92,8 +92,7 @@ class Driver:
         """Whether somebody waits for what this may bring about: here, or where it comes from."""
         if isinstance(each, Request):
             return False  # it waits for company, if there is any
-        is_news = isinstance(each, Received) and isinstance(each.message, Entries | Acknowledge)
-        return not is_news or self._replica.is_holding
+        return not _is_mere_news(each) or self._replica.is_holding
 
     def next_request(self) -> RequestId:
         """Return a number for one more request."""
@@ -287,3 +286,11 @@ class Driver:
     def _on_timer(self) -> None:
         self._timer = None
         self._arrived.set()
+
+
+def _is_mere_news(each: Input) -> bool:
+    """Whether another branch tells this, and waits for nothing that comes of it."""
+    if not isinstance(each, Received):
+        return False
+    message = each.message
+    return isinstance(message, Acknowledge) or (isinstance(message, Entries) and not message.is_awaited)

@@ -8,8 +8,8 @@ Decides what is one transaction, what a failed one may have left behind, and wha
 statements (sqlite_logs and sqlite_tables do), when the tables are due (sums does), the file's schema version,
 lock or identity (sqlite_file does), or what the numbers mean. Proof: tests/store/.
 
-The connection may be used from any thread, by one at a time: the driver commits from one worker thread
-and reads only while no commit is under way.
+The connection may be used from any thread, by one at a time: the driver commits from its own thread or, where
+the disk is slow, from another one, and reads only while no commit is under way.
 """
 
 import sqlite3

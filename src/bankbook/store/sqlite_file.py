@@ -83,7 +83,7 @@ def _open(path: Path, claim: Callable[[sqlite3.Connection], Identity], *, is_rea
             path.absolute(),  # a bare ":memory:" would not be a file
             timeout=0,  # whoever holds the lock holds it for life, so there is nothing to wait for
             isolation_level=None,  # BEGIN and COMMIT stand in our code, where one can see them
-            check_same_thread=False,  # the driver commits from a worker thread; never two at once
+            check_same_thread=False,  # a slow disk has a thread of its own; never two at once
         )
         try:
             return OpenFile(path, connection, claim(connection), is_read_only)
