@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import pytest
 
@@ -156,7 +157,7 @@ async def open_desk(
     def reset() -> None:
         desk.resets += 1
 
-    desk = Desk(store, Driver(store, settings, send, reset, ThisMachine(quick_s=0.0)))
+    desk = Desk(store, Driver(store, settings, send, reset, ThisMachine(threaded=inf)))
     running = asyncio.create_task(desk.driver.run())
     try:
         await desk.driver.status()
@@ -782,32 +783,51 @@ class ThreadStore(MemoryStore):
         super().__init__(Identity(HERE, Genesis("test", (HERE.branch,), Money(0))), has_joined=True)
         self.threads: list[int] = []
         self.works_s = self.waits_s = 0.0
+        self.failure: Exception | None = None
         self._wall, self._processor = clock, processor
 
     def commit(self, changes: Changes) -> None:
         self.threads.append(threading.get_ident())
         self._processor.now_s += self.works_s
         self._wall.now_s += self.works_s + self.waits_s
+        if self.failure is not None:
+            raise self.failure
         super().commit(changes)
 
 
-async def test_a_commit_needs_no_thread_unless_the_last_one_waited_for_the_disk(
+async def test_a_commit_needs_no_thread_unless_one_waited_for_the_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, processor, here = Clock(), Clock(), threading.get_ident()
     monkeypatch.setattr(time, "perf_counter", clock)
     monkeypatch.setattr(time, "thread_time", processor)
-    store, machine = ThreadStore(clock, processor), ThisMachine(quick_s=1.0)
-    store.works_s = 60.0
-    await machine.commit(store, Changes())  # nothing is known of the disk
-    await machine.commit(store, Changes())
+    store, machine = ThreadStore(clock, processor), ThisMachine(quick_s=1.0, threaded=2)
+    store.works_s, store.waits_s = 60.0, 0.5
+    for _ in range(4):  # of which two before anything is known of the disk
+        await machine.commit(store, Changes())
     store.waits_s = 2.0
-    await machine.commit(store, Changes())
-    await machine.commit(store, Changes())
+    for _ in range(5):
+        await machine.commit(store, Changes())
     store.waits_s = 0.5
+    for _ in range(4):
+        await machine.commit(store, Changes())
+    on_the_loop = "".join("-L"[thread == here] for thread in store.threads)
+    assert on_the_loop == "--LL" + "L--L-" + "-LLL"
+    await machine.close()
+
+
+async def test_a_commit_that_failed_tells_of_the_disk_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, processor, here = Clock(), Clock(), threading.get_ident()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(time, "thread_time", processor)
+    store, machine = ThreadStore(clock, processor), ThisMachine(quick_s=1.0, threaded=1)
     await machine.commit(store, Changes())
-    await machine.commit(store, Changes())
-    assert [thread == here for thread in store.threads] == [False, True, True, False, False, True]
+    store.waits_s, store.failure = 2.0, CommitRefusedError("the disk is full")
+    with pytest.raises(CommitRefusedError):
+        await machine.commit(store, Changes())
+    with pytest.raises(CommitRefusedError):
+        await machine.commit(store, Changes())
+    assert [thread == here for thread in store.threads] == [False, True, False]
     await machine.close()
 
 

@@ -9,7 +9,6 @@ import gc
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
-from math import inf
 from typing import Protocol
 
 from bankbook.core.clock import Instant
@@ -19,9 +18,12 @@ from bankbook.store.base import Store
 # A life's questions start at a random number of so many bits: two lives do not meet.
 QUESTION_BITS = 48
 
-# Where the last commit waited longer for the disk, the next one is expected to, and everybody else goes on
-# meanwhile. A disk that was quick until now and then hangs makes the whole branch stand still, for that one.
+# A disk is quick as long as no commit waits longer for it. One that hangs makes the whole branch stand still
+# for that one commit; the next ones are made in a thread, and everybody else goes on meanwhile.
 _QUICK_S = 0.005
+
+# So many. In a thread there is no telling how long a commit waited for the disk: it waits for the loop, too.
+_THREADED = 8
 
 
 def read_clocks() -> Instant:
@@ -52,12 +54,12 @@ class Machine(Protocol):
 class ThisMachine:
     """The machine that this process runs on."""
 
-    def __init__(self, quick_s: float = _QUICK_S) -> None:
-        """Take a disk for quick for which the last commit waited less than that."""
-        self._quick_s = quick_s
+    def __init__(self, quick_s: float = _QUICK_S, threaded: float = _THREADED) -> None:
+        """Make the first `threaded` commits in a thread, and as many after one that waited for `quick_s`."""
+        self._quick_s, self._threaded = quick_s, threaded
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
-        self._waited_s = inf
-        """How long the last commit waited for the disk."""
+        self._left = threaded
+        """How many more commits are made in a thread."""
 
     def read_clocks(self) -> Instant:
         """Return the machine's clocks, now."""
@@ -73,18 +75,17 @@ class ThisMachine:
         Where the disk is quick, the way to the thread and back would cost more than that brings: a tenth of
         what many callers are served, and of what a lone one waits.
         """
-        if self._waited_s < self._quick_s:
-            self._commit(store, changes)
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._committer, self._commit, store, changes)
-
-    def _commit(self, store: Store, changes: Changes) -> None:
+        if self._left > 0:
+            self._left -= 1
+            await asyncio.get_running_loop().run_in_executor(self._committer, store.commit, changes)
+            return
         began_s, began_to_work_s = time.perf_counter(), time.thread_time()
         try:
             store.commit(changes)
         finally:
             worked_s = time.thread_time() - began_to_work_s
-            self._waited_s = max(time.perf_counter() - began_s - worked_s, 0.0)
+            if time.perf_counter() - began_s - worked_s >= self._quick_s:
+                self._left = self._threaded
 
     async def close(self) -> None:
         """Return once no commit is under way."""
