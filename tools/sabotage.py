@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from simulation.saboteurs import SABOTEURS, SEEDS_PATH, Saboteur  # noqa: E402  (the path comes first)
 from simulation.saboteurs.trial import Catch, catch, second_opinion  # noqa: E402
 
-SEEDS_MAX = 1000
+SEEDS_MAX = 2000
 PAGE = ROOT / "docs" / "sabotage.md"
 
 _WORDS_MAX = 60
