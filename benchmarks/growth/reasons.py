@@ -50,8 +50,8 @@ HISTORY = (
     "copying back a quarter as often, were tried: neither made a difference that could be told from the "
     "machine's noise then.) With ten million entries a quarter of the time in bulk is no processor's, "
     "against a seventh with a hundred thousand. A start reads the two ends of each log and nothing in "
-    "between; after a kill it replays what the tables lack, which does not depend on the history. Nothing in memory is of the "
-    "history. " + _PROFILED
+    "between; after a kill it replays what the tables lack, which does not depend on the "
+    "history. Nothing in memory is of the history. " + _PROFILED
 )
 
 HELD = (
