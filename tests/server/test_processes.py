@@ -1,6 +1,7 @@
 """Branches as real processes: started, killed, stopped, cut off and slowed down."""
 
 import asyncio
+import multiprocessing
 import os
 import re
 import signal
@@ -41,7 +42,7 @@ from bankbook.client import (
 from bankbook.core.ports import Genesis
 from bankbook.core.types import BranchId, Money
 from bankbook.server.config import BranchConfig, Delay
-from bankbook.server.launcher import Launcher, LaunchError
+from bankbook.server.launcher import Launcher, LaunchError, run_child
 
 TESTS = Path(__file__).parents[1]
 
@@ -517,3 +518,18 @@ async def test_the_original_protocol_refuses_what_it_cannot_tell_before_anything
             assert (await msg_delivery(address, "query")).balance == most
         async with Bank(addresses) as bank:
             assert (await bank.session("1").deposit(1, branch=1)).balance == most + 1
+
+
+def test_a_branch_that_cannot_start_ends_without_a_word_where_its_launcher_is_gone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever is interrupted while branches start removes the folder in which one is opening its store."""
+    mine, theirs = multiprocessing.Pipe()
+    mine.close()
+    (tmp_path / "no folder").touch()
+    config = replace(configs_of(1, tmp_path)[0], data=tmp_path / "no folder")
+    process = multiprocessing.get_context("spawn").Process(target=run_child, args=(config, theirs))
+    process.start()
+    theirs.close()
+    process.join()
+    assert (process.exitcode, capfd.readouterr().err) == (1, "")

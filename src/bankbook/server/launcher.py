@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple, Self
+from typing import NamedTuple, NoReturn, Self
 
 import structlog
 
@@ -257,15 +257,20 @@ def run_child(config: BranchConfig, pipe: Connection) -> None:
     try:
         configure_logs(config.log_level, config.log_file, config.branch)
     except OSError as error:
-        pipe.send(Failed(f"the log file {config.log_file} cannot be opened: {error.strerror}"))
-        raise SystemExit(1) from None
+        _end_with(pipe, f"the log file {config.log_file} cannot be opened: {error.strerror}")
     try:
         asyncio.run(_run_child(config, pipe))
     except (PortTakenError, StoreError) as error:
-        pipe.send(Failed(str(error)))
-        raise SystemExit(1) from None
+        _end_with(pipe, str(error))
     except (BrokenPipeError, KeyboardInterrupt):
         raise SystemExit(1) from None
+
+
+def _end_with(pipe: Connection, why: str) -> NoReturn:
+    """Tell the launcher why this branch cannot start; one that was interrupted meanwhile hears nothing."""
+    with contextlib.suppress(OSError):
+        pipe.send(Failed(why))
+    raise SystemExit(1) from None
 
 
 async def _run_child(config: BranchConfig, pipe: Connection) -> None:
