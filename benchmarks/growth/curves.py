@@ -133,10 +133,9 @@ CURVES = (
         "get there. Meanwhile, and among them, 1,000 reads are held there, some fifty in a second and at "
         "random moments, for entries of a third one, which are on their way for 100 ms: told is how late "
         "each ended, from when its entry was due, so it has the entry's and the answer's way over the "
-        "loopback network in it, and the commit. Then the second "
-        "one is killed, the fourth one is asked for the entry instead, and all are freed. (The reads "
-        "come no faster than the branch is seen to hold them. It holds 100,000 requests at the most, the "
-        "probes among them.)",
+        "loopback network in it, and the commit. Then the second one is killed, the fourth one is asked for "
+        "the entry instead, and all are freed. (The reads come no faster than the branch is seen to hold "
+        "them. It holds 100,000 requests at the most, the probes among them.)",
         HELD,
         held.measure,
     ),

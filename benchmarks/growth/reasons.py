@@ -8,16 +8,17 @@ _PROFILED = "(py-spy 0.4.3, 100 samples a second, on a machine with other work: 
 BRANCHES = (
     "Every branch applies what every other one decides, and all of them share two processors here. Of a "
     "branch of five with a caller each, 50% of the time goes into applying the entries of the others, 9% "
-    "into decoding them, 24% into commits, and 4% into what its own customers ask for: so "
-    "the work for a transfer grows with the number of branches, and on two processors the transfers a "
-    "second fall with it. Where each branch has a machine of its own, what falls is only what it has left "
-    "for its own customers. A single transfer of one caller waits for its own branch alone, but here that "
-    "waits for the others to do their work on the same processors: a step and a sync at each of the n. "
+    "into decoding them, 24% into commits, and 4% into what its own customers ask for: so the work for a "
+    "transfer grows with the number of branches, and on two processors the transfers a second fall with "
+    "it. Where each branch has a machine of its own, what falls is only what it has left for its own "
+    "customers. A single transfer of one caller waits for its own branch alone, but here that waits for "
+    "the others to do their work on the same processors: a step and a sync at each of the n. "
     "Acknowledgements are n² messages, from each to each, and wait 20 ms for each other, so that a caller "
-    "who transfers again and again pays for them only now and then. Idle "
-    "branches ask each other for their heads once a second, n² questions; from ten on each asks less often "
-    "(`BRANCHES_AT_FULL_PULSE`), so it is n from there. Memory hardly grows: a stream to each "
-    "other branch. " + _PROFILED
+    "who transfers again and again pays for them only now and then. Idle branches ask each other for "
+    "their heads once a second, n² questions; from ten on each asks less often "
+    "(`BRANCHES_AT_FULL_PULSE`), so it is n from there. Memory hardly grows: a stream to each other "
+    "branch. (py-spy 0.4.3, 200 samples a second of those who hold the interpreter's lock, on a machine "
+    "that did nothing else: shares, no times.)"
 )
 
 ACCOUNTS = (
@@ -50,8 +51,8 @@ HISTORY = (
     "copying back a quarter as often, were tried: neither made a difference that could be told from the "
     "machine's noise then.) With ten million entries a quarter of the time in bulk is no processor's, "
     "against a seventh with a hundred thousand. A start reads the two ends of each log and nothing in "
-    "between; after a kill it replays what the tables lack, which does not depend on the "
-    "history. Nothing in memory is of the history. " + _PROFILED
+    "between; after a kill it replays what the tables lack, which does not depend on the history. Nothing "
+    "in memory is of the history. " + _PROFILED
 )
 
 HELD = (

@@ -767,7 +767,7 @@ async def settle() -> None:
 
 
 class Clock:
-    """A clock that goes on by itself, so far as the test says."""
+    """A clock that goes on as far as the test says."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -795,13 +795,22 @@ class ThreadStore(MemoryStore):
         super().commit(changes)
 
 
+def clocked_store(monkeypatch: pytest.MonkeyPatch) -> ThreadStore:
+    """Return a store with which alone the machine's clocks go on."""
+    clock, processor = Clock(), Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(time, "thread_time", processor)
+    return ThreadStore(clock, processor)
+
+
 async def test_a_commit_needs_no_thread_unless_one_waited_for_the_disk(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock, processor, here = Clock(), Clock(), threading.get_ident()
-    monkeypatch.setattr(time, "perf_counter", clock)
-    monkeypatch.setattr(time, "thread_time", processor)
-    store, machine = ThreadStore(clock, processor), ThisMachine(quick_s=1.0, threaded=2)
+    store, machine, here = (
+        clocked_store(monkeypatch),
+        ThisMachine(quick_s=1.0, threaded=2),
+        threading.get_ident(),
+    )
     store.works_s, store.waits_s = 60.0, 0.5
     for _ in range(4):  # of which two before anything is known of the disk
         await machine.commit(store, Changes())
@@ -817,10 +826,11 @@ async def test_a_commit_needs_no_thread_unless_one_waited_for_the_disk(
 
 
 async def test_a_commit_that_failed_tells_of_the_disk_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, processor, here = Clock(), Clock(), threading.get_ident()
-    monkeypatch.setattr(time, "perf_counter", clock)
-    monkeypatch.setattr(time, "thread_time", processor)
-    store, machine = ThreadStore(clock, processor), ThisMachine(quick_s=1.0, threaded=1)
+    store, machine, here = (
+        clocked_store(monkeypatch),
+        ThisMachine(quick_s=1.0, threaded=1),
+        threading.get_ident(),
+    )
     await machine.commit(store, Changes())
     store.waits_s, store.failure = 2.0, CommitRefusedError("the disk is full")
     with pytest.raises(CommitRefusedError):

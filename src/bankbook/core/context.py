@@ -112,6 +112,11 @@ class Context:
         return self.was_refused or not self.has_joined or self.is_retired
 
     @property
+    def is_alone(self) -> bool:
+        """Whether the bank has no other branch."""
+        return len(self.branches) == 1
+
+    @property
     def was_refused(self) -> bool:
         """Whether the disk refused a commit a moment ago."""
         return self.now_us < self._quiet_until_us

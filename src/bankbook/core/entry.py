@@ -274,6 +274,7 @@ class Entry:
     @property
     def moves(self) -> MoveRecords | None:
         """Its records as columns; None where they are no plain movements."""
+        # Not `isinstance`, which asks a table each time: a Sequence is an abstract class.
         return self.records if type(self.records) is MoveRecords else None
 
     @property

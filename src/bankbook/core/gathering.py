@@ -152,7 +152,7 @@ class Gatherings:
 
     def on_applied(self, entry: Entry) -> None:
         """Take note of an entry: of what was used, and of rights that came here."""
-        if len(self._context.branches) == 1:
+        if self._context.is_alone:
             return  # all rights are here
         if entry.moves is not None:
             self._note_uses(entry, entry.moves)

@@ -50,7 +50,7 @@ class Joining:
         A branch that is alone has joined as soon as it has written so. Where the disk refused that a moment
         ago, it would be tried again in every step, as fast as steps go.
         """
-        return self._context.was_refused and len(self._context.branches) == 1
+        return self._context.was_refused and self._context.is_alone
 
     def begin(self) -> None:
         """Ask everybody, where that is needed."""

@@ -459,7 +459,7 @@ class Replica:
         """
         context = self._context
         gained = context.applied.beyond(self._acknowledged)
-        if not gained or len(context.branches) == 1:
+        if not gained or context.is_alone:
             self._acknowledge_at_us = None
             return
         if self._acknowledge_at_us is None:

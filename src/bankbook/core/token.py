@@ -132,11 +132,12 @@ def _varint(number: int) -> bytes:
 
 def _read_varint(encoded: bytes, place: int) -> tuple[int, int]:
     """Return the number at `place`, and where it ends. Raises IndexError, TokenError."""
-    result = encoded[place] & 0x7F
-    for digit in range(1, _VARINT_BYTES_MAX + 1):
-        if encoded[place + digit - 1] < 0x80:  # noqa: PLR2004  (the continuation bit of a varint)
-            return result, place + digit
-        result |= (encoded[place + digit] & 0x7F) << (7 * digit)
+    result = 0
+    for digit in range(_VARINT_BYTES_MAX):
+        byte = encoded[place + digit]
+        result |= (byte & 0x7F) << (7 * digit)
+        if byte < 0x80:  # noqa: PLR2004  (the continuation bit of a varint)
+            return result, place + digit + 1
     raise TokenError("the session token is damaged: a number in it is too long")
 
 

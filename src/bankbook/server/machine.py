@@ -22,7 +22,8 @@ QUESTION_BITS = 48
 # for that one commit; the next ones are made in a thread, and everybody else goes on meanwhile.
 _QUICK_S = 0.005
 
-# So many. In a thread there is no telling how long a commit waited for the disk: it waits for the loop, too.
+# So many are made in a thread before the loop is tried again. In a thread there is no telling how long a
+# commit waited for the disk: it waits for the loop, too.
 _THREADED = 8
 
 
