@@ -39,6 +39,7 @@ from bankbook.core.types import (
 from bankbook.core.vector import NOTHING
 from bankbook.server.branch import STORE_FILE
 from bankbook.server.machine import collect_rarely
+from bankbook.store.fresh import ENTRY_WEIGHT, OTHER_WEIGHT
 from bankbook.store.sqlite import SqliteStore
 from bankbook.store.sums import Bounds
 
@@ -183,7 +184,7 @@ def unsummed_transfers(accounts: int) -> int:
     What makes the tables due is frozen and being written, and nearly half as much again has come meanwhile.
     """
     bounds = Bounds()
-    by_entries = min(bounds.entries_max, bounds.postings_max // 2)
+    by_entries = bounds.replay_max // (ENTRY_WEIGHT + 2 * OTHER_WEIGHT)
     # So many accounts are expected to have been drawn when the rows are what makes the tables due.
     share = 1 - min(bounds.rows_max / accounts, 1)
     by_rows = accounts * -math.log(share) / 2 if share else math.inf

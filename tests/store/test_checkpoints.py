@@ -44,16 +44,17 @@ from bankbook.core.types import EntryId, Key, Money, Origin, ReservationId, Seq,
 from bankbook.core.vector import VersionVector
 from bankbook.store import fresh
 from bankbook.store.base import CommitRefusedError, StoreError
+from bankbook.store.fresh import ENTRY_WEIGHT, OTHER_WEIGHT
 from bankbook.store.history import history
 from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
 from bankbook.store.sqlite_logs import Logs
-from bankbook.store.sums import Bounds
+from bankbook.store.sums import Bounds, Slice, Sums
 
 TESTS = Path(__file__).parents[1]
 
 NEVER = Bounds()
-ALWAYS = Bounds(rows_max=1, postings_max=1, slice_rows=99, clean_rows_max=1)
+ALWAYS = Bounds(rows_max=1, replay_max=1, slice_rows=99, clean_rows_max=1)
 """Every commit writes what the one before has left to be written, and almost nothing is remembered."""
 NO_ROOM = "CREATE TRIGGER no_room BEFORE INSERT ON statement BEGIN SELECT RAISE(ABORT, 'no room'); END"
 
@@ -214,7 +215,7 @@ def test_whoever_audits_after_a_kill_sees_all_and_changes_nothing(tmp_path: Path
             assert summed(store) == VersionVector()
 
 
-@pytest.mark.parametrize("bounds", [Bounds(rows_max=2), Bounds(postings_max=3), Bounds(entries_max=2)])
+@pytest.mark.parametrize("bounds", [Bounds(rows_max=2), Bounds(replay_max=21)])
 def test_the_tables_are_written_by_the_commit_after_the_one_that_goes_beyond_a_bound(
     tmp_path: Path, bounds: Bounds
 ) -> None:
@@ -235,7 +236,7 @@ def test_a_reservation_counts_as_a_row_that_is_newer_than_the_tables(tmp_path: P
 def test_an_entry_that_posts_nothing_counts_too_for_it_is_replayed_as_well(tmp_path: Path) -> None:
     refusal = Record(RecordKind.REFUSAL, verdict=Verdict(Outcome.INSUFFICIENT_FUNDS))
     noted = [[entry_of(HERE, seq, refusal, key=f"k{seq}")] for seq in range(1, 5)]
-    with store_with(tmp_path / "store.db", Bounds(postings_max=3), *noted) as store:
+    with store_with(tmp_path / "store.db", Bounds(replay_max=24), *noted) as store:
         assert summed(store) == VersionVector([(HERE, Seq(3))])
     with store_with(tmp_path / "store.db", NEVER) as store:
         assert summed(store) == VersionVector([(HERE, Seq(4))]), "who stops leaves nothing to be replayed"
@@ -312,6 +313,29 @@ def torn(tmp_path: Path, bounds: Bounds) -> Path:
 def written(store: SqliteStore) -> int:
     (count,) = store._connection.execute("SELECT count(*) FROM account").fetchone()
     return int(count)
+
+
+def test_under_the_same_load_slices_are_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Though of the accounts that a period changes, most are changed at its beginning."""
+    slices, next_slice = [], Sums.next_slice
+
+    def counted(sums: Sums, clock: HybridTime) -> Slice | None:
+        part = next_slice(sums, clock)
+        slices.append(len(part.accounts) if part else 0)
+        return part
+
+    monkeypatch.setattr(Sums, "next_slice", counted)
+    names = [f"a{number}" for number in range(40)]
+    halves = [[(name, 1) for name in names[start::2]] for start in (0, 1)]
+    due_after = 20
+    weight = ENTRY_WEIGHT + len(halves[0]) * OTHER_WEIGHT
+    bounds = Bounds(rows_max=200, replay_max=due_after * weight, slice_rows=1)
+    with store_with(tmp_path / "store.db", bounds) as store:
+        for seq in range(1, 2 * due_after + 1):
+            store.commit(changes_by(store, posting_entry(HERE, seq, *halves[seq % 2])))
+    assert not any(slices[:due_after])
+    assert sum(slices[due_after:]) == len(names)
+    assert max(slices) == 2 * len(names) / due_after
 
 
 def test_a_commit_that_goes_on_with_torn_tables_fails_and_the_next_one_goes_on(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from bankbook.core.types import Money, Seq
 from bankbook.core.vector import NOTHING
 from bankbook.store.fresh import (
     BLOCK_POSTINGS_MAX,
+    ENTRY_WEIGHT,
+    OTHER_WEIGHT,
     FreshPostings,
     blocks_of,
     parsed,
@@ -34,7 +36,7 @@ def test_postings_of_one_account_in_order_make_one_row() -> None:
     writer = HERE.code
     expected = [[1 << 16, writer, 1, 0, -3], [1 << 16, writer, 1, 2, 9], [2 << 16, writer, 2, 0, 1]]
     assert parsed(block.postings) == expected == fresh.legs(ALICE)
-    assert fresh.count == 4
+    assert fresh.weight == 2 * ENTRY_WEIGHT + 4 * OTHER_WEIGHT
 
 
 def test_what_the_table_may_have_something_of_makes_no_rows() -> None:
@@ -92,7 +94,7 @@ def test_plain_movements_count_once_however_many_postings_they_are() -> None:
     )
     fresh = FreshPostings()
     fresh.add(entry)
-    assert fresh.count == len(movements)
+    assert fresh.weight == ENTRY_WEIGHT + len(movements)
     assert [leg[3:] for leg in fresh.legs(BOB)] == [[1, 5], [2, 2]]
     assert [leg[3:] for leg in fresh.legs(ALICE)] == [[0, -5]]
     (block,) = fresh.blocks(BOB, NEVER)

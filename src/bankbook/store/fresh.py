@@ -26,6 +26,12 @@ BLOCK_POSTINGS_MAX = 256
 Leg = list[int]
 """One posting: clock, writer, seq, leg, amount. Lists are ordered as positions are."""
 
+ENTRY_WEIGHT = 5
+"""An entry takes so many times as long to be read and applied again as each plain movement in it."""
+
+OTHER_WEIGHT = 3
+"""Where they are no plain movements, so does a posting, or a record without one."""
+
 _NUMBERS = 5  # in a posting
 
 _LAST = math.inf  # above every amount, so above every posting in the same place
@@ -48,10 +54,8 @@ class FreshPostings:
     def __init__(self) -> None:
         self.by_account: defaultdict[AccountId, list[int]] = defaultdict(list)
         """The five numbers of each posting, one posting behind the other, in the order of commits."""
-        self.count = 0
-        """How much is to be replayed: postings, or records where an entry has more of these, or columns."""
-        self.entries = 0
-        """In how many entries."""
+        self.weight = 0
+        """How long it takes to apply all of it again, in plain movements."""
         self._read: dict[AccountId, list[Leg]] = {}
         """Of accounts whose statement was asked for, in order."""
 
@@ -62,8 +66,8 @@ class FreshPostings:
         for leg, (account, amount) in enumerate(legs):
             if beyond is None or account > beyond:
                 by_account[account].extend((clock, writer, seq, leg, amount))
-        self.count += len(entry.records) if entry.moves else max(len(legs), len(entry.records))
-        self.entries += 1
+        works = len(entry.records) if entry.moves else OTHER_WEIGHT * max(len(legs), len(entry.records))
+        self.weight += ENTRY_WEIGHT + works
 
     def legs(self, account: AccountId) -> list[Leg]:
         """Return what is fresh of an account, in order."""

@@ -26,13 +26,10 @@ class Bounds(NamedTuple):
 
     rows_max: int = 32_768
     """Of accounts and reservations that are newer than the tables, until these are due."""
-    postings_max: int = 65_536
-    """That are newer than the tables, until these are due; records where an entry has more of these, or where
-    they are plain movements, which are applied again in a fraction of the time."""
-    entries_max: int = 12_288
-    """That are newer than the tables, until these are due. After a kill each has to be decoded: one with two
-    postings takes as long to replay as ten postings of a large one."""
-    slice_rows: int = 128
+    replay_max: int = 262_144
+    """What is newer than the tables, until these are due, by how long it takes to apply it after a kill:
+    so many plain movements of large batches, or 23,831 entries of a transfer each."""
+    slice_rows: int = 64
     """Of accounts, that a commit writes at least while the tables are due: below a millisecond."""
     clean_rows_max: int = 32_768
     """Of accounts, in each of two generations."""
@@ -128,8 +125,9 @@ class Sums:
     def next_slice(self, clock: HybridTime) -> Slice | None:
         """Return what the next commit has to write; None where nothing. `clock`: that of the last commit.
 
-        A slice is so large that all is written when half of what makes the tables due again is there. Where
-        they are due all the same, the rest is one slice.
+        A slice is so large that all is written when half as much as is being written has come anew: under the
+        same load the tables are due again when as much has. Where they are due before, as under another load,
+        the rest is one slice.
         """
         nearness = self._nearness
         if self._frozen_at is None:
@@ -139,7 +137,9 @@ class Sums:
             nearness = 0
         if nearness >= 1:
             return self._slice(len(self._queue))
-        missing = int(2 * nearness * len(self._queue)) - self._written
+        # Not by the rows, of which most are new at first and few later, unless there are many.
+        progress = max(self._postings.weight / max(self._frozen_postings.weight, 1), nearness**2)
+        missing = int(2 * progress * len(self._queue)) - self._written
         return self._slice(max(self._bounds.slice_rows, missing))
 
     def frozen_tables(self, file: OpenFile) -> FrozenTables:
@@ -216,10 +216,8 @@ class Sums:
     @property
     def _nearness(self) -> float:
         """How near the tables are to being due: 0 where nothing was committed since, 1 where they are."""
-        rows, fresh, bounds = len(self.rows.dirty) + len(self._reservations), self._postings, self._bounds
-        return max(
-            rows / bounds.rows_max, fresh.count / bounds.postings_max, fresh.entries / bounds.entries_max
-        )
+        rows, bounds = len(self.rows.dirty) + len(self._reservations), self._bounds
+        return max(rows / bounds.rows_max, self._postings.weight / bounds.replay_max)
 
     def _freeze(self, clock: HybridTime) -> None:
         self.rows.freeze()
