@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -200,10 +200,18 @@ def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
     assert path.read_bytes() == before
 
 
-def as_version_4(path: Path, source: Path) -> None:
-    """Make a file as it was before entries were dropped, with what `source` has."""
-    schema = [re.sub(r"\n +dropped .*\n +CHECK \(dropped .*", "", each) for each in SCHEMA]
-    assert "dropped" not in "".join(schema)
+# As it was when statements were a tree.
+FORMER_SCHEMA = [
+    each.replace(
+        "UNIQUE (account, until, moved)\n    ) STRICT",
+        "PRIMARY KEY (account, until)\n    ) STRICT, WITHOUT ROWID",
+    )
+    for each in SCHEMA
+]
+
+
+def with_schema(path: Path, source: Path, schema: Sequence[str]) -> None:
+    """Make a file of another schema with what `source` has."""
     with closing(sqlite3.connect(path)) as connection:
         for statement in (f"PRAGMA application_id = {APPLICATION_ID}", *schema):
             connection.execute(statement)
@@ -213,9 +221,19 @@ def as_version_4(path: Path, source: Path) -> None:
             columns = ", ".join(name for _, name, *_ in found)
             copied = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM source.{table}"  # noqa: S608  (ours)
             connection.execute(copied)
-        connection.execute("DELETE FROM meta WHERE name IN ('stated from', 'copying')")
-        connection.execute("UPDATE meta SET value = 4 WHERE name = 'schema version'")
         connection.commit()
+
+
+def as_version_4(path: Path, source: Path) -> None:
+    """Make a file as it was before entries were dropped, with what `source` has."""
+    schema = [re.sub(r"\n +dropped .*\n +CHECK \(dropped .*", "", each) for each in FORMER_SCHEMA]
+    assert "dropped" not in "".join(schema)
+    with_schema(path, source, schema)
+    edit(
+        path,
+        "DELETE FROM meta WHERE name IN ('stated from', 'copying')",
+        "UPDATE meta SET value = 4 WHERE name = 'schema version'",
+    )
 
 
 def test_a_store_from_before_entries_were_dropped_is_brought_up_to_date(path: Path, tmp_path: Path) -> None:
@@ -229,11 +247,35 @@ def test_a_store_from_before_entries_were_dropped_is_brought_up_to_date(path: Pa
         assert (upgraded.dropped(), upgraded.stated_from()) == (NOTHING, 0)
     for question in (
         "SELECT name, value FROM meta ORDER BY name",
-        "SELECT name, sql FROM sqlite_schema WHERE name <> 'origin' ORDER BY name",
+        "SELECT name, sql FROM sqlite_schema WHERE tbl_name NOT IN ('origin', 'statement') ORDER BY name",
         "SELECT * FROM readable_statement",
     ):
         assert ask(older, question) == ask(path, question)
     SqliteStore.open_stopped(older).close()
+
+
+def test_a_store_whose_statements_are_a_tree_is_read_and_written_as_any_other(
+    path: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / "older.sqlite"
+    with_schema(older, path, FORMER_SCHEMA)
+    (is_tree,) = ask(older, "SELECT sql LIKE '%WITHOUT ROWID%' FROM sqlite_schema WHERE name = 'statement'")
+    assert is_tree == (1,)
+    late, next_one = posting_entry(THERE, 2, ("alice", 9)), posting_entry(HERE, 4, ("alice", 3))
+    for each in (older, path):
+        for entry in (next_one, late):
+            with closing(open_store(each)) as store:
+                store.commit(changes_by(store, entry))
+    with closing(open_store(older)) as one, closing(open_store(path)) as other:
+        for account in (ALICE, BOB):
+            stated = one.postings(account, START, FOR_EVER, 9)
+            assert stated == other.postings(account, START, FOR_EVER, 9)
+            for posting in stated:
+                assert one.moved_from(account, posting.position) == other.moved_from(
+                    account, posting.position
+                )
+    statements = "SELECT account, until, moved, postings FROM statement ORDER BY account, until"
+    assert ask(older, statements) == ask(path, statements)
 
 
 def test_a_store_of_another_branch_is_not_brought_up_to_date(path: Path, tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ Where entries are not kept for ever, `origin` says what was dropped of each log,
 which moment on all of them are there, and so all that was posted.
 
 `origin` gives every log a small number, because `log`, `account` and `key` repeat it in each of their
-rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log and a statement are each read as
-one range, and no second index has to be kept.
+rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log is read as one range, and no second
+index has to be kept. The rows of `statement` are an exception: they stand one behind the other as they were
+written, those of many accounts on each page, where in a tree each account's last row has a page of its own to
+be read and written. Their index has `moved` too, so that a sum needs no more. Files that were made before are
+such trees still; the same statements read and write both.
 
 A hybrid clock reading is milliseconds since 1970 × 2^16, plus a counter.
 """
@@ -72,8 +75,8 @@ _TABLES = (
         until    INTEGER NOT NULL,  -- when the last of them was: milliseconds since 1970 × 65536 + a counter
         moved    INTEGER NOT NULL,  -- their sum
         postings TEXT NOT NULL,     -- they, as JSON; readable_statement shows what is in it
-        PRIMARY KEY (account, until)
-    ) STRICT, WITHOUT ROWID
+        UNIQUE (account, until, moved)
+    ) STRICT
     """,
     """
     CREATE TABLE key (  -- idempotency keys, the callers' names for their requests; old ones are forgotten
