@@ -4,6 +4,7 @@ Decides how two banks are compared: in turns, so that what else the machine does
 any curve. Proof: tests/alternatives/test_growth_curves.py.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,9 +40,14 @@ class Lab:
 
     @contextmanager
     def copy_of(self, stores: Path) -> Iterator[Path]:
-        """Yield a copy of prepared stores, to be worn out, that is gone afterwards."""
+        """Yield a copy of prepared stores, to be worn out, that is gone afterwards.
+
+        It is on the disk by then, and not on its way there while something is measured.
+        """
         with self.room() as room:
-            yield Path(shutil.copytree(stores, room / "bank"))
+            copied = Path(shutil.copytree(stores, room / "bank"))
+            os.sync()
+            yield copied
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 Decides nothing. They come from profiles; whoever changes what they speak of takes new ones.
 """
 
-_PROFILED = "(py-spy 0.4.3, 100 samples a second, on a machine with other work: shares, no times.)"
+_PROFILED = (
+    "(py-spy 0.4.3, 100 or 200 samples a second, some with other work on the machine: shares, no times.)"
+)
 
 BRANCHES = (
     "Every branch applies what every other one decides, and all of them share two processors here. Of a "
@@ -23,36 +25,38 @@ BRANCHES = (
 
 ACCOUNTS = (
     "One transfer in a request costs the same whatever the number of accounts: its way in and out is most "
-    "of it. In bulk, of a thousand accounts each has several movements in every batch, which are summed up "
-    "before anything is done about them, and several dozen between two checkpoints, which are one row of "
-    "its statement. Of 10,000, 1,000 transfers touch nearly 2,000 different ones; from 65,536 on, more "
-    "than two generations of rows in memory, an account is seldom there when it is asked for. With a "
-    "million, 16% of the branch's time goes into reading accounts that are not in memory and 21% into "
-    "writing tables, against nothing and 7% with 10,000; of all that, reading pages of the file into "
-    "SQLite's cache is 15%, and writing each page twice, to the write-ahead log and back into the file, "
-    "18%. That is where it ends: a transfer reads two rows and writes two of `account` and two of "
-    "`statement`, for itself alone, however many more accounts there are. Memory is bounded by numbers of "
-    "rows (two generations of 32,768, and as many that are newer than the tables) and by SQLite's cache "
-    "of 32 MB; it rises until these are full, and no further. A start after a kill replays at most 12,288 "
-    "entries and half as many again, and has to read each of their accounts where they "
-    "are not in memory, which they are not. " + _PROFILED
+    "of it. In bulk, of a thousand accounts each has several movements in every batch, which are summed "
+    "up before anything is done about them, and hundreds between two checkpoints, which are two or three "
+    "rows of its statement. Of 10,000, 1,000 transfers touch nearly 2,000 different ones; from 65,536 on, "
+    "more than two generations of rows in memory, an account is seldom there when it is asked for. With a "
+    "million, 22% of the branch's time goes into reading accounts that are not in memory and 31% into "
+    "writing tables, against nothing and 10% with 10,000, and 13% into commits of so many pages, against "
+    "7%. That is where it ends: a transfer reads two rows and writes two of `account`, and two places in "
+    "the index of `statement`, each on a page of its own, however many more accounts there are. Memory is "
+    "bounded by numbers of rows (two generations of 32,768, and as many that are newer than the tables), "
+    "by how long a replay may take (which is what postings in bulk come up to, and why 10,000 accounts "
+    "take more than a million) and by SQLite's cache of 32 MB; it rises until these are full, and no "
+    "further. A start after a kill applies again what takes as long as 262,144 plain movements, and half "
+    "as much again, and has to read each of their accounts where they are not in memory, which they are "
+    "not. " + _PROFILED
 )
 
 HISTORY = (
     "Nothing looks at what is old. A commit appends to the log, whose last page is always the same one, "
     "and to the keys, which begin with when they were made (with keys drawn altogether at random, as they "
     "were before, each transfer wrote a page of its own of a tree that grew: at two million entries 10% "
-    "more of a processor and 30 MB more of SQLite's cache). What rises a little are statements: an "
-    "account's newest row stands at the end of its own, so those of 10,000 accounts are on 10,000 pages, "
-    "40 MB, which are more than SQLite's cache as soon as each account fills a page, at some hundred "
-    "thousand entries; from there on a page is read for each row that is written. In bulk, writing "
-    "statements is 8% of the branch's time at a million entries, against 3% at 10,000, reading pages 6% "
-    "against nothing, and copying them back from the write-ahead log 6% against 2%. (A cache of 64 MB, and "
-    "copying back a quarter as often, were tried: neither made a difference that could be told from the "
-    "machine's noise then.) With ten million entries a quarter of the time in bulk is no processor's, "
-    "against a seventh with a hundred thousand. A start reads the two ends of each log and nothing in "
-    "between; after a kill it replays what the tables lack, which does not depend on the history. Nothing "
-    "in memory is of the history. " + _PROFILED
+    "more of a processor and 30 MB more of SQLite's cache). Postings are appended as well, those of many "
+    "accounts side by side. What rises is the index that says where an account's are: each checkpoint "
+    "adds a place for each account behind its others, and from a hundred rows on an account has pages "
+    "there that are its own. With ten million entries of one transfer each it has some 420 rows; so a "
+    "checkpoint of 10,000 accounts writes 9,000 pages of the index besides 6,000 of postings, each twice, "
+    "to the write-ahead log and back into the file, and the sync waits for as many places of the disk. In "
+    "one process, without a network, that is 1.4 µs of 8 for each transfer in bulk "
+    "(docs/decisions/0019-tables-a-quarter-as-often.md says what else was tried). In a profile of the "
+    "branch inserting into statements is 5% of its time, against 2% with a hundred thousand entries, and "
+    "commits are 10%, against 8%. A start reads the two ends of each log and nothing in between; after a "
+    "kill it applies again what the tables lack, which does not depend on the history. Nothing in memory "
+    "is of the history. " + _PROFILED
 )
 
 HELD = (

@@ -22,7 +22,7 @@ from bankbook.store.sqlite_tables import Tables
 
 
 class Bounds(NamedTuple):
-    """How much is kept in memory. The figures: docs/decisions/0012-tables-are-a-checkpoint.md."""
+    """How much is kept in memory. The figures: docs/decisions/0019-tables-a-quarter-as-often.md."""
 
     rows_max: int = 32_768
     """Of accounts and reservations that are newer than the tables, until these are due."""
