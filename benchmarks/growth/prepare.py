@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -41,7 +42,7 @@ from bankbook.server.branch import STORE_FILE
 from bankbook.server.machine import collect_rarely
 from bankbook.store.fresh import ENTRY_WEIGHT, OTHER_WEIGHT
 from bankbook.store.sqlite import SqliteStore
-from bankbook.store.sums import Bounds
+from bankbook.store.sums import ROW_WEIGHT, Bounds
 
 BRANCH = BranchId(1)
 GENESIS = Genesis(CLUSTER, (BRANCH,), OPENING)
@@ -183,12 +184,13 @@ def unsummed_transfers(accounts: int) -> int:
 
     What makes the tables due is frozen and being written, and nearly half as much again has come meanwhile.
     """
-    bounds = Bounds()
-    by_entries = bounds.replay_max // (ENTRY_WEIGHT + 2 * OTHER_WEIGHT)
-    # So many accounts are expected to have been drawn when the rows are what makes the tables due.
-    share = 1 - min(bounds.rows_max / accounts, 1)
-    by_rows = accounts * -math.log(share) / 2 if share else math.inf
-    return int(_NEARLY_ONE_AND_A_HALF * min(by_entries, by_rows))
+    replay_max = Bounds().replay_max
+
+    def weight(transfers: int) -> int:
+        drawn = -accounts * math.expm1(-2 * transfers / accounts)  # of the accounts, as may be expected
+        return transfers * (ENTRY_WEIGHT + 2 * OTHER_WEIGHT) + round(drawn) * ROW_WEIGHT
+
+    return int(_NEARLY_ONE_AND_A_HALF * bisect_left(range(replay_max), replay_max, key=weight))
 
 
 def die_with_history(folder: Path, entries: int, accounts: int) -> None:

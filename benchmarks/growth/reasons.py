@@ -29,16 +29,16 @@ ACCOUNTS = (
     "up before anything is done about them, and hundreds between two checkpoints, which are two or three "
     "rows of its statement. Of 10,000, 1,000 transfers touch nearly 2,000 different ones; from 65,536 on, "
     "more than two generations of rows in memory, an account is seldom there when it is asked for. With a "
-    "million, 22% of the branch's time goes into reading accounts that are not in memory and 31% into "
-    "writing tables, against nothing and 10% with 10,000, and 13% into commits of so many pages, against "
-    "7%. That is where it ends: a transfer reads two rows and writes two of `account`, and two places in "
+    "million, 20% of the branch's time goes into reading accounts that are not in memory and 38% into "
+    "writing tables, against nothing and 9% with 10,000. "
+    "That is where it ends: a transfer reads two rows and writes two of `account`, and two places in "
     "the index of `statement`, each on a page of its own, however many more accounts there are. Memory is "
-    "bounded by numbers of rows (two generations of 32,768, and as many that are newer than the tables), "
-    "by how long a replay may take (which is what postings in bulk come up to, and why 10,000 accounts "
-    "take more than a million) and by SQLite's cache of 32 MB; it rises until these are full, and no "
-    "further. A start after a kill applies again what takes as long as 262,144 plain movements, and half "
-    "as much again, and has to read each of their accounts where they are not in memory, which they are "
-    "not. " + _PROFILED
+    "bounded by the number of rows that are remembered (two generations of 32,768), by how long it may "
+    "take to apply again what is newer than the tables, and by SQLite's cache of 32 MB; it rises until "
+    "these are full, and no further. (Postings take more of it than accounts do, so 10,000 accounts take "
+    "more than a million.) A start after a kill applies again what takes as long as 262,144 plain "
+    "movements of large batches, or half as much again, in which each account to be read counts as three. "
+    + _PROFILED
 )
 
 HISTORY = (

@@ -96,7 +96,7 @@ def test_what_is_left_to_replay_is_nearly_half_more_than_makes_the_tables_due(ac
     bounds, chance = Bounds(), Random(3)
     drawn: set[int] = set()
     due = 0
-    while len(drawn) < bounds.rows_max and 11 * due < bounds.replay_max:
+    while 11 * due + 3 * len(drawn) < bounds.replay_max:
         drawn |= {int(chance.random() * accounts), int(chance.random() * accounts)}
         due += 1
     assert 1.3 * due < prepare.unsummed_transfers(accounts) < 1.5 * due

@@ -49,12 +49,12 @@ from bankbook.store.history import history
 from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
 from bankbook.store.sqlite_logs import Logs
-from bankbook.store.sums import Bounds, Slice, Sums
+from bankbook.store.sums import ROW_WEIGHT, Bounds, Slice, Sums
 
 TESTS = Path(__file__).parents[1]
 
 NEVER = Bounds()
-ALWAYS = Bounds(rows_max=1, replay_max=1, slice_rows=99, clean_rows_max=1)
+ALWAYS = Bounds(replay_max=1, slice_rows=99, clean_rows_max=1)
 """Every commit writes what the one before has left to be written, and almost nothing is remembered."""
 NO_ROOM = "CREATE TRIGGER no_room BEFORE INSERT ON statement BEGIN SELECT RAISE(ABORT, 'no room'); END"
 
@@ -215,10 +215,10 @@ def test_whoever_audits_after_a_kill_sees_all_and_changes_nothing(tmp_path: Path
             assert summed(store) == VersionVector()
 
 
-@pytest.mark.parametrize("bounds", [Bounds(rows_max=2), Bounds(replay_max=21)])
-def test_the_tables_are_written_by_the_commit_after_the_one_that_goes_beyond_a_bound(
-    tmp_path: Path, bounds: Bounds
+def test_the_tables_are_written_by_the_commit_after_the_one_that_goes_beyond_the_bound(
+    tmp_path: Path,
 ) -> None:
+    bounds = Bounds(replay_max=2 * (ENTRY_WEIGHT + 2 * OTHER_WEIGHT) + 2 * ROW_WEIGHT)
     first = [posting_entry(HERE, 1, ("alice", 1), ("bob", 1))]
     second = [posting_entry(HERE, 2, ("alice", 1), ("bob", 1))]
     with store_with(tmp_path / "store.db", bounds, first, second, deposits(3)) as store:
@@ -229,14 +229,21 @@ def test_the_tables_are_written_by_the_commit_after_the_one_that_goes_beyond_a_b
 
 def test_a_reservation_counts_as_a_row_that_is_newer_than_the_tables(tmp_path: Path) -> None:
     made = [entry_of(HERE, 1, reserved("alice", 1), reserved("alice", 2))]
-    with store_with(tmp_path / "store.db", Bounds(rows_max=3), made, deposits(2)) as store:
+    with store_with(
+        tmp_path / "store.db",
+        Bounds(replay_max=ENTRY_WEIGHT + 2 * OTHER_WEIGHT + 3 * ROW_WEIGHT),
+        made,
+        deposits(2),
+    ) as store:
         assert summed(store) == VersionVector([(HERE, Seq(1))])
 
 
 def test_an_entry_that_posts_nothing_counts_too_for_it_is_replayed_as_well(tmp_path: Path) -> None:
     refusal = Record(RecordKind.REFUSAL, verdict=Verdict(Outcome.INSUFFICIENT_FUNDS))
     noted = [[entry_of(HERE, seq, refusal, key=f"k{seq}")] for seq in range(1, 5)]
-    with store_with(tmp_path / "store.db", Bounds(replay_max=24), *noted) as store:
+    with store_with(
+        tmp_path / "store.db", Bounds(replay_max=3 * (ENTRY_WEIGHT + OTHER_WEIGHT)), *noted
+    ) as store:
         assert summed(store) == VersionVector([(HERE, Seq(3))])
     with store_with(tmp_path / "store.db", NEVER) as store:
         assert summed(store) == VersionVector([(HERE, Seq(4))]), "who stops leaves nothing to be replayed"
@@ -277,7 +284,7 @@ def step_on(store: SqliteStore) -> None:
 @pytest.mark.parametrize("steps", range(8))
 def test_a_kill_while_some_accounts_are_written_and_others_not(tmp_path: Path, steps: int) -> None:
     """A slice at a time: accounts at the front tell of more than those behind, and are not told it twice."""
-    slow = Bounds(rows_max=4, slice_rows=1)
+    slow = Bounds(replay_max=24, slice_rows=1)
     every = [(account, 1) for account in ACCOUNTS]
     first = entry_of(HERE, 1, moved(*every), reserved("a", 5, expires_ms=9))
     name = reservation_id(first.id, 1)
@@ -329,7 +336,7 @@ def test_under_the_same_load_slices_are_alike(monkeypatch: pytest.MonkeyPatch, t
     halves = [[(name, 1) for name in names[start::2]] for start in (0, 1)]
     due_after = 20
     weight = ENTRY_WEIGHT + len(halves[0]) * OTHER_WEIGHT
-    bounds = Bounds(rows_max=200, replay_max=due_after * weight, slice_rows=1)
+    bounds = Bounds(replay_max=due_after * weight + len(names) * ROW_WEIGHT, slice_rows=1)
     with store_with(tmp_path / "store.db", bounds) as store:
         for seq in range(1, 2 * due_after + 1):
             store.commit(changes_by(store, posting_entry(HERE, seq, *halves[seq % 2])))
@@ -339,7 +346,7 @@ def test_under_the_same_load_slices_are_alike(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_a_commit_that_goes_on_with_torn_tables_fails_and_the_next_one_goes_on(tmp_path: Path) -> None:
-    slow = Bounds(rows_max=4, slice_rows=1)
+    slow = Bounds(replay_max=24, slice_rows=1)
     with store_with(torn(tmp_path, slow), slow) as store:
         store._connection.execute(NO_ROOM)
         with pytest.raises(CommitRefusedError, match="no room"):
@@ -352,7 +359,7 @@ def test_a_commit_that_goes_on_with_torn_tables_fails_and_the_next_one_goes_on(t
 
 def test_the_first_commit_after_a_kill_has_not_to_wait_until_all_is_written(tmp_path: Path) -> None:
     """It goes on where the kill was, a slice with each commit, however often it is killed on the way."""
-    slow = Bounds(rows_max=4, slice_rows=1)
+    slow = Bounds(replay_max=24, slice_rows=1)
     copy = torn(tmp_path, slow)
     for told in range(1, len(ACCOUNTS)):
         with store_with(copy, slow) as store:

@@ -149,14 +149,14 @@ def test_a_copy_is_of_one_moment_whatever_is_decided_while_it_is_read(
     assert (taker.applied(), taker.account(ALICE), taker.account(BOB)) == before
 
 
-@pytest.mark.parametrize("rows_max", [1, 2, 5, 99])
+@pytest.mark.parametrize("replay_max", [1, 17, 50, 999])
 @pytest.mark.parametrize("first", range(4))
 def test_a_copy_comes_to_its_end_however_often_the_tables_are_written_meanwhile(
-    rows_max: int, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replay_max: int, first: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Accounts and reservations that are read already, are read later, or were not there: written twice."""
     monkeypatch.setattr(copying, "ROWS_MAX", 2)
-    with closing(open_sqlite(tmp_path / "store.db", Bounds(rows_max, 99, slice_rows=2))) as store:
+    with closing(open_sqlite(tmp_path / "store.db", Bounds(replay_max, slice_rows=2))) as store:
         commit(store, *(posting_entry(HERE, 1 + at, (name, 9)) for at, name in enumerate("bdfhj")))
         commit(store, *(entry_of(HERE, 6 + at, reserved(name, 3)) for at, name in enumerate("bfj")))
         with closing(MemoryStore(store.identity)) as then, closing(new_sqlite(tmp_path)) as taker:
@@ -182,7 +182,7 @@ def test_a_copy_comes_to_its_end_however_often_the_tables_are_written_meanwhile(
 
 
 def test_what_is_put_aside_for_a_copy_is_gone_with_it(tmp_path: Path) -> None:
-    with closing(open_sqlite(tmp_path / "store.db", Bounds(1, 99))) as store:
+    with closing(open_sqlite(tmp_path / "store.db", Bounds(1))) as store:
         some_history(store)
         copy = store.copy()
         commit(store, posting_entry(THERE, 2, ("alice", 1), ("bob", 1)))
@@ -196,7 +196,7 @@ def test_what_is_put_aside_for_a_copy_is_gone_with_it(tmp_path: Path) -> None:
 
 def test_after_a_commit_that_failed_nothing_is_put_aside_for_a_copy_that_nobody_reads(tmp_path: Path) -> None:
     """Found by reading: who gave it is built anew from the disk, and nobody is left to close it."""
-    with closing(open_sqlite(tmp_path / "store.db", Bounds(1, 99))) as store:
+    with closing(open_sqlite(tmp_path / "store.db", Bounds(1))) as store:
         some_history(store)
         copy = store.copy()
         store._connection.execute(
@@ -214,7 +214,7 @@ def test_where_there_is_no_room_to_put_anything_aside_the_copy_ends_and_not_the_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "ROWS_MAX", 1)
-    with closing(open_sqlite(tmp_path / "store.db", Bounds(1, 99))) as store:
+    with closing(open_sqlite(tmp_path / "store.db", Bounds(1))) as store:
         some_history(store)
         copy = store.copy()
         assert copy.next() is not None

@@ -38,7 +38,7 @@ from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
 from bankbook.store.sums import Bounds
 
-ALWAYS = Bounds(rows_max=1, replay_max=1, slice_rows=99, clean_rows_max=1)
+ALWAYS = Bounds(replay_max=1, slice_rows=99, clean_rows_max=1)
 ORDER = Key("1/order-17")
 
 
@@ -143,7 +143,7 @@ def test_dropping_keeps_up_with_writing(store: Store) -> None:
         changes = changes_by(store, posting_entry(HERE, seq, ("alice", 1), ("bob", -1)))
         changes.drop = Drop(FOR_EVER, store.applied())
         store.commit(changes)
-    if not isinstance(store, SqliteStore) or store._bounds.rows_max == 1:
+    if not isinstance(store, SqliteStore) or store._bounds.replay_max == 1:
         assert store.dropped()[HERE] >= 190
 
 
@@ -214,7 +214,7 @@ def test_a_drop_whose_commit_failed_did_not_happen(tmp_path: Path) -> None:
 def test_a_file_does_not_grow_for_ever(tmp_path: Path) -> None:
     """The space of what was dropped is used again."""
     path, sizes = tmp_path / "store.db", []
-    with closing(open_sqlite(path, Bounds(rows_max=2, replay_max=250, slice_rows=9))) as store:
+    with closing(open_sqlite(path, Bounds(replay_max=17, slice_rows=9))) as store:
         for seq in range(1, 4_001):
             changes = changes_by(store, posting_entry(HERE, seq, ("alice", 1), ("bob", -1)))
             changes.drop = Drop(HybridTime(max(seq - 100, 0) << 16), store.applied())

@@ -20,17 +20,19 @@ from bankbook.store.sqlite_file import OpenFile
 from bankbook.store.sqlite_frozen import FrozenTables
 from bankbook.store.sqlite_tables import Tables
 
+ROW_WEIGHT = 3
+"""An account, or a reservation, takes so many times as long to be read as a plain movement to be applied."""
+
 
 class Bounds(NamedTuple):
     """How much is kept in memory. The figures: docs/decisions/0019-tables-a-quarter-as-often.md."""
 
-    rows_max: int = 32_768
-    """Of accounts and reservations that are newer than the tables, until these are due."""
     replay_max: int = 262_144
-    """What is newer than the tables, until these are due, by how long it takes to apply it after a kill:
-    so many plain movements of large batches, or 23,831 entries of a transfer each."""
-    slice_rows: int = 64
-    """Of accounts, that a commit writes at least while the tables are due: below a millisecond."""
+    """What is newer than the tables, until these are due, by how long it takes to apply it after a kill: in
+    plain movements of large batches."""
+    slice_rows: int = 16
+    """Of accounts, that a commit writes at least while the tables are due: below a millisecond, also where
+    each has dozens of postings."""
     clean_rows_max: int = 32_768
     """Of accounts, in each of two generations."""
     dropped_min: int = WEIGHT_MIN
@@ -137,7 +139,7 @@ class Sums:
             nearness = 0
         if nearness >= 1:
             return self._slice(len(self._queue))
-        # Not by the rows, of which most are new at first and few later, unless there are many.
+        # Not by the rows, of which most are new at first and few later, unless they are most of it.
         progress = max(self._postings.weight / max(self._frozen_postings.weight, 1), nearness**2)
         missing = int(2 * progress * len(self._queue)) - self._written
         return self._slice(max(self._bounds.slice_rows, missing))
@@ -216,8 +218,8 @@ class Sums:
     @property
     def _nearness(self) -> float:
         """How near the tables are to being due: 0 where nothing was committed since, 1 where they are."""
-        rows, bounds = len(self.rows.dirty) + len(self._reservations), self._bounds
-        return max(rows / bounds.rows_max, self._postings.weight / bounds.replay_max)
+        rows = len(self.rows.dirty) + len(self._reservations)
+        return (self._postings.weight + ROW_WEIGHT * rows) / self._bounds.replay_max
 
     def _freeze(self, clock: HybridTime) -> None:
         self.rows.freeze()
