@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ from bankbook.bench.callers import call
 from bankbook.bench.clients import Clients
 from bankbook.bench.machine import sync_us, usage_of
 from bankbook.bench.run import Progress, run, window_of
-from bankbook.bench.schedule import ClosedLoop
+from bankbook.bench.schedule import ClosedLoop, FixedRate
 from bankbook.bench.settings import Load, OwnBank, Workload
 from bankbook.bench.tally import Answered, Tally
 from bankbook.core.outcome import Outcome
@@ -68,6 +69,9 @@ CASES = (
     Case("bare server, bare client, 1 caller", replace(DEPOSITS, callers=1), 0, BARE),
     Case("bare server, 1 caller", replace(DEPOSITS, callers=1), 0),
     Case("deposits, 1 caller", replace(DEPOSITS, callers=1), 1),
+    # To a machine that rests in between.
+    Case("bare server, bare client, ten a second", replace(DEPOSITS, callers=1, rate=10.0), 0, BARE),
+    Case("deposits, ten a second", replace(DEPOSITS, callers=1, rate=10.0), 1),
     Case("bare server, bulk 50", replace(USUAL, callers=8, bulk=50), 0),
     Case("transfers, bulk 50", replace(USUAL, callers=8, bulk=50), 1),
     Case("bare server, bulk 1,000", replace(USUAL, callers=4, bulk=1000), 0),
@@ -235,7 +239,8 @@ async def _cpu_of(pid: int, begin_s: float, end_s: float) -> float:
 async def _call_barely(case: Case, address: str) -> tuple[Tally, float]:
     """Call without the client library: gRPC's own stub, and one message for all requests."""
     window = window_of(case.load, time.monotonic() + 1.0)
-    tally, schedule = Tally(), ClosedLoop(window)
+    tally, rate = Tally(), case.load.rate
+    schedule = ClosedLoop(window) if rate is None else FixedRate(window, rate, Random(0))  # noqa: S311  (no secret)
     message = bank_pb2.DepositRequest(
         session=bank_pb2.Session(customer="bench-1", token=bytes(27)),
         account="bench-1",

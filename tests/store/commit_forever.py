@@ -13,7 +13,7 @@ COMMITS_MAX = 20_000
 
 
 def main(path: Path) -> None:
-    store = open_sqlite(path, Bounds(replay_max=350))
+    store = open_sqlite(path, Bounds(replay_max=350, slice_rows=1))
     print("open", flush=True)  # noqa: T201
     first = store.applied()[THERE] + 1
     for number in range(first, first + COMMITS_MAX):

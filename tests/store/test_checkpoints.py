@@ -121,7 +121,13 @@ def check_tables(store: SqliteStore) -> None:
         before[account] = until
 
 
-BOUNDS = st.builds(Bounds, st.integers(1, 8), st.integers(1, 8), st.integers(1, 3), st.integers(1, 4))
+BOUNDS = st.builds(
+    Bounds,
+    replay_max=st.integers(1, 80),
+    slice_rows=st.integers(1, 2),
+    clean_rows_max=st.integers(1, 3),
+    dropped_min=st.integers(1, 4),
+)
 
 
 @settings(max_examples=150)
@@ -215,38 +221,28 @@ def test_whoever_audits_after_a_kill_sees_all_and_changes_nothing(tmp_path: Path
             assert summed(store) == VersionVector()
 
 
-def test_the_tables_are_written_by_the_commit_after_the_one_that_goes_beyond_the_bound(
-    tmp_path: Path,
+REFUSAL = Record(RecordKind.REFUSAL, verdict=Verdict(Outcome.INSUFFICIENT_FUNDS))
+
+
+@pytest.mark.parametrize(
+    ("entries", "weight"),
+    [
+        ([posting_entry(HERE, seq, ("alice", 1), ("bob", 1)) for seq in (1, 2)], 2 * (5 + 2 * 3) + 2 * 3),
+        ([entry_of(HERE, 1, reserved("alice", 1), reserved("alice", 2))], 5 + 2 * 3 + 3 * 3),
+        ([entry_of(HERE, seq, REFUSAL, key=f"k{seq}") for seq in (1, 2, 3)], 3 * (5 + 3)),
+    ],
+    ids=["postings", "reservations, which are rows", "refusals, which post nothing"],
+)
+def test_the_tables_are_written_by_the_commit_after_the_one_that_reaches_the_bound(
+    tmp_path: Path, entries: list[Entry], weight: int
 ) -> None:
-    bounds = Bounds(replay_max=2 * (ENTRY_WEIGHT + 2 * OTHER_WEIGHT) + 2 * ROW_WEIGHT)
-    first = [posting_entry(HERE, 1, ("alice", 1), ("bob", 1))]
-    second = [posting_entry(HERE, 2, ("alice", 1), ("bob", 1))]
-    with store_with(tmp_path / "store.db", bounds, first, second, deposits(3)) as store:
-        assert summed(store) == VersionVector([(HERE, Seq(2))])
-        assert store.account(ALICE) == Account(Money(105)), "the commit itself is in memory only"
-        check_integrity(store)
-
-
-def test_a_reservation_counts_as_a_row_that_is_newer_than_the_tables(tmp_path: Path) -> None:
-    made = [entry_of(HERE, 1, reserved("alice", 1), reserved("alice", 2))]
-    with store_with(
-        tmp_path / "store.db",
-        Bounds(replay_max=ENTRY_WEIGHT + 2 * OTHER_WEIGHT + 3 * ROW_WEIGHT),
-        made,
-        deposits(2),
-    ) as store:
-        assert summed(store) == VersionVector([(HERE, Seq(1))])
-
-
-def test_an_entry_that_posts_nothing_counts_too_for_it_is_replayed_as_well(tmp_path: Path) -> None:
-    refusal = Record(RecordKind.REFUSAL, verdict=Verdict(Outcome.INSUFFICIENT_FUNDS))
-    noted = [[entry_of(HERE, seq, refusal, key=f"k{seq}")] for seq in range(1, 5)]
-    with store_with(
-        tmp_path / "store.db", Bounds(replay_max=3 * (ENTRY_WEIGHT + OTHER_WEIGHT)), *noted
-    ) as store:
-        assert summed(store) == VersionVector([(HERE, Seq(3))])
-    with store_with(tmp_path / "store.db", NEVER) as store:
-        assert summed(store) == VersionVector([(HERE, Seq(4))]), "who stops leaves nothing to be replayed"
+    for short, is_due in ((0, True), (1, False)):
+        bounds = Bounds(replay_max=weight + short)
+        with store_with(tmp_path / f"{short}.db", bounds, *([entry] for entry in entries)) as store:
+            assert summed(store) == VersionVector()
+            step_on(store)
+            assert summed(store) == (store.applied() if is_due else VersionVector())
+            check_integrity(store)
 
 
 def test_a_commit_that_fails_with_a_checkpoint_in_it_leaves_memory_and_tables_as_they_were(

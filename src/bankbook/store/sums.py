@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
     """Of accounts, that a commit writes at least while the tables are due: below a millisecond, also where
     each has dozens of postings."""
     clean_rows_max: int = 32_768
-    """Of accounts, in each of two generations."""
+    """Of accounts, in each of two generations; and once more what was being written."""
     dropped_min: int = WEIGHT_MIN
     """How much at least a commit drops, of what is to be dropped."""
 
@@ -128,8 +128,8 @@ class Sums:
         """Return what the next commit has to write; None where nothing. `clock`: that of the last commit.
 
         A slice is so large that all is written when half as much as is being written has come anew: under the
-        same load the tables are due again when as much has. Where they are due before, as under another load,
-        the rest is one slice.
+        same load the tables are due again when as much has; and at the latest by seven tenths of the bound.
+        Where a commit goes beyond the bound at once, the rest is one slice.
         """
         nearness = self._nearness
         if self._frozen_at is None:
@@ -139,7 +139,8 @@ class Sums:
             nearness = 0
         if nearness >= 1:
             return self._slice(len(self._queue))
-        # Not by the rows, of which most are new at first and few later, unless they are most of it.
+        # Nearness has the rows in it, of which most are new at first: squared, it tells at the end only,
+        # when a load has changed and comes to the bound with less weight than the one before.
         progress = max(self._postings.weight / max(self._frozen_postings.weight, 1), nearness**2)
         missing = int(2 * progress * len(self._queue)) - self._written
         return self._slice(max(self._bounds.slice_rows, missing))
