@@ -90,9 +90,13 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def port_base() -> int:
-    """Three free ports in a row begin after it; the README's own may be taken."""
-    for base in range(20_000, 30_000, 7):
+def port_base(worker_id: str) -> int:
+    """Three free ports in a row begin after it; the README's own may be taken.
+
+    Each worker looks among others: of two that look among the same, both may find the same ones free.
+    """
+    first = 20_000 + 500 * int(worker_id.removeprefix("gw").replace("master", "0")) % 10_000
+    for base in range(first, first + 500 - 3, 7):
         try:
             with ExitStack() as stack:
                 for number in (1, 2, 3):
