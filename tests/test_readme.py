@@ -9,14 +9,13 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from cli.commands import free_port_base
 
 from bankbook.scenario.parse import parse_scenario
 
@@ -90,21 +89,9 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def port_base(worker_id: str) -> int:
-    """Three free ports in a row begin after it; the README's own may be taken.
-
-    Each worker looks among others: of two that look among the same, both may find the same ones free.
-    """
-    first = 20_000 + 500 * int(worker_id.removeprefix("gw").replace("master", "0")) % 10_000
-    for base in range(first, first + 500 - 3, 7):
-        try:
-            with ExitStack() as stack:
-                for number in (1, 2, 3):
-                    stack.enter_context(socket.create_server(("127.0.0.1", base + number)))
-                return base
-        except OSError:
-            continue
-    raise AssertionError("no three free ports in a row")
+def port_base() -> int:
+    """Three free ports begin after it; the README's own may be taken."""
+    return free_port_base(3)
 
 
 @pytest.fixture

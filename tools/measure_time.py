@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from random import Random
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -33,10 +32,10 @@ import grpc.aio
 
 from bankbook.bench.bank import BankUnderTest, bank_of_its_own
 from bankbook.bench.callers import call
+from bankbook.bench.client import Assignment, schedule_of
 from bankbook.bench.clients import Clients
 from bankbook.bench.machine import sync_us, usage_of
 from bankbook.bench.run import Progress, run, window_of
-from bankbook.bench.schedule import ClosedLoop, FixedRate
 from bankbook.bench.settings import Load, OwnBank, Workload
 from bankbook.bench.tally import Answered, Tally
 from bankbook.core.outcome import Outcome
@@ -239,8 +238,7 @@ async def _cpu_of(pid: int, begin_s: float, end_s: float) -> float:
 async def _call_barely(case: Case, address: str) -> tuple[Tally, float]:
     """Call without the client library: gRPC's own stub, and one message for all requests."""
     window = window_of(case.load, time.monotonic() + 1.0)
-    tally, rate = Tally(), case.load.rate
-    schedule = ClosedLoop(window) if rate is None else FixedRate(window, rate, Random(0))  # noqa: S311  (no secret)
+    tally, schedule = Tally(), schedule_of(Assignment(case.load, {BranchId(1): address}, 0), window)
     message = bank_pb2.DepositRequest(
         session=bank_pb2.Session(customer="bench-1", token=bytes(27)),
         account="bench-1",

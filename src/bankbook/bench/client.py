@@ -177,7 +177,7 @@ _FOR_EVER_S = 1e9
 
 async def _call_all(assignment: Assignment, window: Window, tally: Tally, bank: Bank) -> None:
     load = assignment.load
-    schedule = _schedule_of(assignment, window)
+    schedule = schedule_of(assignment, window)
     sessions: dict[int, Session] = {}
     async with asyncio.TaskGroup() as callers:
         for number in assignment.callers:
@@ -189,7 +189,8 @@ async def _call_all(assignment: Assignment, window: Window, tally: Tally, bank: 
             callers.create_task(call(window, schedule, tally, customer.next, ask, load.bulk))
 
 
-def _schedule_of(assignment: Assignment, window: Window) -> Schedule:
+def schedule_of(assignment: Assignment, window: Window) -> Schedule:
+    """Return when a client's requests are due."""
     load = assignment.load
     if load.rate is None:
         return ClosedLoop(window, assignment.requests_max)
