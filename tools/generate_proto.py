@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import google.rpc
+
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 WIRE = SOURCE / "bankbook" / "wire"
 
@@ -31,7 +33,8 @@ def generate(target: Path) -> None:
     outputs = [f"--{kind}_out={target}" for kind in ("python", "grpc_python")]
     outputs += [f"--{kind}_out=quiet:{target}" for kind in ("mypy", "mypy_grpc")]
     environment = {"PATH": str(Path(sys.executable).parent) + ":/usr/bin:/bin"}
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={SOURCE}", *outputs, *protos]
+    paths = [f"--proto_path={path}" for path in (SOURCE, Path(google.rpc.__path__[0]).parent.parent)]
+    command = [sys.executable, "-m", "grpc_tools.protoc", *paths, *outputs, *protos]
     subprocess.run(command, check=True, env=environment)
 
 

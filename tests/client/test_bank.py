@@ -32,7 +32,7 @@ from bankbook.client import (
     retries,
     sending,
 )
-from bankbook.client.attempts import Channels
+from bankbook.client.attempts import Channels, Line
 from bankbook.client.calls import TIMEOUT_S_MAX
 from bankbook.wire.commands import AnyRequest
 from bankbook.wire.v1 import bank_pb2
@@ -402,7 +402,8 @@ async def test_a_status_that_contradicts_its_details_leaves_a_write_in_doubt() -
         await context.abort(grpc.StatusCode.INTERNAL, "so there", details)
         raise AssertionError
 
-    async with fake_branch(answer) as branch, Bank([branch.address], retries=False) as bank:
+    branches = fake_branch(answer, has_streams=False)  # where a status has no other code to contradict
+    async with branches as branch, Bank([branch.address], retries=False) as bank:
         with pytest.raises(OutcomeUnknownError):
             await bank.session("anna").deposit(5)
 
@@ -441,7 +442,8 @@ async def test_who_is_cancelled_just_as_the_branch_is_reached_does_not_wait_for_
         channel = WakingChannel()
         channels = client._calls._channels
         assert isinstance(channels, Channels)
-        channels._channels[1] = cast("grpc.aio.Channel", channel)
+        channels._lines[1] = line = Line("127.0.0.1:1")
+        line.channel = cast("grpc.aio.Channel", channel)
         asked = asyncio.create_task(client.session("anna").deposit(5))
         await asyncio.sleep(0)  # it waits for the channel now
         await asyncio.sleep(0)
@@ -457,7 +459,6 @@ class BelatedChannel:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
         self._is_told = asyncio.Event()
-        self.unary_unary = channel.unary_unary
         self.close = channel.close
 
     def get_state(self, *, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
@@ -478,7 +479,8 @@ async def test_a_client_that_is_too_busy_to_see_that_it_is_connected_does_not_bl
         await session.deposit(5)  # it is connected
         channels = client._calls._channels
         assert isinstance(channels, Channels)
-        channels._channels[1] = cast("grpc.aio.Channel", BelatedChannel(channels._channels[1]))
+        line = channels._lines[1]
+        line.channel = cast("grpc.aio.Channel", BelatedChannel(line.channel))
         assert (await session.balance()).balance == 5
 
 

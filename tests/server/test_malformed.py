@@ -16,8 +16,10 @@ import grpc
 import grpc.aio
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 from server.malformed import Malformed
 from server.processes import bank_of, configs_of, status_of
@@ -60,6 +62,8 @@ METHODS = [
 # What gRPC says of a message it cannot take, and of a caller who hung up; nothing of ours stands in it.
 _UNTYPED = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
 # Words of a bug: of a traceback, an exception's name, a file of ours.
 OURS = re.compile(
     r"Traceback|Exception|[a-z]Error\b|<class|\.py\b|bankbook\.(core|store|server|wire)|line \d+, in"
@@ -98,27 +102,39 @@ class Caller:
         path = f"/{method.containing_service.full_name}/{method.name}"
         encoded = self._malformed.encoded(method.input_type)
         request_id = self._malformed.chance.choice(["", "mine", "x" * 5000])
+        call = self._channel.stream_stream(path, None, None)(  # a stream of one, where the method has none
+            iter([encoded]), timeout=_TIMEOUT_S, metadata=(("x-request-id", request_id),)
+        )
         try:
-            answer = await self._channel.unary_unary(path, None, None)(
-                encoded, timeout=_TIMEOUT_S, metadata=(("x-request-id", request_id),)
-            )
+            async for answer in call:
+                self._look_at(GetMessageClass(method.output_type).FromString(answer), path, encoded)
         except grpc.aio.AioRpcError as error:
-            self._look_at(error, path, encoded)
-        else:
-            GetMessageClass(method.output_type).FromString(answer)
+            status = rpc_status.from_call(error)  # type: ignore[arg-type]
+            self._complain_of(error.code(), error.details() or "", status, path, encoded)
+
+    def _look_at(self, answer: Message, path: str, encoded: bytes) -> None:
+        if not isinstance(answer, bank_pb2.Answers):
             self.told["OK"] += 1
+            return
+        for each in answer.answers:
+            if each.WhichOneof("told") == "refusal":
+                self._complain_of(
+                    _CODES[each.refusal.code], each.refusal.message, each.refusal, path, encoded
+                )
+            else:
+                self.told["OK"] += 1
 
-    def _look_at(self, error: grpc.aio.AioRpcError, path: str, encoded: bytes) -> None:
-        reason = _reason(error)
-        self.told[reason or error.code().name] += 1
-        detail = error.details() or ""
-        is_typed = reason in Outcome.__members__ or error.code() in _UNTYPED
+    def _complain_of(
+        self, code: grpc.StatusCode, detail: str, status: Status | None, path: str, encoded: bytes
+    ) -> None:
+        reason = _reason(status)
+        self.told[reason or code.name] += 1
+        is_typed = reason in Outcome.__members__ or code in _UNTYPED
         if not is_typed or OURS.search(detail):
-            self.complaints.append(f"{path} {encoded[:200]!r}: {error.code().name} {detail[:300]}")
+            self.complaints.append(f"{path} {encoded[:200]!r}: {code.name} {detail[:300]}")
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+def _reason(status: Status | None) -> str:
     info = ErrorInfo()
     if status is not None and any(each.Unpack(info) for each in status.details) and info.domain == DOMAIN:
         return info.reason

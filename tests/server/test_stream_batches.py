@@ -11,7 +11,8 @@ from bankbook.core.messages import Entries, Head
 from bankbook.core.types import AccountId, BranchId, Incarnation, Money, Origin, Seq
 from bankbook.core.vector import NOTHING
 from bankbook.server import streams
-from bankbook.wire.basics import MESSAGE_BYTES_MAX
+from bankbook.wire import basics
+from bankbook.wire.basics import BATCH_BYTES, MESSAGE_BYTES_MAX, batches
 from bankbook.wire.v1 import replication_pb2
 
 HERE = Origin(BranchId(1), Incarnation(1))
@@ -23,28 +24,29 @@ def entries(size: int) -> replication_pb2.PublisherMessage:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(streams, "BATCH_BYTES", 1000)
+    for room in (basics, streams):
+        monkeypatch.setattr(room, "BATCH_BYTES", 1000)
     return 1000
 
 
 @pytest.mark.usefixtures("small_batches")
 def test_a_branch_that_missed_much_gets_it_in_several_messages() -> None:
     missed = [entries(400) for _ in range(5)]
-    assert [len(batch) for batch in streams.batches(missed)] == [2, 2, 1]
+    assert [len(batch) for batch in batches(missed)] == [2, 2, 1]
 
 
 @pytest.mark.usefixtures("small_batches")
 def test_a_message_that_is_larger_than_a_batch_goes_alone() -> None:
     missed = [entries(10), entries(5000), entries(10)]
-    assert [len(batch) for batch in streams.batches(missed)] == [1, 1, 1]
+    assert [len(batch) for batch in batches(missed)] == [1, 1, 1]
 
 
-@given(st.lists(st.integers(0, 3 * streams.BATCH_BYTES // 4), max_size=12))
+@given(st.lists(st.integers(0, 3 * BATCH_BYTES // 4), max_size=12))
 def test_nothing_is_lost_reordered_or_too_large(sizes: list[int]) -> None:
     messages = [entries(size) for size in sizes]
-    batches = list(streams.batches(messages))
-    assert [message for batch in batches for message in batch] == messages
-    assert all(sum(each.ByteSize() for each in batch) <= streams.BATCH_BYTES for batch in batches)
+    sent = list(batches(messages))
+    assert [message for batch in sent for message in batch] == messages
+    assert all(sum(each.ByteSize() for each in batch) <= BATCH_BYTES for batch in sent)
 
 
 def entry(seq: int, memo_characters: int) -> Entry:
@@ -62,7 +64,7 @@ def test_a_run_of_entries_is_split_where_it_is_too_large_for_one_message() -> No
     for part in split:
         assert isinstance(part, Entries)
         assert part.entries
-        assert sum(len(each.encoded) for each in part.entries) <= streams.BATCH_BYTES
+        assert sum(len(each.encoded) for each in part.entries) <= basics.BATCH_BYTES
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -76,7 +78,7 @@ def test_an_entry_that_is_larger_than_a_batch_goes_by_itself() -> None:
 
 def test_the_largest_entry_there_can_be_is_a_message_that_grpc_takes() -> None:
     message = replication_pb2.PublisherMessages(messages=[entries(ENTRY_BYTES_MAX)])
-    assert message.ByteSize() + streams.BATCH_BYTES < MESSAGE_BYTES_MAX
+    assert message.ByteSize() + BATCH_BYTES < MESSAGE_BYTES_MAX
 
 
 def test_what_is_no_run_of_entries_goes_as_it_is() -> None:
@@ -85,4 +87,4 @@ def test_what_is_no_run_of_entries_goes_as_it_is() -> None:
 
 
 def test_a_step_that_says_nothing_sends_nothing() -> None:
-    assert list(streams.batches([entries(0)][:0])) == []
+    assert list(batches([entries(0)][:0])) == []

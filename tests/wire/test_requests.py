@@ -303,10 +303,11 @@ def test_bytes_that_happen_to_parse_are_a_request_or_are_called_damaged(
 
 def test_every_command_has_one_method_and_every_method_of_the_service_one_command() -> None:
     service = bank_pb2.DESCRIPTOR.services_by_name["Bank"]
-    assert [method.name for method in METHODS] == [method.name for method in service.methods]
+    methods = [method for method in service.methods if method.name != "Multiplex"]  # which carries any
+    assert [method.name for method in METHODS] == [method.name for method in methods]
     assert {method.command for method in METHODS} == set(Command.__args__)
     assert [method.message.DESCRIPTOR.full_name for method in METHODS] == [
-        method.input_type.full_name for method in service.methods
+        method.input_type.full_name for method in methods
     ]
 
 

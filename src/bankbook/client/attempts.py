@@ -13,14 +13,16 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
+from bankbook.client.multiplexing import CallStream
 from bankbook.core.commands import Batch, Command, ReadBalance, ReadStatement
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import TOKEN_BYTES_MAX
 from bankbook.wire.basics import MESSAGE_OPTIONS, MessageDamagedError
-from bankbook.wire.replies import Answer, BatchReceipt, decode_answer
+from bankbook.wire.commands import AnyRequest
+from bankbook.wire.replies import Answer, AnyReceipt, BatchReceipt, decode_answer
 from bankbook.wire.requests import Envelope, encode_request
 from bankbook.wire.status import Failure, decode_failure
-from bankbook.wire.v1 import bank_pb2_grpc
+from bankbook.wire.v1 import bank_pb2, bank_pb2_grpc
 
 _CHANNEL_OPTIONS = (
     *MESSAGE_OPTIONS,
@@ -87,15 +89,15 @@ class Channels:
 
     def __init__(self, addresses: Mapping[int, str]) -> None:
         self._addresses = addresses
-        self._channels: dict[int, grpc.aio.Channel] = {}
+        self._lines: dict[int, Line] = {}
         self.closed = asyncio.Event()
 
     async def close(self) -> None:
         """Close every channel; what is under way gets no answer. Closing twice is harmless."""
         self.closed.set()
-        channels, self._channels = self._channels, {}
-        for channel in channels.values():
-            await channel.close(None)
+        lines, self._lines = self._lines, {}
+        for line in lines.values():
+            await line.close()
 
     async def attempt(
         self, command: Command, envelope: Envelope, branch: int, deadline: float, wait_s: float | None
@@ -105,14 +107,12 @@ class Channels:
         A connection is waited for until `wait_s` seconds are over; None: only as long as nothing speaks
         against it.
         """
-        channel = await self._connect(branch, deadline, wait_s)
-        if channel is None:
+        line = await self._connect(branch, deadline, wait_s)
+        if line is None:
             detail = f"branch {branch} at {self._addresses[branch]} could not be reached; is it running?"
             return Missed(Failure(Outcome.BRANCH_UNREACHABLE, detail, branch=branch), was_sent=False)
-        method, message = encode_request(command, envelope)
-        stub = bank_pb2_grpc.BankStub(channel)
         try:
-            answer = decode_answer(await getattr(stub, method)(message, timeout=_until(deadline)))
+            answer = decode_answer(await line.ask(*encode_request(command, envelope), deadline))
             return checked(answer, command)
         except asyncio.CancelledError:
             if not self.closed.is_set() or _is_cancelled():
@@ -124,19 +124,57 @@ class Channels:
         except MessageDamagedError as error:
             return Missed(no_answer(command, branch, str(error)), was_sent=True, cause=error)
 
-    async def _connect(self, branch: int, deadline: float, wait_s: float | None) -> grpc.aio.Channel | None:
-        """Return a channel that is up: whatever fails before that has certainly changed nothing."""
+    async def _connect(self, branch: int, deadline: float, wait_s: float | None) -> "Line | None":
+        """Return a line that is up: whatever fails before that has certainly changed nothing."""
         if self.closed.is_set():
             raise ClosedError
-        channel = self._channels.get(branch)
-        if channel is None:
-            channel = grpc.aio.insecure_channel(self._addresses[branch], _CHANNEL_OPTIONS)
-            self._channels[branch] = channel
+        line = self._lines.get(branch)
+        if line is None:
+            line = self._lines[branch] = Line(self._addresses[branch])
         try:
-            is_up = await _is_up_in_time(channel, deadline, wait_s)
+            is_up = await _is_up_in_time(line.channel, deadline, wait_s)
         except grpc.aio.UsageError as error:
             raise ClosedError from error
-        return channel if is_up else None
+        return line if is_up else None
+
+
+class Line:
+    """The channel to one branch, and on it the stream that calls travel on."""
+
+    def __init__(self, address: str) -> None:
+        self.channel = grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS)
+        self._stub = bank_pb2_grpc.BankStub(self.channel)
+        self._stream: CallStream | None = None
+        self._has_streams = True
+        """Which a branch of an older version has not."""
+
+    async def ask(self, method: str, message: AnyRequest, deadline: float) -> AnyReceipt:
+        """Return what the branch tells. Raises grpc.aio.AioRpcError, MessageDamagedError."""
+        if self._has_streams and not _is_large(message):
+            if self._stream is None or self._stream.is_over:
+                self._stream = CallStream(self._stub.Multiplex(None))
+            try:
+                return await self._stream.ask(message, deadline)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                    raise
+                self._has_streams = False
+        answer: AnyReceipt = await getattr(self._stub, method)(message, timeout=_until(deadline))
+        return answer
+
+    async def close(self) -> None:
+        """Close the channel; what is under way gets no answer."""
+        await self.channel.close(None)
+        if self._stream is not None:
+            await self._stream.close()
+
+
+# A request that is larger than this, or whose answer may be, goes by itself, so that it keeps nobody waiting.
+_LARGE_BYTES = 64 * 1024
+
+
+def _is_large(message: AnyRequest) -> bool:
+    return isinstance(message, bank_pb2.GetStatementRequest) or message.ByteSize() > _LARGE_BYTES
 
 
 # How long nothing needs to speak against a connection until another branch is tried: far longer than any

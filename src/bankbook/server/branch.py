@@ -29,6 +29,7 @@ from bankbook.server.config import BranchConfig
 from bankbook.server.customers import add_bank_service
 from bankbook.server.driver import Driver
 from bankbook.server.handler import Handler
+from bankbook.server.multiplexing import Multiplexer
 from bankbook.server.original import OriginalServicer
 from bankbook.server.streams import ReplicationServicer, Streams
 from bankbook.server.tasks import first_of
@@ -97,7 +98,7 @@ class Branch:
         self.streams.driver = self._driver
         self._server = grpc.aio.server(options=_SERVER_OPTIONS)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
-        self._add_services()
+        self._multiplexer = self._add_services()
         self._stepping: asyncio.Task[None] | None = None
         self._serving: asyncio.Task[None] | None = None
         self._has_ended = asyncio.Event()
@@ -162,6 +163,7 @@ class Branch:
         if self._stepping is not None and not self._stepping.done():
             await first_of(self._driver.drain(drain_us), self._has_ended.wait())
         await self.streams.close()
+        self._multiplexer.close()
         await self._server.stop(_CLOSE_GRACE_S)
         if self._stepping is not None:
             self._stepping.cancel()
@@ -169,20 +171,21 @@ class Branch:
         await self._driver.close()
         self._log.info("branch.stopped")
 
-    def _add_services(self) -> None:
+    def _add_services(self) -> Multiplexer:
         config = self._config
         codec = TokenCodec(config.genesis.cluster, config.token_key)
         handler = Handler(config.branch, self._driver, codec, config.hold_limit_us)
         original = OriginalServicer(config.branch, handler, config.accounts)
         readable = Readable(self._server)
         as_server = cast("grpc.aio.Server", readable)  # for generated code, which asks no more of it
-        add_bank_service(handler, readable)
+        multiplexer = add_bank_service(handler, readable)
         original_pb2_grpc.add_BankServicer_to_server(original, as_server)
         replication_pb2_grpc.add_ReplicationServicer_to_server(ReplicationServicer(self.streams), as_server)
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(config, self._driver), as_server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         described = (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(described, self._server)
+        return multiplexer
 
 
 def open_store(config: BranchConfig) -> Store:

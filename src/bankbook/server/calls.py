@@ -95,6 +95,13 @@ async def abort(context: Context, failure: Failure) -> NoReturn:
     raise AssertionError("abort does not return")
 
 
+def log_bug(request_id: str | None, method: str) -> str:
+    """Log the exception that is being handled; return what its caller is told instead."""
+    name = request_name(request_id)
+    structlog.get_logger().exception("bug", request=name, method=method)
+    return f"internal error; in the branch's log it is {name}"
+
+
 def guarded(serve: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
     """Let `serve`, whose last argument is the call's context, tell nobody but the log of a bug of ours.
 
@@ -114,9 +121,8 @@ def guarded(serve: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[
         except grpc.aio.BaseError:  # how gRPC itself ends a call, as after `abort`
             raise
         except Exception:  # noqa: BLE001  (whatever it is, it is ours to mend)
-            name = request_name(request_id_of(context))
-            structlog.get_logger().exception("bug", request=name, method=serve.__qualname__)
-            await context.abort(grpc.StatusCode.INTERNAL, f"internal error; in the branch's log it is {name}")
+            told = log_bug(request_id_of(context), serve.__qualname__)
+            await context.abort(grpc.StatusCode.INTERNAL, told)
             raise AssertionError("abort does not return") from None
 
     return serve_guarded

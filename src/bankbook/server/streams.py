@@ -41,7 +41,7 @@ from bankbook.server.config import Delay
 from bankbook.server.driver import Driver
 from bankbook.server.tasks import first_of
 from bankbook.store.base import Store
-from bankbook.wire.basics import MESSAGE_OPTIONS, MessageDamagedError
+from bankbook.wire.basics import BATCH_BYTES, MESSAGE_OPTIONS, MessageDamagedError, batches
 from bankbook.wire.peers import (
     PROTOCOL_VERSION,
     Greeting,
@@ -64,11 +64,6 @@ _QUEUE_MAX = 10_000
 
 _SUBSCRIBER_SAYS = (Subscribe, Unsubscribe, Acknowledge, AskHead, AskKey, Forward, AskCopy)
 
-# What goes into one gRPC message: the fewer, the cheaper, up to here. A branch that comes back may be sent
-# a whole window of every log in one step; all in one message, that would be more than gRPC takes, and the
-# stream would break again and again.
-BATCH_BYTES = 1024 * 1024
-
 CHANNEL_OPTIONS = (
     *MESSAGE_OPTIONS,
     ("grpc.keepalive_time_ms", 10_000),
@@ -79,7 +74,6 @@ CHANNEL_OPTIONS = (
 )
 
 Outgoing = TypeVar("Outgoing", replication_pb2.SubscriberMessages, replication_pb2.PublisherMessages)
-Single = TypeVar("Single", replication_pb2.SubscriberMessage, replication_pb2.PublisherMessage)
 
 
 class GreetingRefusedError(Exception):
@@ -358,20 +352,6 @@ def parts(message: Message) -> Iterator[Message]:
             yield replace(message, entries=message.entries[start:place])
             start, size = place, len(entry.encoded)
     yield replace(message, entries=message.entries[start:])
-
-
-def batches(messages: list[Single]) -> Iterator[list[Single]]:
-    """Yield the messages in their order, as many together as one gRPC message should carry."""
-    batch: list[Single] = []
-    size = 0
-    for message in messages:
-        size += message.ByteSize()
-        if batch and size > BATCH_BYTES:
-            yield batch
-            batch, size = [], message.ByteSize()
-        batch.append(message)
-    if batch:
-        yield batch
 
 
 def check_greeting(mine: Greeting, other: Greeting, expected: Collection[BranchId]) -> None:

@@ -3,6 +3,11 @@
 Decides the largest message. Must not know who sends what. Proof: tests/wire/test_requests.py.
 """
 
+from collections.abc import Iterator
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
 from bankbook.core.types import (
     BRANCHES_MAX,
     INCARNATION_MAX,
@@ -26,9 +31,31 @@ MESSAGE_OPTIONS = (
 )
 """For every server and every channel."""
 
+# What goes into one message of a stream: the fewer, the cheaper, up to here. A branch that comes back may be
+# sent a whole window of every log in one step; all in one message, that would be more than gRPC takes, and
+# the stream would break again and again.
+BATCH_BYTES = 1024 * 1024
+
+
+Single = TypeVar("Single", bound=Message)
+
 
 class MessageDamagedError(ValueError):
     """A message is well-formed protocol buffers and means nothing all the same; says why."""
+
+
+def batches(messages: list[Single]) -> Iterator[list[Single]]:
+    """Yield the messages in their order, as many together as one message of a stream should carry."""
+    batch: list[Single] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if batch and size > BATCH_BYTES:
+            yield batch
+            batch, size = [], message.ByteSize()
+        batch.append(message)
+    if batch:
+        yield batch
 
 
 def encode_gap(gap: Gap) -> bank_pb2.Gap:

@@ -14,6 +14,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -797,6 +798,166 @@ class GetStatementRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__to_ms) -> _WhichOneofReturnType__to_ms | None: ...
 
 Global___GetStatementRequest: _TypeAlias = GetStatementRequest  # noqa: Y015
+
+@_typing.final
+class Calls(_message.Message):
+    """What a client says on a stream of calls."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Call(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NUMBER_FIELD_NUMBER: _builtins.int
+        TIMEOUT_US_FIELD_NUMBER: _builtins.int
+        OPEN_ACCOUNT_FIELD_NUMBER: _builtins.int
+        GET_BALANCE_FIELD_NUMBER: _builtins.int
+        DEPOSIT_FIELD_NUMBER: _builtins.int
+        WITHDRAW_FIELD_NUMBER: _builtins.int
+        TRANSFER_FIELD_NUMBER: _builtins.int
+        SUBMIT_FIELD_NUMBER: _builtins.int
+        RESERVE_FIELD_NUMBER: _builtins.int
+        CAPTURE_FIELD_NUMBER: _builtins.int
+        RELEASE_FIELD_NUMBER: _builtins.int
+        SUBMIT_BATCH_FIELD_NUMBER: _builtins.int
+        GET_STATEMENT_FIELD_NUMBER: _builtins.int
+        number: _builtins.int
+        """The client's name for it on this stream, until it is answered."""
+        timeout_us: _builtins.int
+        """How long the caller waits, in microseconds. Absent: for ever."""
+        @_builtins.property
+        def open_account(self) -> Global___OpenAccountRequest: ...
+        @_builtins.property
+        def get_balance(self) -> Global___GetBalanceRequest: ...
+        @_builtins.property
+        def deposit(self) -> Global___DepositRequest: ...
+        @_builtins.property
+        def withdraw(self) -> Global___WithdrawRequest: ...
+        @_builtins.property
+        def transfer(self) -> Global___TransferRequest: ...
+        @_builtins.property
+        def submit(self) -> Global___SubmitRequest: ...
+        @_builtins.property
+        def reserve(self) -> Global___ReserveRequest: ...
+        @_builtins.property
+        def capture(self) -> Global___CaptureRequest: ...
+        @_builtins.property
+        def release(self) -> Global___ReleaseRequest: ...
+        @_builtins.property
+        def submit_batch(self) -> Global___SubmitBatchRequest: ...
+        @_builtins.property
+        def get_statement(self) -> Global___GetStatementRequest: ...
+        def __init__(
+            self,
+            *,
+            number: _builtins.int = ...,
+            timeout_us: _builtins.int | None = ...,
+            open_account: Global___OpenAccountRequest | None = ...,
+            get_balance: Global___GetBalanceRequest | None = ...,
+            deposit: Global___DepositRequest | None = ...,
+            withdraw: Global___WithdrawRequest | None = ...,
+            transfer: Global___TransferRequest | None = ...,
+            submit: Global___SubmitRequest | None = ...,
+            reserve: Global___ReserveRequest | None = ...,
+            capture: Global___CaptureRequest | None = ...,
+            release: Global___ReleaseRequest | None = ...,
+            submit_batch: Global___SubmitBatchRequest | None = ...,
+            get_statement: Global___GetStatementRequest | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_timeout_us", b"_timeout_us", "capture", b"capture", "deposit", b"deposit", "get_balance", b"get_balance", "get_statement", b"get_statement", "open_account", b"open_account", "release", b"release", "request", b"request", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "timeout_us", b"timeout_us", "transfer", b"transfer", "withdraw", b"withdraw"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_us", b"_timeout_us", "capture", b"capture", "deposit", b"deposit", "get_balance", b"get_balance", "get_statement", b"get_statement", "number", b"number", "open_account", b"open_account", "release", b"release", "request", b"request", "reserve", b"reserve", "submit", b"submit", "submit_batch", b"submit_batch", "timeout_us", b"timeout_us", "transfer", b"transfer", "withdraw", b"withdraw"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__timeout_us: _TypeAlias = _typing.Literal["timeout_us"]  # noqa: Y015
+        _WhichOneofArgType__timeout_us: _TypeAlias = _typing.Literal["_timeout_us", b"_timeout_us"]  # noqa: Y015
+        _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["open_account", "get_balance", "deposit", "withdraw", "transfer", "submit", "reserve", "capture", "release", "submit_batch", "get_statement"]  # noqa: Y015
+        _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_us) -> _WhichOneofReturnType__timeout_us | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Calls.Call]: ...
+    @_builtins.property
+    def cancelled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Those whose callers wait no longer; they are not answered."""
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___Calls.Call] | None = ...,
+        cancelled: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "cancelled", b"cancelled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calls: _TypeAlias = Calls  # noqa: Y015
+
+@_typing.final
+class Answers(_message.Message):
+    """What a branch says on it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Answer(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NUMBER_FIELD_NUMBER: _builtins.int
+        RECEIPT_FIELD_NUMBER: _builtins.int
+        BATCH_RECEIPT_FIELD_NUMBER: _builtins.int
+        STATEMENT_PAGE_FIELD_NUMBER: _builtins.int
+        REFUSAL_FIELD_NUMBER: _builtins.int
+        number: _builtins.int
+        @_builtins.property
+        def receipt(self) -> Global___Receipt: ...
+        @_builtins.property
+        def batch_receipt(self) -> Global___BatchReceipt: ...
+        @_builtins.property
+        def statement_page(self) -> Global___StatementPage: ...
+        @_builtins.property
+        def refusal(self) -> _status_pb2.Status:
+            """A refusal: the status that a call by itself would end with."""
+
+        def __init__(
+            self,
+            *,
+            number: _builtins.int = ...,
+            receipt: Global___Receipt | None = ...,
+            batch_receipt: Global___BatchReceipt | None = ...,
+            statement_page: Global___StatementPage | None = ...,
+            refusal: _status_pb2.Status | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["batch_receipt", b"batch_receipt", "receipt", b"receipt", "refusal", b"refusal", "statement_page", b"statement_page", "told", b"told"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_receipt", b"batch_receipt", "number", b"number", "receipt", b"receipt", "refusal", b"refusal", "statement_page", b"statement_page", "told", b"told"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_told: _TypeAlias = _typing.Literal["receipt", "batch_receipt", "statement_page", "refusal"]  # noqa: Y015
+        _WhichOneofArgType_told: _TypeAlias = _typing.Literal["told", b"told"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_told) -> _WhichOneofReturnType_told | None: ...
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Answers.Answer]: ...
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___Answers.Answer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answers: _TypeAlias = Answers  # noqa: Y015
 
 @_typing.final
 class Origin(_message.Message):

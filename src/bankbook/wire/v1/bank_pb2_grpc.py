@@ -89,6 +89,11 @@ class BankStub:
                 request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.GetStatementRequest.SerializeToString,
                 response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.StatementPage.FromString,
                 _registered_method=True)
+        self.Multiplex = channel.stream_stream(
+                '/bankbook.v1.Bank/Multiplex',
+                request_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Calls.SerializeToString,
+                response_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Answers.FromString,
+                _registered_method=True)
 
 
 class BankServicer:
@@ -168,6 +173,15 @@ class BankServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Multiplex(self, request_iterator, context):
+        """Carries any of these requests, of whichever sessions, under way at the same time on one stream: what
+        gRPC takes for a call is paid once for all that travel together. Where the branch stops, it answers what
+        it has read and ends the stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BankServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -225,6 +239,11 @@ def add_BankServicer_to_server(servicer, server):
                     servicer.GetStatement,
                     request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.GetStatementRequest.FromString,
                     response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.StatementPage.SerializeToString,
+            ),
+            'Multiplex': grpc.stream_stream_rpc_method_handler(
+                    servicer.Multiplex,
+                    request_deserializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Calls.FromString,
+                    response_serializer=bankbook_dot_wire_dot_v1_dot_bank__pb2.Answers.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -524,6 +543,33 @@ class Bank:
             '/bankbook.v1.Bank/GetStatement',
             bankbook_dot_wire_dot_v1_dot_bank__pb2.GetStatementRequest.SerializeToString,
             bankbook_dot_wire_dot_v1_dot_bank__pb2.StatementPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Multiplex(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/bankbook.v1.Bank/Multiplex',
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.Calls.SerializeToString,
+            bankbook_dot_wire_dot_v1_dot_bank__pb2.Answers.FromString,
             options,
             channel_credentials,
             insecure,

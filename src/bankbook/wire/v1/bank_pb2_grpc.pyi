@@ -56,6 +56,11 @@ class BankStub:
     """Carries out many commands in one entry, in their order, each with an outcome of its own."""
     GetStatement: _grpc.UnaryUnaryMultiCallable[_bank_pb2.GetStatementRequest, _bank_pb2.StatementPage]
     """Tells what moved on an account in a range of time, a page at a time."""
+    Multiplex: _grpc.StreamStreamMultiCallable[_bank_pb2.Calls, _bank_pb2.Answers]
+    """Carries any of these requests, of whichever sessions, under way at the same time on one stream: what
+    gRPC takes for a call is paid once for all that travel together. Where the branch stops, it answers what
+    it has read and ends the stream.
+    """
 
 @_typing.type_check_only
 class BankAsyncStub(BankStub):
@@ -79,6 +84,11 @@ class BankAsyncStub(BankStub):
     """Carries out many commands in one entry, in their order, each with an outcome of its own."""
     GetStatement: _aio.UnaryUnaryMultiCallable[_bank_pb2.GetStatementRequest, _bank_pb2.StatementPage]  # type: ignore[assignment]
     """Tells what moved on an account in a range of time, a page at a time."""
+    Multiplex: _aio.StreamStreamMultiCallable[_bank_pb2.Calls, _bank_pb2.Answers]  # type: ignore[assignment]
+    """Carries any of these requests, of whichever sessions, under way at the same time on one stream: what
+    gRPC takes for a call is paid once for all that travel together. Where the branch stops, it answers what
+    it has read and ends the stream.
+    """
 
 class BankServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -165,5 +175,16 @@ class BankServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_bank_pb2.StatementPage, _abc.Awaitable[_bank_pb2.StatementPage]]:
         """Tells what moved on an account in a range of time, a page at a time."""
+
+    @_abc_1.abstractmethod
+    def Multiplex(
+        self,
+        request_iterator: _MaybeAsyncIterator[_bank_pb2.Calls],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_bank_pb2.Answers], _abc.AsyncIterator[_bank_pb2.Answers]]:
+        """Carries any of these requests, of whichever sessions, under way at the same time on one stream: what
+        gRPC takes for a call is paid once for all that travel together. Where the branch stops, it answers what
+        it has read and ends the stream.
+        """
 
 def add_BankServicer_to_server(servicer: BankServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
