@@ -24,6 +24,7 @@ from bankbook.core.types import BranchId
 from bankbook.server.config import Delay
 from benchmarks.cases import BenchmarkError, Case, Measure, Result, System, Unit
 from benchmarks.processes import tool
+from tools import measure_time
 
 ROOT = Path(__file__).parents[1]
 SCENARIO = ROOT / "examples" / "input_big.json"
@@ -109,6 +110,16 @@ def _one_deposit(folder: Path, callers: int, seconds: float) -> Result:
     result = _told(_p50_ms, *_ONE, "--workload", "deposits")(folder, callers, seconds)
     syncs_ms.append(sync_us(folder) / 1000)
     return replace(result, also={**result.also, "sync_ms": mean(syncs_ms)})
+
+
+def _unary(folder: Path, callers: int, seconds: float) -> Result:
+    """Measure deposits of whoever calls as the bare server is called, without the client library."""
+    load = replace(measure_time.DEPOSITS, callers=callers, duration_s=seconds)
+    case = measure_time.Case("unary", load, 1, measure_time.BARE)
+    with bank_of_its_own(OwnBank(1, folder=folder)) as bank:
+        one = BranchId(1)
+        figures = asyncio.run(measure_time.measure_at(bank.addresses[one], bank.pids[one], case))
+    return Result(figures.per_s, {"p50_ms": figures.p50_us / 1000})
 
 
 def _lag(folder: Path, callers: int, seconds: float) -> Result:
@@ -223,6 +234,14 @@ CASES = (
         _PER_S,
         _DURABLE,
         _told(_speed, *_ONE, "--workload", "deposits"),
+        (64,),
+    ),
+    Case(
+        "bankbook-unary",
+        "the same, each a unary call of gRPC's own stub",
+        _PER_S,
+        _DURABLE,
+        _unary,
         (64,),
     ),
     Case("bankbook-one", "a transfer, one caller, median", _MS, _DURABLE, _told(_p50_ms, *_ONE)),

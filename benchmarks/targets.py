@@ -82,7 +82,14 @@ TARGETS = (
         _over_the_floor,
     ),
     Target(
-        "deposits of 64 callers, over the bare server", 0.7, True, "×", _ratio("bankbook-deposits", "echo")
+        "deposits of 64 callers, each a request by itself, over calls of the bare server",
+        0.7,
+        True,
+        "×",
+        _ratio("bankbook-deposits", "echo"),
+    ),
+    Target(
+        "the same, each a unary call of gRPC's own stub", 0.7, True, "×", _ratio("bankbook-unary", "echo")
     ),
     Target("replication lag at half load, p99", 10, False, "ms", _value("bankbook-lag")),
     Target("with 80 ms between branches: a deposit, over the same without", _UNCHANGED, False, "×", _far),

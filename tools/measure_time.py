@@ -1,9 +1,9 @@
 """Measure where a branch's time goes: python tools/measure_time.py [ROUNDS] [--profile]
 
-The figures in docs/decisions/0011-where-the-time-goes.md come from here. Each round measures every case once,
-one after the other, beside a bare gRPC server that answers the same messages and does nothing else: on a
-machine that is busy, only what was measured in the same round compares. What a processor spends on an
-operation, at the server and at the client, is told too, because it changes less than what a second brings.
+The figures in docs/decisions/0011-where-the-time-goes.md and 0020 come from here. Each round measures every
+case once, one after the other, beside a bare gRPC server that answers the same messages and does nothing
+else: on a machine that is busy, only what was measured in the same round compares. What a processor spends on
+an operation, at the server and at the client, is told too, because it changes less than what a second brings.
 
 With --profile, the first branch of each case is looked into by py-spy (pip install py-spy; it needs the right
 to trace other processes), and the share of each room in what it was found doing is told.
@@ -64,6 +64,7 @@ class Case(NamedTuple):
 CASES = (
     Case("bare server, bare client, 64 callers", replace(DEPOSITS, callers=64), 0, BARE),
     Case("bare server, 64 callers", replace(DEPOSITS, callers=64), 0),
+    Case("deposits, bare client, 64 callers", replace(DEPOSITS, callers=64), 1, BARE),
     Case("deposits, 64 callers", replace(DEPOSITS, callers=64), 1),
     Case("bare server, bare client, 1 caller", replace(DEPOSITS, callers=1), 0, BARE),
     Case("bare server, 1 caller", replace(DEPOSITS, callers=1), 0),
@@ -126,10 +127,14 @@ def measure(case: Case, *, is_profiled: bool) -> Figures:
     """Measure one case."""
     if case.branches == 0:
         with bare_server() as (address, pid):
-            return asyncio.run(_measure_bare(case, address, pid))
+            return asyncio.run(measure_at(address, pid, case))
     with bank_of_its_own(OwnBank(case.branches)) as bank:
         profiling = profile(bank.pids[BranchId(1)]) if is_profiled else None
-        figures = asyncio.run(_measure_bank(case, bank))
+        one = BranchId(1)
+        if case.client == BARE:
+            figures = asyncio.run(measure_at(bank.addresses[one], bank.pids[one], case))
+        else:
+            figures = asyncio.run(_measure_bank(case, bank))
         if profiling is not None:
             print(f"profile of branch 1, {case.name}:\n{shares(profiling.wait_for())}", flush=True)
         return figures
@@ -208,7 +213,8 @@ class Bare(bank_pb2_grpc.BankServicer):
         return bank_pb2.BatchReceipt(moves=moves, info=INFO)
 
 
-async def _measure_bare(case: Case, address: str, pid: int) -> Figures:
+async def measure_at(address: str, pid: int, case: Case) -> Figures:
+    """Measure one server, bare or a branch."""
     window = window_of(case.load, time.monotonic() + 1.0)  # the clients take a moment to start
     reading = asyncio.create_task(_cpu_of(pid, window.measured_s, window.end_s))
     if case.client == BARE:
@@ -239,12 +245,8 @@ async def _call_barely(case: Case, address: str) -> tuple[Tally, float]:
     """Call without the client library: gRPC's own stub, and one message for all requests."""
     window = window_of(case.load, time.monotonic() + 1.0)
     tally, schedule = Tally(), schedule_of(Assignment(case.load, {BranchId(1): address}, 0), window)
-    message = bank_pb2.DepositRequest(
-        session=bank_pb2.Session(customer="bench-1", token=bytes(27)),
-        account="bench-1",
-        amount=1,
-        key="1/0123456789abcdef0123456789abcdef",
-    )
+    session = bank_pb2.Session(customer="bench-1")
+    message = bank_pb2.DepositRequest(session=session, account="bench-1", amount=1)
     async with grpc.aio.insecure_channel(address) as channel:
         stub: bank_pb2_grpc.BankAsyncStub = bank_pb2_grpc.BankStub(channel)
 

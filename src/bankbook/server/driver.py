@@ -58,7 +58,7 @@ class Driver:
         self._settings = settings
         self._send = send
         self._reset = reset
-        self._log = structlog.get_logger()
+        self._log = structlog.get_logger().bind()  # once, and not with each line
         self._inputs: list[Input] = []
         self._group = GroupCommit()
         self._arrived = asyncio.Event()

@@ -76,7 +76,7 @@ class Handler:
         self._codec = codec
         self._hold_limit_us = hold_limit_us
         self._clocks = clocks
-        self._log = structlog.get_logger()
+        self._log = structlog.get_logger().bind()  # once, and not with each line
 
     async def handle(self, command: Command, envelope: Envelope, call: Call) -> Success | Failure:
         """Carry out a request, hold it first if need be, and say how it ended."""
