@@ -1,17 +1,22 @@
 """What all sessions of a client ask at one branch travels on one stream, where the branch has streams."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Self, cast
 
 import grpc
+import grpc.aio
 import pytest
 from branches_in_one_loop import FOREVER_S, open_bank
 from client.fake_branch import Context, accept, fake_branch, hang
+from google.rpc.status_pb2 import Status
 
 from bankbook.client import Bank, OutcomeUnknownError
+from bankbook.client.multiplexing import CallStream, Stream, StreamEndedError
 from bankbook.core.commands import Deposit
 from bankbook.core.types import AccountId, Money
 from bankbook.wire.commands import AnyRequest
+from bankbook.wire.multiplexing import encode_told
 from bankbook.wire.replies import AnyReceipt
 from bankbook.wire.v1 import bank_pb2
 
@@ -101,13 +106,98 @@ async def test_calls_on_a_stream_that_ends_are_in_doubt_and_asked_again_under_th
         assert len(branch.streams) == 2
 
 
-async def test_calls_on_a_stream_that_ends_with_an_error_are_in_doubt() -> None:
-    async with fake_branch(hang) as branch, Bank([branch.address], retries=False) as bank:
+@pytest.mark.parametrize(
+    "code",
+    [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED],
+)
+async def test_what_a_stream_ends_with_says_nothing_of_its_calls(code: grpc.StatusCode) -> None:
+    async with fake_branch(accept) as branch, Bank([branch.address], retries=False) as bank:
+        await bank.session("anna").deposit(5)
+        branch.answer = hang
+        branch.has_been_asked.clear()
         asked = asyncio.create_task(bank.session("anna").deposit(5))
         await until(branch.has_been_asked)
-        branch.end_streams(grpc.StatusCode.RESOURCE_EXHAUSTED)
-        with pytest.raises(OutcomeUnknownError, match="RESOURCE_EXHAUSTED"):
+        branch.end_streams(code)
+        with pytest.raises(OutcomeUnknownError, match=code.name):
             await asked
+        assert len(branch.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (bank_pb2.StatementPage(info=bank_pb2.ReplyInfo(branch=1)), "answered with a StatementPage"),
+        (Status(), "with the status 0"),
+        (b"\xff\xff", "no message of this protocol"),
+    ],
+)
+async def test_an_answer_that_none_can_be_leaves_a_write_in_doubt_and_nobody_waiting(
+    answer: AnyReceipt | Status | bytes, complaint: str
+) -> None:
+    async def tell(calls: AsyncIterator[bank_pb2.Calls], _context: Context) -> AsyncIterator[bytes]:
+        async for _ in calls:
+            if isinstance(answer, bytes):
+                yield answer
+            else:
+                yield bank_pb2.Answers(answers=[encode_told(1, answer)]).SerializeToString()
+
+    server = grpc.aio.server()
+    handler = grpc.stream_stream_rpc_method_handler(tell, bank_pb2.Calls.FromString)
+    service = grpc.method_handlers_generic_handler("bankbook.v1.Bank", {"Multiplex": handler})
+    server.add_generic_rpc_handlers((service,))
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        async with Bank([address], retries=False) as bank:
+            with pytest.raises(OutcomeUnknownError, match=complaint):
+                await bank.session("anna").deposit(5)
+    finally:
+        await server.stop(None)
+
+
+class BusyStream:
+    """A stream to a branch that does not read."""
+
+    def __init__(self) -> None:
+        self.sent: list[bank_pb2.Calls] = []
+        self.is_reading = asyncio.Event()
+        self._ended: asyncio.Future[bank_pb2.Answers] = asyncio.get_running_loop().create_future()
+
+    async def write(self, calls: bank_pb2.Calls) -> None:
+        self.sent.append(calls)
+        await self.is_reading.wait()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bank_pb2.Answers:
+        return await self._ended
+
+    def cancel(self) -> None:
+        self._ended.cancel()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
+    stream = BusyStream()
+    calls = CallStream(cast("Stream", stream))
+    deadline = asyncio.get_running_loop().time() + FOREVER_S
+    asked = [asyncio.create_task(calls.ask(bank_pb2.DepositRequest(amount=n), deadline)) for n in range(1)]
+    await asyncio.sleep(0.01)
+    asked += [asyncio.create_task(calls.ask(bank_pb2.DepositRequest(amount=n), deadline)) for n in (1, 2)]
+    await asyncio.sleep(0.01)
+    for each in asked[:2]:
+        each.cancel()
+    await asyncio.wait(asked[:2])
+    stream.is_reading.set()
+    await asyncio.sleep(0.01)
+    first, second = stream.sent
+    assert [call.deposit.amount for call in first.calls] == [0]
+    assert [call.deposit.amount for call in second.calls] == [2]
+    assert list(second.cancelled) == [1]
+    await calls.close()
+    with pytest.raises(StreamEndedError, match="was closed"):
+        await asked[2]
+    assert calls.is_over
 
 
 async def test_closing_the_bank_leaves_what_is_under_way_on_a_stream_in_doubt() -> None:

@@ -10,7 +10,7 @@ from branches_in_one_loop import FOREVER_S, open_bank
 from google.rpc.status_pb2 import Status
 
 from bankbook.core.outcome import Outcome
-from bankbook.server import handler
+from bankbook.server import handler, multiplexing
 from bankbook.server.multiplexing import Multiplexer
 from bankbook.wire.basics import MessageDamagedError
 from bankbook.wire.multiplexing import encode_call
@@ -29,25 +29,33 @@ class Client:
         self.began: list[int] = []
         self.gone: list[int] = []
         self.told: list[list[int]] = []
+        self.refusals: dict[int, Status] = {}
+        self.is_gone = False
         self.multiplexer = Multiplexer(self._carry_out, calls_max)
         self.is_reading = asyncio.Event()
         self.is_reading.set()
         self._free = asyncio.Event()
+        self._until = 0
         self._said: asyncio.Queue[Calls | None] = asyncio.Queue()
-        self.serving = asyncio.create_task(self.multiplexer.serve(self._calls(), self._write))
+        self.serving = asyncio.create_task(self.multiplexer.serve(self.calls(), self.write))
 
-    async def _calls(self) -> AsyncIterator[Calls]:
+    async def calls(self) -> AsyncIterator[Calls]:
         while (calls := await self._said.get()) is not None:
             yield calls
 
-    async def _write(self, answers: bank_pb2.Answers) -> None:
+    async def write(self, answers: bank_pb2.Answers) -> None:
         await self.is_reading.wait()
+        if self.is_gone:
+            raise grpc.aio.UsageError("RPC already finished")
+        self.refusals |= {answer.number: answer.refusal for answer in answers.answers}
         self.told.append([answer.number for answer in answers.answers])
 
     async def _carry_out(self, call: Call) -> AnyReceipt | Status:
         self.began.append(call.number)
         try:
             await self._free.wait()
+            if call.number > self._until:
+                await asyncio.Future()
         except asyncio.CancelledError:
             self.gone.append(call.number)
             raise
@@ -59,8 +67,9 @@ class Client:
     def hang_up(self) -> None:
         self._said.put_nowait(None)
 
-    def carry_out(self) -> None:
-        """Let all be carried out that is asked, and will be."""
+    def carry_out(self, until: int = 1_000) -> None:
+        """Let all be carried out that is asked, and will be, up to a number."""
+        self._until = until
         self._free.set()
 
     @property
@@ -98,7 +107,7 @@ async def test_who_hangs_up_is_answered_all_that_was_asked() -> None:
 
 
 async def test_a_call_that_is_cancelled_is_given_up_and_not_answered() -> None:
-    client = Client(calls_max=3)
+    client = Client()
     client.say([1, 2])
     await settle()
     client.say([3], cancelled=[2, 3, 77])  # 3 has not begun yet; there is no 77
@@ -111,20 +120,45 @@ async def test_a_call_that_is_cancelled_is_given_up_and_not_answered() -> None:
     assert sorted(client.answered) == [1, 4, 5]
 
 
-async def test_beyond_so_many_nothing_is_read_until_some_are_answered_and_written() -> None:
+async def test_who_asks_for_more_than_so_many_at_a_time_is_refused_at_once() -> None:
     client = Client(calls_max=2)
-    client.is_reading.clear()
     client.say([1, 2, 3])
+    await settle()
+    assert (client.began, client.answered) == ([1, 2], [3])
+    failure = decode_failure(client.refusals[3])
+    assert failure is not None
+    assert failure.outcome is Outcome.TOO_MANY_HELD
+    client.say([], cancelled=[1])  # which is heard
     client.say([4])
-    await settle()
-    assert client.began == [1, 2]
     client.carry_out()
-    await settle()
-    assert client.began == [1, 2]  # answered, and nobody takes the answers
+    client.hang_up()
+    await client.serving
+    assert sorted(client.answered) == [2, 3, 4]
+
+
+async def test_from_a_client_who_does_not_read_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiplexing, "_UNWRITTEN_MAX", 2)
+    client = Client()
+    client.is_reading.clear()
+    client.carry_out()
+    for number in range(1, 8):
+        client.say([number])
+        await settle()
+    assert client.began == [1, 2, 3, 4]  # 1 is being written, and 4 was read when there was one more
     client.is_reading.set()
     client.hang_up()
     await client.serving
-    assert sorted(client.answered) == [1, 2, 3, 4]
+    assert client.answered == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_client_who_is_gone_keeps_nothing_going() -> None:
+    client = Client()
+    client.say([1, 2])
+    await settle()
+    client.is_gone = True
+    client.carry_out(until=1)
+    await asyncio.wait_for(client.serving, FOREVER_S)
+    assert (client.began, client.gone, client.answered) == ([1, 2], [2], [])
 
 
 async def test_two_calls_of_one_name_end_the_stream_once_the_others_are_answered() -> None:
@@ -146,6 +180,8 @@ async def test_a_branch_that_stops_answers_what_it_has_read_and_reads_no_further
     client.carry_out()
     await client.serving
     assert (client.began, client.answered) == ([1], [1])
+    await client.multiplexer.serve(client.calls(), client.write)  # a stream that comes late
+    assert client.began == [1]
 
 
 async def test_with_the_stream_all_its_calls_are_given_up() -> None:

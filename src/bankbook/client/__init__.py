@@ -12,6 +12,8 @@ token            the session token, to be saved, loaded and merged
 errors           the one tree of exceptions
 sending          how a session's requests go out, and what their answers teach it
 coalescing       which calls go out together, without being asked to; flights: what each of them is told
+multiplexing     the stream that calls of all sessions travel on, to one branch
+attempts         one attempt at one request: the channels, and what no answer means
 retries          what is tried again, and where
 recorder         all that is asked and told, as a history that `bankbook check` judges
 """

@@ -13,13 +13,13 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
-from bankbook.client.multiplexing import CallStream
+from bankbook.client.multiplexing import CallStream, StreamEndedError
 from bankbook.core.commands import Batch, Command, ReadBalance, ReadStatement
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import TOKEN_BYTES_MAX
 from bankbook.wire.basics import MESSAGE_OPTIONS, MessageDamagedError
 from bankbook.wire.commands import AnyRequest
-from bankbook.wire.replies import Answer, AnyReceipt, BatchReceipt, decode_answer
+from bankbook.wire.replies import Answer, AnyReceipt, BatchReceipt, Receipt, StatementPage, decode_answer
 from bankbook.wire.requests import Envelope, encode_request
 from bankbook.wire.status import Failure, decode_failure
 from bankbook.wire.v1 import bank_pb2, bank_pb2_grpc
@@ -50,6 +50,9 @@ _NO_ANSWER = {
 }
 
 CLOSED = "this bank is closed; make another one, and use its sessions inside its `with`"
+
+
+_CLOSED_MEANWHILE = "the bank was closed meanwhile"
 
 
 class ClosedError(RuntimeError):
@@ -118,7 +121,14 @@ class Channels:
             if not self.closed.is_set() or _is_cancelled():
                 raise
             # gRPC cancels the calls of a channel that is closed; whoever waits for one is not cancelled.
-            return Missed(no_answer(command, branch, "the bank was closed meanwhile"), was_sent=True)
+            return Missed(no_answer(command, branch, _CLOSED_MEANWHILE), was_sent=True)
+        except grpc.aio.UsageError as error:  # the channel was closed before a second attempt at it
+            return Missed(no_answer(command, branch, _CLOSED_MEANWHILE), was_sent=True, cause=error)
+        except StreamEndedError as error:
+            why = f"branch {branch} gave no answer ({error})"
+            if self.closed.is_set():
+                why = _CLOSED_MEANWHILE
+            return Missed(no_answer(command, branch, why), was_sent=True, cause=error)
         except grpc.aio.AioRpcError as error:
             return Missed(_failure(error, command, branch), was_sent=True, cause=error)
         except MessageDamagedError as error:
@@ -145,20 +155,24 @@ class Line:
         self.channel = grpc.aio.insecure_channel(address, _CHANNEL_OPTIONS)
         self._stub = bank_pb2_grpc.BankStub(self.channel)
         self._stream: CallStream | None = None
-        self._has_streams = True
-        """Which a branch of an older version has not."""
+        self._streams_from = 0.0
+        """When, by the loop's clock, it is asked for a stream: a branch of an older version has none."""
 
     async def ask(self, method: str, message: AnyRequest, deadline: float) -> AnyReceipt:
-        """Return what the branch tells. Raises grpc.aio.AioRpcError, MessageDamagedError."""
-        if self._has_streams and not _is_large(message):
+        """Return what the branch tells.
+
+        Raises grpc.aio.AioRpcError, StreamEndedError, MessageDamagedError.
+        """
+        now = asyncio.get_running_loop().time()
+        if now >= self._streams_from and not _is_large(message):
             if self._stream is None or self._stream.is_over:
                 self._stream = CallStream(self._stub.Multiplex(None))
             try:
                 return await self._stream.ask(message, deadline)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            except StreamEndedError as error:
+                if not error.is_unknown:
                     raise
-                self._has_streams = False
+                self._streams_from = now + _ASKED_AGAIN_S
         answer: AnyReceipt = await getattr(self._stub, method)(message, timeout=_until(deadline))
         return answer
 
@@ -171,6 +185,10 @@ class Line:
 
 # A request that is larger than this, or whose answer may be, goes by itself, so that it keeps nobody waiting.
 _LARGE_BYTES = 64 * 1024
+
+
+# A branch that has no streams is asked for one again so much later: it may be a newer one by then.
+_ASKED_AGAIN_S = 60.0
 
 
 def _is_large(message: AnyRequest) -> bool:
@@ -208,8 +226,15 @@ async def _comes_up(channel: grpc.aio.Channel, *, is_doubted: bool) -> bool:
 
 def checked(answer: Answer, command: Command) -> Answer:
     """Return the answer if it fits the command; raises MessageDamagedError."""
+    kind: type[Answer] = Receipt
     if isinstance(command, Batch):
-        told = len(answer.results) if isinstance(answer, BatchReceipt) else 0
+        kind = BatchReceipt
+    elif isinstance(command, ReadStatement):
+        kind = StatementPage
+    if not isinstance(answer, kind):
+        raise MessageDamagedError(f"a {type(command).__name__} was answered with a {type(answer).__name__}")
+    if isinstance(command, Batch) and isinstance(answer, BatchReceipt):
+        told = len(answer.results)
         if told != len(command.commands):
             raise MessageDamagedError(f"a batch of {len(command.commands)} was answered with {told} results")
     return answer

@@ -5,7 +5,7 @@ logs          structured logs: readable on a terminal, JSON lines otherwise
 driver        the short and dull loop around the core: gather, step, commit, release
 group_commit  how long a step waits for company
 streams       the streams to and from the other branches
-customers     the Bank service of bankbook.v1
+customers     the Bank service of bankbook.v1; multiplexing: its streams of calls
 original      the Bank service of the original protocol
 admin         the Admin service
 branch        all of it as one process, from its start to its end

@@ -23,6 +23,7 @@ from bankbook.wire.status import Failure, encode_failure
 from bankbook.wire.v1 import bank_pb2
 
 _SERVICE = bank_pb2.DESCRIPTOR.services_by_name["Bank"].full_name
+_MULTIPLEX = "Multiplex"
 
 
 def add_bank_service(handler: Handler, server: Readable) -> Multiplexer:
@@ -39,7 +40,7 @@ def add_bank_service(handler: Handler, server: Readable) -> Multiplexer:
         )
         for method in METHODS
     }
-    handlers["Multiplex"] = grpc.stream_stream_rpc_method_handler(
+    handlers[_MULTIPLEX] = grpc.stream_stream_rpc_method_handler(
         partial(_multiplex, multiplexer),
         request_deserializer=bank_pb2.Calls.FromString,
         response_serializer=_to_bytes,
@@ -73,16 +74,20 @@ async def _multiplex(
 
 async def _answer(handler: Handler, call: bank_pb2.Calls.Call) -> AnyReceipt | Status:
     """Carry out a request that came on a stream; nobody but the log is told of a bug of ours."""
+    try:
+        told = await _carry_out_streamed(handler, call)
+        return encode_failure(told) if isinstance(told, Failure) else told
+    except Exception:  # noqa: BLE001  (whatever it is, it is ours to mend)
+        return Status(code=grpc.StatusCode.INTERNAL.value[0], message=log_bug(None, _MULTIPLEX))
+
+
+async def _carry_out_streamed(handler: Handler, call: bank_pb2.Calls.Call) -> AnyReceipt | Failure:
     remaining_s = call.timeout_us / 1e6 if call.HasField("timeout_us") else None
     try:
         method, message = decode_call(call)
     except MessageDamagedError as error:
-        return encode_failure(handler.refuse(Outcome.INVALID_REQUEST, str(error), Call("Multiplex", None)))
-    try:
-        told = await _carry_out(handler, method, message, Call(method.name, remaining_s))
-    except Exception:  # noqa: BLE001  (whatever it is, it is ours to mend)
-        return Status(code=grpc.StatusCode.INTERNAL.value[0], message=log_bug(None, method.name))
-    return encode_failure(told) if isinstance(told, Failure) else told
+        return handler.refuse(Outcome.INVALID_REQUEST, str(error), Call(_MULTIPLEX, remaining_s))
+    return await _carry_out(handler, method, message, Call(method.name, remaining_s))
 
 
 async def _carry_out(

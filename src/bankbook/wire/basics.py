@@ -1,6 +1,7 @@
 """What every message is made of: origins, entries, gaps; and what gRPC may carry at once.
 
-Decides the largest message. Must not know who sends what. Proof: tests/wire/test_requests.py.
+Decides the largest message, and how many go together. Must not know who sends what.
+Proof: tests/wire/test_requests.py, tests/server/test_stream_batches.py.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,6 @@ MESSAGE_OPTIONS = (
 # sent a whole window of every log in one step; all in one message, that would be more than gRPC takes, and
 # the stream would break again and again.
 BATCH_BYTES = 1024 * 1024
-
 
 Single = TypeVar("Single", bound=Message)
 
