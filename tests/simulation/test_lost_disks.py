@@ -1,4 +1,7 @@
-"""The smallest stories in which small bugs of a branch that begins anew do harm; without the bug, none."""
+"""The smallest stories in which small bugs of a branch that begins anew do harm; without the bug, none.
+
+And one of what such a branch takes along from who is no customer.
+"""
 
 import json
 
@@ -76,3 +79,34 @@ def test_the_smallest_story_tells_the_bug_from_what_is_right(story: Scenario, sa
     with pytest.MonkeyPatch.context() as patch:
         saboteur(patch)
         assert any(perform(story, seed).report.violation for seed in SEEDS)
+
+
+OPENED_JUST_BEFORE = parse_scenario(
+    json.dumps(
+        [
+            *({"id": each, "type": "branch"} for each in (1, 2)),
+            {"id": "a1", "type": "account"},
+            {
+                "id": 1,
+                "type": "customer",
+                "events": [{"id": 1, "interface": "query", "account": "a1", "branch": 1, "pause": "1s"}],
+            },
+            {
+                "type": "faults",
+                "faults": [
+                    {"kind": "partition", "at": "0s", "for": "1s", "branches": [2]},
+                    {"kind": "lost-disk", "at": "0s", "for": "0.1s", "branches": [2]},
+                ],
+            },
+        ]
+    ),
+    source="a story",
+)
+"""What branch 2 decided as the account was opened may be on no other disk when it loses its own."""
+
+
+def test_the_auditor_too_is_told_what_was_lost_and_begins_anew() -> None:
+    """Seed 5782: the auditor's token named an answer to an opening, and two disks were lost with it."""
+    reports = [perform(OPENED_JUST_BEFORE, seed).report for seed in range(1, 41)]
+    assert [each.violation for each in reports if each.violation is not None] == []
+    assert any(each.outcomes["WRITES_LOST"] for each in reports)

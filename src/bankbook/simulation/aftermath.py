@@ -111,8 +111,11 @@ class Aftermath:
         raise ViolationError(Promise.KEYS_SETTLED, words)
 
     async def _look_once_more(self) -> None:
-        """Every customer is served, whatever their session has seen, or told that it is lost."""
-        for desk in self._customers:
+        """Every customer is served, whatever their session has seen, or told that it is lost.
+
+        The auditor, too, who saw the accounts being opened; whoever is told that begins anew.
+        """
+        for desk in (*self._customers, self._auditor):
             account, branch = (
                 self._draw.choice(self._books.accounts),
                 self._draw.choice(list(self._world.branches)),
