@@ -22,8 +22,9 @@ from bankbook.wire.v1 import bank_pb2
 
 Stream = grpc.aio.StreamStreamCall[bank_pb2.Calls, bank_pb2.Answers]
 
-# Of the callers whose answers came together, so many are told at a time: what they ask next is on its way
-# while the others are told. Else branch and client would wait for each other in turns.
+# Of the callers whose answers came together, so many are told at a time, and those of a batch by themselves:
+# what they ask next is on its way while the others are told. Else branch and client would wait for each other
+# in turns.
 _TOLD_AT_ONCE = 16
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
@@ -122,7 +123,7 @@ class CallStream:
             waiting = self._waiting.pop(answer.number, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer)
-            if place % _TOLD_AT_ONCE == 0:
+            if place % _TOLD_AT_ONCE == 0 or answer.HasField("batch_receipt"):
                 await asyncio.sleep(0)
 
     async def _write(self) -> None:
