@@ -1,8 +1,9 @@
 """bankbook.v1 as any gRPC client sees it, health and reflection included."""
 
 import asyncio
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -569,3 +570,32 @@ async def test_a_bug_in_the_middle_of_a_drain_does_not_keep_a_branch_from_stoppi
             await branch.ended()
         with pytest.raises(grpc.aio.AioRpcError):
             await held
+
+
+async def test_what_is_refused_is_let_go_without_a_search_for_garbage() -> None:
+    """A branch looks for garbage in cycles rarely, and a request may have megabytes."""
+    deposit = DepositRequest(session=session_of(), account="anna", amount=1)
+    batch = bank_pb2.SubmitBatchRequest(session=session_of(), commands=[bank_pb2.BatchCommand()])
+    twice = [bank_pb2.Calls.Call(number=1, deposit=deposit)] * 2
+    requests = {"SubmitBatch": batch, "Multiplex": bank_pb2.Calls(calls=twice)}
+    encoded = {name: request.SerializeToString() for name, request in requests.items()}
+    del deposit, batch, twice, requests
+    gc.collect()
+    gc.disable()
+    try:
+        async with open_bank(1) as bank:
+            for name, request in encoded.items():
+                stream = bank.channel(1).stream_stream(f"/bankbook.v1.Bank/{name}", None, None)
+                with pytest.raises(grpc.aio.AioRpcError, match="INVALID_ARGUMENT"):
+                    async for _ in stream(iter([request])):
+                        pass
+            assert list(holders(bank_pb2.SubmitBatchRequest, bank_pb2.Calls)) == []
+    finally:
+        gc.enable()
+
+
+def holders(*kinds: type) -> Iterator[object]:
+    """Yield what refers to an object of these kinds, and could be in a cycle with it."""
+    for each in gc.get_objects():
+        if any(isinstance(held, kinds) for held in gc.get_referents(each)):
+            yield each

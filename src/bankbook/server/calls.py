@@ -6,9 +6,10 @@ Proof: tests/server/test_calls.py, tests/server/test_malformed.py.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from functools import partial, wraps
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -65,7 +66,7 @@ def _deserialize(deserialize: Callable[[bytes], Any], encoded: bytes) -> Any:
         return Unreadable()
 
 
-async def _readable(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _readable(messages: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
     """Yield what a caller streams; raises MessageDamagedError."""
     async for message in messages:
         if isinstance(message, Unreadable):
@@ -116,10 +117,17 @@ def guarded(serve: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[
             if isinstance(message, Unreadable):
                 await abort(context, Failure(Outcome.INVALID_REQUEST, _UNREADABLE))
             if isinstance(message, AsyncIterator):
-                message = _readable(message)
+                # Closed, or each would keep the last message that came until a search for garbage in cycles.
+                received = cast("AsyncGenerator[Any, None]", aiter(message))
+                async with aclosing(received), aclosing(_readable(received)) as messages:
+                    return await serve(*others, messages, context)
             return await serve(*others, message, context)
-        except grpc.aio.BaseError:  # how gRPC itself ends a call, as after `abort`
-            raise
+        except grpc.aio.BaseError as error:  # how gRPC itself ends a call, as after `abort`
+            # The call keeps it, and with its frames it would keep the message, of megabytes where that is
+            # refused for its size, until the next search for garbage in cycles.
+            del arguments, others, message
+            error.__context__ = None
+            raise error.with_traceback(None) from None
         except Exception:  # noqa: BLE001  (whatever it is, it is ours to mend)
             told = log_bug(request_id_of(context), serve.__qualname__)
             await context.abort(grpc.StatusCode.INTERNAL, told)

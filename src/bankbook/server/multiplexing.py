@@ -84,7 +84,10 @@ class _Stream:
             self._is_last = True
             self._answered.set()
         if self._complaint is not None:
-            raise self._complaint
+            try:
+                raise self._complaint
+            finally:
+                self._complaint = None  # it has this frame
 
     def close(self) -> None:
         if self._reading is not None:
@@ -101,7 +104,7 @@ class _Stream:
                     self._written.clear()
                     await self._written.wait()
         except MessageDamagedError as error:
-            self._complaint = error
+            self._complaint = error.with_traceback(None)  # which has what was read
 
     def _begin(self, call: bank_pb2.Calls.Call, group: asyncio.TaskGroup) -> None:
         if call.number in self._under_way:
