@@ -29,6 +29,12 @@ FOREVER_S = 60.0
 SECOND = 1_000_000
 
 
+async def settle() -> None:
+    """Let everything run that can without a network."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
 def as_it_is(config: BranchConfig) -> BranchConfig:
     return config
 

@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 import grpc
 import grpc.aio
 import pytest
-from branches_in_one_loop import FOREVER_S, open_bank
+from branches_in_one_loop import FOREVER_S, open_bank, settle
 from client.fake_branch import Context, accept, fake_branch, hang
 from google.rpc.status_pb2 import Status
 
@@ -181,15 +181,15 @@ async def test_what_nobody_waits_for_any_more_is_not_sent() -> None:
     stream = BusyStream()
     calls = CallStream(cast("Stream", stream))
     deadline = asyncio.get_running_loop().time() + FOREVER_S
-    asked = [asyncio.create_task(calls.ask(bank_pb2.DepositRequest(amount=n), deadline)) for n in range(1)]
-    await asyncio.sleep(0.01)
+    asked = [asyncio.create_task(calls.ask(bank_pb2.DepositRequest(amount=n), deadline)) for n in (0,)]
+    await settle()
     asked += [asyncio.create_task(calls.ask(bank_pb2.DepositRequest(amount=n), deadline)) for n in (1, 2)]
-    await asyncio.sleep(0.01)
+    await settle()
     for each in asked[:2]:
         each.cancel()
     await asyncio.wait(asked[:2])
     stream.is_reading.set()
-    await asyncio.sleep(0.01)
+    await settle()
     first, second = stream.sent
     assert [call.deposit.amount for call in first.calls] == [0]
     assert [call.deposit.amount for call in second.calls] == [2]

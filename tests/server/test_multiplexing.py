@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 import grpc
 import grpc.aio
 import pytest
-from branches_in_one_loop import FOREVER_S, open_bank
+from branches_in_one_loop import FOREVER_S, open_bank, settle
 from google.rpc.status_pb2 import Status
 
 from bankbook.core.outcome import Outcome
@@ -75,12 +75,6 @@ class Client:
     @property
     def answered(self) -> list[int]:
         return [number for numbers in self.told for number in numbers]
-
-
-async def settle() -> None:
-    """Let everything run that can."""
-    for _ in range(50):
-        await asyncio.sleep(0)
 
 
 async def test_what_is_answered_at_the_same_time_goes_back_together() -> None:
