@@ -17,8 +17,8 @@ from bankbook.bench.settings import Load
 from benchmarks.growth.banks import Loaded, bank
 from benchmarks.progress import Show
 
-# So many times each of two banks is measured, in turns.
-_TURNS = 2
+# So often each of two banks is measured. On a shared machine two turns may tell 0.7 and 1.1 of the same.
+_TURNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,16 @@ class Compared:
 
 
 def in_turns(one: Path, other: Path, load: Load, load_of_other: Load) -> Compared:
-    """Load two banks in turns. Raises what `bank` and `load` do."""
-    pairs = [(_load(one, load), _load(other, load_of_other)) for _ in range(_TURNS)]
-    firsts = [first for first, _ in pairs]
-    ratio = median(first.per_s / second.per_s for first, second in pairs)
-    return Compared(middle_of(firsts), ratio)
+    """Load two banks in turns, now the one first and now the other. Raises what `bank` and `load` do."""
+    firsts, ratios = [], []
+    for turn in range(_TURNS):
+        if turn % 2:
+            second, first = _load(other, load_of_other), _load(one, load)
+        else:
+            first, second = _load(one, load), _load(other, load_of_other)
+        firsts.append(first)
+        ratios.append(first.per_s / second.per_s)
+    return Compared(middle_of(firsts), median(ratios))
 
 
 def _load(stores: Path, load: Load) -> Loaded:

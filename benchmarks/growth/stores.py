@@ -13,6 +13,7 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from bankbook.server.branch import STORE_FILE
+from bankbook.store.sqlite_schema import SCHEMA_VERSION
 from benchmarks.cases import BenchmarkError
 from benchmarks.growth import prepare
 from benchmarks.growth.banks import bank, bulk, singles, store_folder
@@ -49,7 +50,7 @@ def measure_history(lab: Lab, sizes: Sequence[int]) -> Iterator[Point]:
         reference, before, done = room / "reference", None, 0
         prepare.add_history(store_folder(reference), REFERENCE_ENTRIES, REFERENCE_ACCOUNTS)
         for size in sizes:
-            stores = (lab.kept or room) / f"history-{size}"
+            stores = (lab.kept or room) / f"history-{size}-{SCHEMA_VERSION}"
             if not stores.exists():
                 lab.show(f"{size:,} entries: preparing")
                 _continue(lab, stores, before, done, size)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bankbook.store.sqlite_schema import SCHEMA_VERSION
 from benchmarks.growth import prepare
 from benchmarks.growth.banks import store_folder
 from benchmarks.growth.curves import CURVE
@@ -46,7 +47,7 @@ def test_a_history_that_was_kept_is_found_and_continued(
         assert [point.size for point in CURVE["history"].measure(lab, sizes)] == list(sizes)
     assert added == [100, 50, 20, 100, 30], "a reference each time, and what was missing"
     for size in (50, 70, 100):
-        with closing(prepare.open_store(store_folder(kept / f"history-{size}"))) as store:
+        with closing(prepare.open_store(store_folder(kept / f"history-{size}-{SCHEMA_VERSION}"))) as store:
             assert store.applied()[prepare.ORIGIN] == size
 
 

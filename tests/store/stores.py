@@ -22,7 +22,9 @@ def new_sqlite(folder: Path) -> Store:
 
 
 def new_sqlite_that_writes_its_tables_at_once(folder: Path) -> Store:
-    return open_sqlite(folder / "store.db", Bounds(replay_max=1, slice_rows=1, clean_rows_max=1))
+    return open_sqlite(
+        folder / "store.db", Bounds(replay_max=1, slice_rows=1, clean_rows_max=1, segment_rows=2)
+    )
 
 
 def open_sqlite(path: Path, bounds: Bounds) -> SqliteStore:

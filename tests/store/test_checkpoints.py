@@ -54,7 +54,7 @@ from bankbook.store.sums import ROW_WEIGHT, Bounds, Slice, Sums
 TESTS = Path(__file__).parents[1]
 
 NEVER = Bounds()
-ALWAYS = Bounds(replay_max=1, slice_rows=99, clean_rows_max=1)
+ALWAYS = Bounds(replay_max=1, slice_rows=99, clean_rows_max=1, segment_rows=3)
 """Every commit writes what the one before has left to be written, and almost nothing is remembered."""
 NO_ROOM = "CREATE TRIGGER no_room BEFORE INSERT ON statement BEGIN SELECT RAISE(ABORT, 'no room'); END"
 
@@ -109,10 +109,22 @@ def check_integrity(store: SqliteStore) -> None:
 
 
 def check_tables(store: SqliteStore) -> None:
-    """Check that the rows of each statement follow each other in time, and that their sums are right."""
-    question = "SELECT account, until, moved, postings FROM statement ORDER BY account, until"
+    """Check that the rows of each statement follow each other in time, and that their sums are right.
+
+    And that of each segment is known between which moments its rows end.
+    """
+    question = (
+        "SELECT segment, account, until, moved, postings FROM statement ORDER BY account, segment, until"
+    )
     before: dict[str, int] = {}
-    for account, until, total, text in store._connection.execute(question):
+    segments = {
+        number: (size, since, until)
+        for number, size, since, until in store._connection.execute("SELECT * FROM segment")
+    }
+    for segment, account, until, total, text in store._connection.execute(question):
+        size, since, last = segments[segment]
+        assert size > 0
+        assert since <= until <= last
         legs = fresh.parsed(text)
         assert legs == sorted(legs)
         assert legs[0][0] > before.get(account, -1)
@@ -127,6 +139,7 @@ BOUNDS = st.builds(
     slice_rows=st.integers(1, 2),
     clean_rows_max=st.integers(1, 3),
     dropped_min=st.integers(1, 4),
+    segment_rows=st.integers(1, 4),
 )
 
 
@@ -406,6 +419,23 @@ def test_a_batch_with_very_many_postings_of_one_moment_is_one_row_and_its_neighb
         assert rows.fetchall() == [(3, many + 2), (4, 1)]
         check_tables(store)
         check_integrity(store)
+
+
+def test_a_segment_ends_after_so_many_rows_also_where_some_were_replaced(tmp_path: Path) -> None:
+    commits = [[late(HERE, seq, 10 * seq, ("alice", seq))] for seq in range(1, 11)]
+    with store_with(tmp_path / "store.db", ALWAYS, *commits, []) as store:
+        assert segments(store) == [(0, 3, 10, 30), (1, 3, 40, 60), (2, 3, 70, 90), (3, 1, 100, 100)]
+        for entry in (late(THERE, 1, 5, ("alice", 1), ("bob", 2)), late(THERE, 2, 45, ("alice", 3))):
+            store.commit(changes_by(store, entry))
+        store.commit(changes_by(store))
+        assert segments(store) == [(0, 4, 10, 30), (1, 4, 40, 60), (2, 3, 70, 90), (3, 2, 5, 100)]
+        check_tables(store)
+        check_integrity(store)
+
+
+def segments(store: SqliteStore) -> list[tuple[int, int, int, int]]:
+    """Return the number of each segment, how many rows it was given, and between which moments they end."""
+    return store._connection.execute("SELECT number, size, since, until FROM segment").fetchall()
 
 
 def test_a_hot_account_is_divided_into_rows_of_a_page_each(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from bankbook.store.memory import MemoryStore
 from bankbook.store.sqlite import SqliteStore
 from bankbook.store.sums import Bounds
 
-ALWAYS = Bounds(replay_max=1, slice_rows=99, clean_rows_max=1)
+ALWAYS = Bounds(replay_max=1, slice_rows=99, clean_rows_max=1, segment_rows=3)
 ORDER = Key("1/order-17")
 
 
@@ -214,7 +214,7 @@ def test_a_drop_whose_commit_failed_did_not_happen(tmp_path: Path) -> None:
 def test_a_file_does_not_grow_for_ever(tmp_path: Path) -> None:
     """The space of what was dropped is used again."""
     path, sizes = tmp_path / "store.db", []
-    with closing(open_sqlite(path, Bounds(replay_max=17, slice_rows=9))) as store:
+    with closing(open_sqlite(path, Bounds(replay_max=17, slice_rows=9, segment_rows=10))) as store:
         for seq in range(1, 4_001):
             changes = changes_by(store, posting_entry(HERE, seq, ("alice", 1), ("bob", -1)))
             changes.drop = Drop(HybridTime(max(seq - 100, 0) << 16), store.applied())
@@ -222,6 +222,11 @@ def test_a_file_does_not_grow_for_ever(tmp_path: Path) -> None:
             if seq % 1_000 == 0:
                 pages = store._connection.execute("PRAGMA page_count").fetchone()
                 sizes.append(pages[0])
+        rows, segments = (
+            store._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  (ours)
+            for table in ("statement", "segment")
+        )
+        assert 0 < segments <= rows / 10 + 2, (rows, segments)
     assert max(sizes) <= sizes[0] + 4, sizes
 
 

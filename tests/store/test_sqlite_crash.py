@@ -32,7 +32,7 @@ Opener = Callable[[Path], SqliteStore]
 
 
 @pytest.fixture(
-    params=[Bounds(), Bounds(replay_max=1, clean_rows_max=1)],
+    params=[Bounds(), Bounds(replay_max=1, clean_rows_max=1, segment_rows=2)],
     ids=["tables later", "tables with each commit"],
 )
 def open_store(request: pytest.FixtureRequest) -> Opener:

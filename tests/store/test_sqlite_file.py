@@ -2,9 +2,10 @@
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ def test_a_branch_is_started_on_anothers_store(
     ("version", "statement"),
     [
         (3, "UPDATE meta SET value = 3 WHERE name = 'schema version'"),
-        (6, "UPDATE meta SET value = 6 WHERE name = 'schema version'"),
+        (7, "UPDATE meta SET value = 7 WHERE name = 'schema version'"),
     ],
 )
 def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
@@ -194,24 +195,27 @@ def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
     edit(path, statement)
     before = path.read_bytes()
     with pytest.raises(
-        StoreMismatchError, match=f"schema version {version}, and this program knows version 5: use"
+        StoreMismatchError, match=f"schema version {version}, and this program knows version 6: use"
     ):
         open_store(path)
     assert path.read_bytes() == before
 
 
-# As it was when statements were a tree.
-FORMER_SCHEMA = [
-    each.replace(
-        "UNIQUE (account, until, moved)\n    ) STRICT",
-        "PRIMARY KEY (account, until)\n    ) STRICT, WITHOUT ROWID",
-    )
-    for each in SCHEMA
-]
+# How the table of statements ended before it had segments: as rows with an index, and before that as a tree.
+FORMER_ENDS = {
+    "rows": "UNIQUE (account, until, moved)\n    ) STRICT",
+    "tree": "PRIMARY KEY (account, until)\n    ) STRICT, WITHOUT ROWID",
+}
 
 
-def with_schema(path: Path, source: Path, schema: Sequence[str]) -> None:
-    """Make a file of another schema with what `source` has."""
+def as_version_5(path: Path, source: Path, form: str = "rows", version: int = 5) -> None:
+    """Make a file as it was before statements had segments, with what `source` has."""
+    schema = [each for each in SCHEMA if "CREATE TABLE segment" not in each]
+    schema = [re.sub("UNIQUE .segment(.|\n)*STRICT", FORMER_ENDS[form], each) for each in schema]
+    schema = [re.sub(r"\n +segment .*", "", each) for each in schema]
+    if version == 4:  # before entries were dropped
+        schema = [re.sub(r"\n +dropped .*\n +CHECK \(dropped .*", "", each) for each in schema]
+    assert ("dropped" in "".join(schema), "segment" in "".join(schema)) == (version == 5, False)
     with closing(sqlite3.connect(path)) as connection:
         for statement in (f"PRAGMA application_id = {APPLICATION_ID}", *schema):
             connection.execute(statement)
@@ -222,48 +226,54 @@ def with_schema(path: Path, source: Path, schema: Sequence[str]) -> None:
             copied = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM source.{table}"  # noqa: S608  (ours)
             connection.execute(copied)
         connection.commit()
+    edit(path, f"UPDATE meta SET value = {version} WHERE name = 'schema version'")  # noqa: S608  (ours)
+    if version == 4:
+        edit(path, "DELETE FROM meta WHERE name IN ('stated from', 'copying')")
 
 
 def as_version_4(path: Path, source: Path) -> None:
-    """Make a file as it was before entries were dropped, with what `source` has."""
-    schema = [re.sub(r"\n +dropped .*\n +CHECK \(dropped .*", "", each) for each in FORMER_SCHEMA]
-    assert "dropped" not in "".join(schema)
-    with_schema(path, source, schema)
-    edit(
-        path,
-        "DELETE FROM meta WHERE name IN ('stated from', 'copying')",
-        "UPDATE meta SET value = 4 WHERE name = 'schema version'",
-    )
+    as_version_5(path, source, "tree", version=4)
 
 
-def test_a_store_from_before_entries_were_dropped_is_brought_up_to_date(path: Path, tmp_path: Path) -> None:
+FORMER = {
+    "version 5": as_version_5,
+    "version 5, a tree": partial(as_version_5, form="tree"),
+    "version 4": as_version_4,
+}
+
+
+@pytest.mark.parametrize("as_former", FORMER.values(), ids=FORMER)
+def test_a_store_of_a_former_version_is_brought_up_to_date(
+    path: Path, tmp_path: Path, as_former: Callable[[Path, Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     older = tmp_path / "older.sqlite"
-    as_version_4(older, path)
+    as_former(older, path)
     with pytest.raises(StoreMismatchError, match="start its branch once, which brings it up to date"):
         SqliteStore.open_stopped(older)
     with closing(open_store(older)) as upgraded, closing(open_store(path)) as store:
         assert upgraded.identity == store.identity
         assert upgraded.applied() == store.applied()
         assert (upgraded.dropped(), upgraded.stated_from()) == (NOTHING, 0)
+    assert "store.upgrading" in capsys.readouterr().out
+    # To add a column is to change a table's text.
     for question in (
         "SELECT name, value FROM meta ORDER BY name",
-        "SELECT name, sql FROM sqlite_schema WHERE tbl_name NOT IN ('origin', 'statement') ORDER BY name",
+        "SELECT name, sql FROM sqlite_schema WHERE tbl_name <> 'origin' ORDER BY name",
         "SELECT * FROM readable_statement",
+        "SELECT account, until, moved, postings FROM statement ORDER BY account, until",
+        "SELECT size, since, until FROM segment",
     ):
         assert ask(older, question) == ask(path, question)
-    # The one table that stays as it was.
-    (former,) = [each.lstrip() for each in FORMER_SCHEMA if "CREATE TABLE statement" in each]
-    assert ask(older, "SELECT sql FROM sqlite_schema WHERE name = 'statement'") == [(former,)]
     SqliteStore.open_stopped(older).close()
+    assert "store.upgrading" not in capsys.readouterr().out
 
 
-def test_a_store_whose_statements_are_a_tree_is_read_and_written_as_any_other(
-    path: Path, tmp_path: Path
+@pytest.mark.parametrize("as_former", FORMER.values(), ids=FORMER)
+def test_a_store_of_a_former_version_is_written_as_any_other(
+    path: Path, tmp_path: Path, as_former: Callable[[Path, Path], None]
 ) -> None:
     older = tmp_path / "older.sqlite"
-    with_schema(older, path, FORMER_SCHEMA)
-    (is_tree,) = ask(older, "SELECT sql LIKE '%WITHOUT ROWID%' FROM sqlite_schema WHERE name = 'statement'")
-    assert is_tree == (1,)
+    as_former(older, path)
     late, next_one = posting_entry(THERE, 2, ("alice", 9)), posting_entry(HERE, 4, ("alice", 3))
     for each in (older, path):
         for entry in (next_one, late):
@@ -279,6 +289,14 @@ def test_a_store_whose_statements_are_a_tree_is_read_and_written_as_any_other(
                 )
     statements = "SELECT account, until, moved, postings FROM statement ORDER BY account, until"
     assert ask(older, statements) == ask(path, statements)
+
+
+def test_a_former_store_without_a_statement_is_brought_up_to_date(tmp_path: Path) -> None:
+    empty, older = tmp_path / "empty.sqlite", tmp_path / "older.sqlite"
+    open_store(empty).close()
+    as_version_5(older, empty)
+    open_store(older).close()
+    assert ask(older, "SELECT * FROM segment") == []
 
 
 def test_a_store_of_another_branch_is_not_brought_up_to_date(path: Path, tmp_path: Path) -> None:
@@ -529,12 +547,13 @@ def test_every_table_and_every_column_says_what_it_is(path: Path) -> None:
         assert [line for line in (head, *columns) if "--" not in line] == []
 
 
-# But for the few rows that are read once, when a store is opened.
+# But for the few rows that are read once, when a store is opened, and those of segments, which are few.
 READS = {
     name: statement
     for module in (sqlite_logs, sqlite_tables, sqlite_frozen)
     for name, statement in vars(module).items()
-    if re.match("_SELECT|_SUM_BLOCKS|_FORGET|_DELETE", name) and name != "_SELECT_ORIGINS"
+    if re.match("_SELECT|_SUM_BLOCKS|_FORGET|_DELETE", name)
+    and name not in ("_SELECT_ORIGINS", "_SELECT_LAST_SEGMENT", "_SELECT_OLD_SEGMENTS")
 }
 
 
@@ -546,12 +565,12 @@ def test_no_statement_goes_through_a_whole_table_or_sorts(path: Path, statement:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [1] * statement.count("?")).fetchall()
     plan = [step for *_, step in rows]
     assert any(step.startswith("SEARCH") for step in plan)
-    assert not [step for step in plan if re.match("USE TEMP|SCAN (?!CONSTANT ROW|json_each)", step)]
+    assert not [step for step in plan if re.match("USE TEMP|SCAN (?!CONSTANT ROW|json_each|segment)", step)]
 
 
 def test_a_person_reads_whose_store_it_is(path: Path) -> None:
     assert dict(ask(path, "SELECT name, value FROM meta")) == {
-        "schema version": 5,
+        "schema version": 6,
         "cluster": "bank-of-tests",
         "branch": 1,
         "incarnation": 0xA11CE,

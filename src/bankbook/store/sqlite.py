@@ -388,7 +388,7 @@ class SqliteStore:
         """Begin with the tables alone."""
         if hasattr(self, "_sums"):
             self._sums.thaw_tables()
-        tables = Tables(self._file, self._kept.origins)
+        tables = Tables(self._file, self._kept.origins, self._bounds.segment_rows)
         self._sums = Sums(tables, self._bounds, self._kept.clock)
         self._rows = self._sums.rows
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 
 from bankbook.core.ports import Genesis, Identity
 from bankbook.core.types import BranchId, Incarnation, Money, Origin
 from bankbook.store.base import StoreError, StoreInUseError, StoreMismatchError
-from bankbook.store.sqlite_schema import APPLICATION_ID, EMPTY, SCHEMA, SCHEMA_VERSION, UPGRADE_FROM_4
+from bankbook.store.sqlite_schema import APPLICATION_ID, EMPTY, SCHEMA, SCHEMA_VERSION, UPGRADES
 
 # The first with STRICT tables and with the JSON functions built in; every Python 3.11 we know of has it.
 SQLITE_VERSION_MIN = (3, 38, 0)
@@ -23,9 +24,6 @@ SQLITE_VERSION_MIN = (3, 38, 0)
 # Enough for the inner pages and the busy leaves of some million accounts; ten branches on one laptop
 # together stay below half a gigabyte.
 CACHE_KIB_MAX = 32 * 1024
-
-# Whose files UPGRADE_FROM_4 makes files of this version.
-_UPGRADED_VERSION = 4
 
 # What the write-ahead log keeps of the disk after one commit that was much larger than the usual ones.
 WAL_BYTES_KEPT_MAX = 16 * 1024 * 1024
@@ -163,9 +161,8 @@ def _claim(connection: sqlite3.Connection, path: Path, genesis: Genesis, origin:
     connection.execute("BEGIN EXCLUSIVE")
     if _is_new(connection, path):
         _create(connection, Identity(origin, genesis))
-    elif _schema_version(connection) == _UPGRADED_VERSION:
-        for statement in UPGRADE_FROM_4:
-            connection.execute(statement)
+    else:
+        _upgrade(connection, path)
     identity = _check_identity(connection, path, Identity(origin, genesis))
     if _is_copying(connection):
         for statement in EMPTY:
@@ -196,6 +193,14 @@ def _claim_to_read(connection: sqlite3.Connection, path: Path) -> Identity:
     connection.execute("COMMIT")
     connection.execute("PRAGMA query_only = ON")
     return identity
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Make of a file of an earlier version one of this version; that may take a minute, and is done once."""
+    while (version := _schema_version(connection)) in UPGRADES:
+        structlog.get_logger().warning("store.upgrading", path=str(path), version=version)
+        for statement in UPGRADES[version]:
+            connection.execute(statement)
 
 
 def _schema_version(connection: sqlite3.Connection) -> object:
@@ -262,9 +267,10 @@ def _check_identity(connection: sqlite3.Connection, path: Path, expected: Identi
 
 def _read_identity(connection: sqlite3.Connection, path: Path) -> Identity:
     rows = dict(connection.execute("SELECT name, value FROM meta"))
-    if rows.get("schema version") == _UPGRADED_VERSION:
+    if rows.get("schema version") in UPGRADES:
         raise StoreMismatchError(
-            f"{path} has schema version 4: start its branch once, which brings it up to date"
+            f"{path} has schema version {rows['schema version']}: "
+            "start its branch once, which brings it up to date"
         )
     if rows.get("schema version") != SCHEMA_VERSION:
         raise StoreMismatchError(

@@ -15,13 +15,16 @@ which moment on all of them are there, and so all that was posted.
 rows. WITHOUT ROWID makes a table one tree, in the order of its key: a log is read as one range, and no second
 index has to be kept. The rows of `statement` are an exception: they stand one behind the other as they were
 written, those of many accounts on each page, where in a tree each account's last row has a page of its own to
-be read and written. Their index has `moved` too, so that a sum needs no more. Files that were made before are
-such trees still; the same statements read and write both.
+be read and written. Their index has `moved` too, so that a sum needs no more. It begins with the segment, a
+number that changes after so many rows: what is written goes into the small part of the index that is the last
+segment's, and an account is looked up in one part after the other.
 
 A hybrid clock reading is milliseconds since 1970 × 2^16, plus a counter.
 """
 
-SCHEMA_VERSION = 5
+from collections.abc import Mapping, Sequence
+
+SCHEMA_VERSION = 6
 
 # "bank" in ASCII. SQLite keeps this number in the file's header, where `file` shows it too, so another
 # program's database is never mistaken for an empty or a damaged store.
@@ -70,12 +73,21 @@ _TABLES = (
     ) STRICT, WITHOUT ROWID
     """,
     """
+    CREATE TABLE segment (  -- the parts of statement: so many rows as were written one behind the other
+        number INTEGER PRIMARY KEY,  -- in the order in which they were begun
+        size   INTEGER NOT NULL,     -- how many rows were written there
+        since  INTEGER NOT NULL,     -- the earliest statement.until among them
+        until  INTEGER NOT NULL      -- the latest
+    ) STRICT
+    """,
+    """
     CREATE TABLE statement (  -- what was added to each account, in order, some postings in each row
+        segment  INTEGER NOT NULL REFERENCES segment (number),  -- where the row was written
         account  TEXT NOT NULL REFERENCES account (id),  -- that received them
         until    INTEGER NOT NULL,  -- when the last of them was: milliseconds since 1970 × 65536 + a counter
         moved    INTEGER NOT NULL,  -- their sum
         postings TEXT NOT NULL,     -- they, as JSON; readable_statement shows what is in it
-        UNIQUE (account, until, moved)
+        UNIQUE (segment, account, until, moved)
     ) STRICT
     """,
     """
@@ -157,7 +169,7 @@ _VIEWS = (
 
 SCHEMA = _TABLES + _VIEWS
 
-UPGRADE_FROM_4 = (
+_FROM_4_TO_5 = (
     """
     ALTER TABLE origin ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0 CHECK (dropped BETWEEN 0 AND summed)
     """,
@@ -168,10 +180,27 @@ UPGRADE_FROM_4 = (
     *_VIEWS,
     "UPDATE meta SET value = 5 WHERE name = 'schema version'",
 )
-"""What makes of a file of version 4, where everything was kept for ever, one of this version."""
+_FROM_5_TO_6 = (
+    "DROP VIEW readable_statement",
+    "ALTER TABLE statement RENAME TO statement_of_5",
+    *(each for each in _TABLES if "TABLE segment" in each or "TABLE statement" in each),
+    "INSERT INTO segment SELECT 0, count(*), min(until), max(until) FROM statement_of_5 HAVING count(*)",
+    """
+    INSERT INTO statement (segment, account, until, moved, postings)
+    SELECT 0, account, until, moved, postings FROM statement_of_5 ORDER BY account, until
+    """,
+    "DROP TABLE statement_of_5",
+    *(each for each in _VIEWS if "VIEW readable_statement" in each),
+    "UPDATE meta SET value = 6 WHERE name = 'schema version'",
+)
+
+UPGRADES: Mapping[object, Sequence[str]] = {4: _FROM_4_TO_5, 5: _FROM_5_TO_6}
+"""What makes of a file of a version one of the next. In version 4 everything was kept for ever; in version 5
+one index had all statements."""
 
 EMPTY = (
     "DELETE FROM statement",
+    "DELETE FROM segment",
     "DELETE FROM reservation",
     "DELETE FROM account",
     "DELETE FROM key",

@@ -34,9 +34,17 @@ _UPSERT_ACCOUNT = """
     SET balance = excluded.balance, floor = excluded.floor, currency = excluded.currency,
         reserved = excluded.reserved, holdings = excluded.holdings
 """
-_INSERT_BLOCK = "INSERT INTO statement (account, until, moved, postings) VALUES (?, ?, ?, ?)"
-_FORGET_BLOCKS = "DELETE FROM statement WHERE account = ? AND until < ?"
-_DELETE_BLOCK = "DELETE FROM statement WHERE account = ? AND until = ?"
+_UPSERT_SEGMENT = """
+    INSERT INTO segment (number, size, since, until) VALUES (?, ?, ?, ?)
+    ON CONFLICT (number) DO UPDATE
+    SET size = size + excluded.size, since = min(since, excluded.since), until = max(until, excluded.until)
+"""
+_INSERT_BLOCK = "INSERT INTO statement (segment, account, until, moved, postings) VALUES (?, ?, ?, ?, ?)"
+_FORGET_BLOCKS = "DELETE FROM statement WHERE segment = ? AND account = ? AND until < ?"
+_FORGET_SEGMENTS = """
+    DELETE FROM segment WHERE until < ? AND NOT EXISTS (SELECT * FROM statement WHERE segment = number)
+"""
+_DELETE_BLOCK = "DELETE FROM statement WHERE segment = ? AND account = ? AND until = ?"
 _UPSERT_RESERVATION = """
     INSERT INTO reservation (id, account, amount, destination, expires_ms, left, state, branch)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -48,8 +56,17 @@ _SELECT_ACCOUNTS = """
     SELECT id, balance, floor, currency, reserved, holdings
     FROM account WHERE id IN (SELECT value FROM json_each(?))
 """
-_SELECT_BLOCKS = "SELECT postings FROM statement WHERE account = ? AND until >= ? ORDER BY until"
-_SUM_BLOCKS = "SELECT coalesce(sum(moved), 0) FROM statement WHERE account = ? AND until > ?"
+# The account's place in each segment is looked up, one segment after the other.
+_SELECT_BLOCKS = """
+    SELECT number, postings FROM segment CROSS JOIN statement ON segment = number
+    WHERE segment.until >= ? AND account = ? AND statement.until >= ? ORDER BY number, statement.until
+"""
+_SUM_BLOCKS = """
+    SELECT coalesce(sum(moved), 0) FROM segment CROSS JOIN statement ON segment = number
+    WHERE segment.until > ? AND account = ? AND statement.until > ?
+"""
+_SELECT_LAST_SEGMENT = "SELECT number, size FROM segment ORDER BY number DESC LIMIT 1"
+_SELECT_OLD_SEGMENTS = "SELECT number FROM segment WHERE since < ?"
 _SELECT_RESERVATION = """
     SELECT account, amount, destination, expires_ms, left, state FROM reservation WHERE id = ?
 """
@@ -58,14 +75,17 @@ _SELECT_EXPIRING = """
     WHERE branch = ? AND state = 'open' AND expires_ms IS NOT NULL ORDER BY expires_ms, id LIMIT ?
 """
 
+_NO_BLOCK: tuple[int, list[Leg]] = (0, [])
+
 
 class Tables:
     """The tables of one file. Every call raises StoreError where they cannot be read."""
 
-    def __init__(self, file: OpenFile, origins: Mapping[int, Origin]) -> None:
-        """`origins`: what the file calls each log; may grow later."""
+    def __init__(self, file: OpenFile, origins: Mapping[int, Origin], segment_rows: int) -> None:
+        """`origins`: what the file calls each log; may grow later. `segment_rows`: see Bounds."""
         self._file = file
         self._origins = origins
+        self._segment_rows = segment_rows
 
     def rows(self, accounts: Collection[AccountId]) -> dict[AccountId, Row]:
         """Return the rows of those of the accounts that are there."""
@@ -101,15 +121,16 @@ class Tables:
 
     def moved_from(self, account: AccountId, position: Position) -> int:
         """Return the sum of the account's postings at `position` and behind it."""
-        block = next(self._blocks(account, position.clock), [])
+        _, block = next(self._blocks(account, position.clock), _NO_BLOCK)
         if not block:
             return 0
-        ((moved,),) = self._file.select(_SUM_BLOCKS, account, block[-1][0])
+        until = block[-1][0]
+        ((moved,),) = self._file.select(_SUM_BLOCKS, until, account, until)
         return moved_from(block, position) + int(moved)
 
     def postings(self, account: AccountId, after: Position) -> Iterator[Leg]:
         """Yield the account's postings behind a position, in order."""
-        for block in self._blocks(account, after.clock):
+        for _, block in self._blocks(account, after.clock):
             yield from behind(block, after)
 
     def write_accounts(self, rows: Mapping[AccountId, Row], numbers: Mapping[Origin, int]) -> None:
@@ -136,36 +157,50 @@ class Tables:
         """
         posted = [account for account in accounts if account in postings.by_account]
         blocks = [postings.blocks(account, settled) for account in posted]
-        self._insert(chain.from_iterable(blocks))
+        self._append(list(chain.from_iterable(blocks)))
         for account, found in zip(posted, blocks, strict=True):
             if not found:
                 self._insert_among(account, postings)
 
     def forget_postings(self, accounts: Iterable[AccountId], before: HybridTime) -> None:
         """Remove these accounts' rows that have only older postings. Raises sqlite3.Error."""
-        self._file.connection.executemany(_FORGET_BLOCKS, [(account, before) for account in accounts])
+        connection = self._file.connection
+        for (segment,) in connection.execute(_SELECT_OLD_SEGMENTS, (before,)).fetchall():
+            connection.executemany(_FORGET_BLOCKS, [(segment, account, before) for account in accounts])
+        connection.execute(_FORGET_SEGMENTS, (before,))
 
     def _insert_among(self, account: AccountId, postings: FreshPostings) -> None:
         """Write an account's postings into the rows where they belong; the others stay as they are."""
         legs, start = postings.legs(account), 0
         while start < len(legs):
-            block, end = next(self._blocks(account, legs[start][0]), []), len(legs)
-            if block:
-                until = block[-1][0]
-                end = bisect_right(legs, until, lo=start, key=_clock_of)
-                self._file.connection.execute(_DELETE_BLOCK, (account, until))
-            self._insert(blocks_of(account, sorted(block + legs[start:end])))
+            segment, block = next(self._blocks(account, legs[start][0]), _NO_BLOCK)
+            if not block:
+                self._append(blocks_of(account, legs[start:]))
+                return
+            until = block[-1][0]
+            end = bisect_right(legs, until, lo=start, key=_clock_of)
+            self._file.connection.execute(_DELETE_BLOCK, (segment, account, until))
+            self._insert(segment, blocks_of(account, sorted(block + legs[start:end])))
             start = end
 
-    def _insert(self, blocks: Iterable[Block]) -> None:
-        self._file.connection.executemany(_INSERT_BLOCK, blocks)
+    def _append(self, blocks: list[Block]) -> None:
+        """Write rows behind all that these accounts have."""
+        number, size = next(self._file.connection.execute(_SELECT_LAST_SEGMENT), (0, 0))
+        self._insert(number if size < self._segment_rows else number + 1, blocks)
 
-    def _blocks(self, account: AccountId, start: int) -> Iterator[list[Leg]]:
-        """Yield the postings in each row from the one that has what was at `start`, or follows it."""
+    def _insert(self, segment: int, blocks: list[Block]) -> None:
+        if blocks:
+            ends = [block.until for block in blocks]
+            connection = self._file.connection
+            connection.execute(_UPSERT_SEGMENT, (segment, len(blocks), min(ends), max(ends)))
+            connection.executemany(_INSERT_BLOCK, [(segment, *block) for block in blocks])
+
+    def _blocks(self, account: AccountId, start: int) -> Iterator[tuple[int, list[Leg]]]:
+        """Yield the segment and the postings of each row from the one that has what was at `start` on."""
         try:
-            with closing(self._file.connection.execute(_SELECT_BLOCKS, (account, start))) as cursor:
-                for (text,) in cursor:
-                    yield parsed(text)
+            with closing(self._file.connection.execute(_SELECT_BLOCKS, (start, account, start))) as cursor:
+                for segment, text in cursor:
+                    yield segment, parsed(text)
         except (ValueError, TypeError) as error:
             raise self._file.damaged(f"the statement of {account} cannot be understood ({error})") from error
         except Error as error:

@@ -25,7 +25,7 @@ ROW_WEIGHT = 3
 
 
 class Bounds(NamedTuple):
-    """How much is kept in memory. The figures: docs/decisions/0019-tables-a-quarter-as-often.md."""
+    """How much is kept in memory, and written at once. The figures: docs/decisions/0019 and 0021."""
 
     replay_max: int = 262_144
     """What is newer than the tables, until these are due, by how long it takes to apply it after a kill: in
@@ -37,6 +37,8 @@ class Bounds(NamedTuple):
     """Of accounts, in each of two generations; and once more what was being written."""
     dropped_min: int = WEIGHT_MIN
     """How much at least a commit drops, of what is to be dropped."""
+    segment_rows: int = 262_144
+    """Of statements, in each part of the table, whose index is small enough to be written all over: 10 MB."""
 
 
 class Slice(NamedTuple):
