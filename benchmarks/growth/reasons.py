@@ -31,12 +31,12 @@ ACCOUNTS = (
     "more than two generations of rows in memory, an account is seldom there when it is asked for. With a "
     "million, 20% of the branch's time goes into reading accounts that are not in memory and 38% into "
     "writing tables, against nothing and 9% with 10,000. That is where it ends: a transfer reads two rows "
-    "and writes two of `account`, and two places in the index of `statement`, each on a page of its own, "
-    "however many more accounts there are. Memory is bounded by the number of rows that are remembered "
-    "(two generations of 32,768, and what is being written), by how long it may take to apply again what "
-    "is newer than the tables, and by SQLite's cache of 32 MB; it rises until these are full, and no "
-    "further. A start after a kill applies again what takes as long as 262,144 plain movements of large "
-    "batches, or half as much again, in which each account to be read counts as three. " + _PROFILED
+    "and writes two of `account`, each on a page of its own, however many more accounts there are. Memory "
+    "is bounded by the number of rows that are remembered (two generations of 32,768, and what is being "
+    "written), by how long it may take to apply again what is newer than the tables, and by SQLite's cache "
+    "of 32 MB; it rises until these are full, and no further. A start after a kill applies again what "
+    "takes as long as 262,144 plain movements of large batches, or half as much again, in which each "
+    "account to be read counts as three. " + _PROFILED
 )
 
 HISTORY = (
@@ -44,16 +44,15 @@ HISTORY = (
     "and to the keys, which begin with when they were made (with keys drawn altogether at random, as they "
     "were before, each transfer wrote a page of its own of a tree that grew: at two million entries 10% "
     "more of a processor and 30 MB more of SQLite's cache). Postings are appended as well, those of many "
-    "accounts side by side. What rises is the index that says where an account's are: each checkpoint "
-    "adds a place for each account behind its others, and from a hundred rows on an account has pages "
-    "there that are its own. With ten million entries of one transfer each it has some 420 rows; so a "
-    "checkpoint of 10,000 accounts writes 9,000 pages of the index besides 6,000 of postings, each twice, "
-    "to the write-ahead log and back into the file, and the sync waits for as many places of the disk. In "
-    "one process, without a network, that is 1.4 µs of 8 for each transfer in bulk "
-    "(docs/decisions/0019-tables-a-quarter-as-often.md says what else was tried). In a profile of the "
-    "branch inserting into statements is 5% of its time, against 2% with a hundred thousand entries, and "
-    "commits are 10%, against 8%. A start reads the two ends of each log and nothing in between; after a "
-    "kill it applies again what the tables lack, which does not depend on the history. Nothing in memory "
+    "accounts side by side, and the index that says where an account's are begins with the segment, of which "
+    "each has 262,144 rows: a checkpoint writes into the last one's part, which has some 10 MB, whatever was "
+    "there before. (When the index had each account's rows side by side, ten million entries were a page of "
+    "it for each account and checkpoint, and bulk 0.77 to 0.8 times as fast as with a hundred thousand: "
+    "docs/decisions/0021-an-index-for-each-segment.md.) In profiles of the branch, writing the tables is 10% "
+    "of its time and inserting into statements 3% of it, with ten million entries as with a hundred "
+    "thousand. What rises is how many segments a look at an old moment goes through, 16 with ten million. A "
+    "start reads the two ends of each log and nothing in between; after a kill it applies again what the "
+    "tables lack, which does not depend on the history. Nothing in memory "
     "is of the history. " + _PROFILED
 )
 
