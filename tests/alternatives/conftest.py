@@ -12,7 +12,8 @@ import pytest
 def open_folder() -> Iterator[Callable[[], Path]]:
     """Make folders that everybody may look into: PostgreSQL runs as another user, pytest's are closed."""
     with TemporaryDirectory(prefix="bankbook-") as top:
-        numbers = count(1)
+        outside, numbers = Path(top).parent, count(1)
+        mode = outside.stat().st_mode
         Path(top).chmod(0o755)
 
         def make() -> Path:
@@ -22,3 +23,4 @@ def open_folder() -> Iterator[Callable[[], Path]]:
             return folder
 
         yield make
+        assert outside.stat().st_mode == mode, f"{outside} is everybody's, and stays so"

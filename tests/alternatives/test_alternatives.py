@@ -52,8 +52,6 @@ ALTERNATIVES: dict[str, tuple[System, Connect]] = {
 def running(system: System, folder: Path) -> Iterator[Any]:
     if lacking := packages.missing(system.programs):
         pytest.skip(f"needs {', '.join(lacking)}, which make bench BENCH='--only {system.name}' fetches")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o711)  # a server that refuses to be root has to come as far as its own folder
     with system.start(folder) as server:
         yield server
 
@@ -100,6 +98,7 @@ async def test_a_transfer_moves_money_and_leaves_a_posting_at_both_accounts(ledg
 
 async def test_the_last_unit_can_be_moved_and_not_one_more(ledger: Ledger) -> None:
     source, destination = await two_accounts(ledger)
+    before = len(await ledger.postings(source))  # money may have come and gone
     assert await ledger.transfer(Transfer(uuid4(), source, destination, OPENING_BALANCE)) == OK
     assert await ledger.transfer(Transfer(uuid4(), source, destination, 1)) == INSUFFICIENT_FUNDS
     assert (
@@ -108,7 +107,7 @@ async def test_the_last_unit_can_be_moved_and_not_one_more(ledger: Ledger) -> No
     )
     balances = await ledger.balances()
     assert (balances[source], balances[destination]) == (0, 2 * OPENING_BALANCE)
-    assert await ledger.postings(source) == [-OPENING_BALANCE]
+    assert (await ledger.postings(source))[before:] == [-OPENING_BALANCE]
 
 
 async def test_a_key_takes_effect_once_and_tells_the_same_again(ledger: Ledger) -> None:

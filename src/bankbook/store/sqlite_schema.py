@@ -184,7 +184,7 @@ _FROM_5_TO_6 = (
     "DROP VIEW readable_statement",
     "ALTER TABLE statement RENAME TO statement_of_5",
     *(each for each in _TABLES if "TABLE segment" in each or "TABLE statement" in each),
-    "INSERT INTO segment SELECT 0, count(*), min(until), max(until) FROM statement_of_5 HAVING count(*)",
+    "INSERT INTO segment SELECT 0, count(*), min(until), max(until) FROM statement_of_5 GROUP BY NULL",
     """
     INSERT INTO statement (segment, account, until, moved, postings)
     SELECT 0, account, until, moved, postings FROM statement_of_5 ORDER BY account, until

@@ -162,7 +162,7 @@ class Tables:
             if not found:
                 self._insert_among(account, postings)
 
-    def forget_postings(self, accounts: Iterable[AccountId], before: HybridTime) -> None:
+    def forget_postings(self, accounts: Collection[AccountId], before: HybridTime) -> None:
         """Remove these accounts' rows that have only older postings. Raises sqlite3.Error."""
         connection = self._file.connection
         for (segment,) in connection.execute(_SELECT_OLD_SEGMENTS, (before,)).fetchall():
