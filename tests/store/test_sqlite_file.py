@@ -203,16 +203,24 @@ def test_a_store_written_by_an_earlier_or_a_later_program_is_left_alone(
 
 # How the table of statements ended before it had segments: as rows with an index, and before that as a tree.
 FORMER_ENDS = {
-    "rows": "UNIQUE (account, until, moved)\n    ) STRICT",
-    "tree": "PRIMARY KEY (account, until)\n    ) STRICT, WITHOUT ROWID",
+    "rows": "UNIQUE (account, until, moved)) STRICT",
+    "tree": "PRIMARY KEY (account, until)) STRICT, WITHOUT ROWID",
 }
 
 
 def as_version_5(path: Path, source: Path, form: str = "rows", version: int = 5) -> None:
     """Make a file as it was before statements had segments, with what `source` has."""
-    schema = [each for each in SCHEMA if "CREATE TABLE segment" not in each]
-    schema = [re.sub("UNIQUE .segment(.|\n)*STRICT", FORMER_ENDS[form], each) for each in schema]
-    schema = [re.sub(r"\n +segment .*", "", each) for each in schema]
+    schema = [each for each in SCHEMA if not re.search("TABLE segment|INDEX statement_by_account", each)]
+    schema = [
+        re.sub("(postings TEXT NOT NULL) (.*\n *)\\) STRICT", rf"\1,\2{FORMER_ENDS[form]}", each)
+        for each in schema
+    ]
+    schema = [
+        re.sub(r"\n +segment .*", "", each).replace(
+            "segment CROSS JOIN statement ON segment = number", "statement"
+        )
+        for each in schema
+    ]
     if version == 4:  # before entries were dropped
         schema = [re.sub(r"\n +dropped .*\n +CHECK \(dropped .*", "", each) for each in schema]
     assert ("dropped" in "".join(schema), "segment" in "".join(schema)) == (version == 5, False)
@@ -299,7 +307,9 @@ def test_a_former_store_without_a_statement_is_brought_up_to_date(tmp_path: Path
     assert ask(older, "SELECT * FROM segment") == []
 
 
-def test_a_store_of_another_branch_is_not_brought_up_to_date(path: Path, tmp_path: Path) -> None:
+def test_a_store_of_another_branch_is_not_brought_up_to_date(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     older = tmp_path / "older.sqlite"
     as_version_4(older, path)
     edit(older, "UPDATE meta SET value = 2 WHERE name = 'branch'")
@@ -307,6 +317,7 @@ def test_a_store_of_another_branch_is_not_brought_up_to_date(path: Path, tmp_pat
     with pytest.raises(StoreMismatchError, match="branch 2 instead of"):
         open_store(older)
     assert older.read_bytes() == before
+    assert "store.upgrading" not in capsys.readouterr().out, "that might have taken a minute"
 
 
 def test_another_programs_database_is_left_exactly_as_it_was(tmp_path: Path) -> None:
@@ -566,6 +577,12 @@ def test_no_statement_goes_through_a_whole_table_or_sorts(path: Path, statement:
     plan = [step for *_, step in rows]
     assert any(step.startswith("SEARCH") for step in plan)
     assert not [step for step in plan if re.match("USE TEMP|SCAN (?!CONSTANT ROW|json_each|segment)", step)]
+
+
+def test_a_person_who_reads_one_accounts_statement_does_not_wait_for_all(path: Path) -> None:
+    plan = ask(path, "EXPLAIN QUERY PLAN SELECT * FROM readable_statement WHERE account = 'alice'")
+    (found,) = [step for *_, step in plan if re.search(r"\bstatement\b", step)]
+    assert found.startswith("SEARCH statement USING INDEX statement_by_account (segment=? AND account=?")
 
 
 def test_a_person_reads_whose_store_it_is(path: Path) -> None:

@@ -161,9 +161,8 @@ def _claim(connection: sqlite3.Connection, path: Path, genesis: Genesis, origin:
     connection.execute("BEGIN EXCLUSIVE")
     if _is_new(connection, path):
         _create(connection, Identity(origin, genesis))
-    else:
-        _upgrade(connection, path)
     identity = _check_identity(connection, path, Identity(origin, genesis))
+    _upgrade(connection, path)
     if _is_copying(connection):
         for statement in EMPTY:
             connection.execute(statement)
@@ -187,6 +186,10 @@ def _claim_to_read(connection: sqlite3.Connection, path: Path) -> Identity:
     if _is_new(connection, path):
         raise StoreError(f"{path} is empty: name the folder of a branch that has run")
     identity = _read_identity(connection, path)
+    if (version := _schema_version(connection)) in UPGRADES:
+        raise StoreMismatchError(
+            f"{path} has schema version {version}: start its branch once, which brings it up to date"
+        )
     if _is_copying(connection):
         raise StoreError(f"{path} has a part only of what another branch's store has: start its branch")
     _check_logs(connection, path)
@@ -267,12 +270,7 @@ def _check_identity(connection: sqlite3.Connection, path: Path, expected: Identi
 
 def _read_identity(connection: sqlite3.Connection, path: Path) -> Identity:
     rows = dict(connection.execute("SELECT name, value FROM meta"))
-    if rows.get("schema version") in UPGRADES:
-        raise StoreMismatchError(
-            f"{path} has schema version {rows['schema version']}: "
-            "start its branch once, which brings it up to date"
-        )
-    if rows.get("schema version") != SCHEMA_VERSION:
+    if rows.get("schema version") not in {SCHEMA_VERSION, *UPGRADES}:
         raise StoreMismatchError(
             f"{path} has schema version {rows.get('schema version')}, and this program knows version "
             f"{SCHEMA_VERSION}: use the program that wrote it, or choose another --data directory"

@@ -17,11 +17,12 @@ index has to be kept. The rows of `statement` are an exception: they stand one b
 written, those of many accounts on each page, where in a tree each account's last row has a page of its own to
 be read and written. Their index has `moved` too, so that a sum needs no more. It begins with the segment, a
 number that changes after so many rows: what is written goes into the small part of the index that is the last
-segment's, and an account is looked up in one part after the other.
+segment's, but for what came late, and an account is looked up in one part after the other.
 
 A hybrid clock reading is milliseconds since 1970 × 2^16, plus a counter.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 SCHEMA_VERSION = 6
@@ -86,9 +87,12 @@ _TABLES = (
         account  TEXT NOT NULL REFERENCES account (id),  -- that received them
         until    INTEGER NOT NULL,  -- when the last of them was: milliseconds since 1970 × 65536 + a counter
         moved    INTEGER NOT NULL,  -- their sum
-        postings TEXT NOT NULL,     -- they, as JSON; readable_statement shows what is in it
-        UNIQUE (segment, account, until, moved)
+        postings TEXT NOT NULL      -- they, as JSON; readable_statement shows what is in it
     ) STRICT
+    """,
+    """
+    CREATE UNIQUE INDEX statement_by_account  -- to find an account's rows in a segment, and to sum them up
+    ON statement (segment, account, until, moved)
     """,
     """
     CREATE TABLE key (  -- idempotency keys, the callers' names for their requests; old ones are forgotten
@@ -163,7 +167,7 @@ _VIEWS = (
     FROM (SELECT account, json_extract(value, '$[0]') AS clock, json_extract(value, '$[1]') AS writer,
                  json_extract(value, '$[2]') AS seq, json_extract(value, '$[3]') AS leg,
                  json_extract(value, '$[4]') AS amount
-          FROM statement, json_each(postings)) AS stated
+          FROM segment CROSS JOIN statement ON segment = number, json_each(postings)) AS stated
     """,
 )
 
@@ -183,12 +187,13 @@ _FROM_4_TO_5 = (
 _FROM_5_TO_6 = (
     "DROP VIEW readable_statement",
     "ALTER TABLE statement RENAME TO statement_of_5",
-    *(each for each in _TABLES if "TABLE segment" in each or "TABLE statement" in each),
+    *(each for each in _TABLES if re.search("TABLE (segment|statement) ", each)),
     "INSERT INTO segment SELECT 0, count(*), min(until), max(until) FROM statement_of_5 GROUP BY NULL",
     """
     INSERT INTO statement (segment, account, until, moved, postings)
-    SELECT 0, account, until, moved, postings FROM statement_of_5 ORDER BY account, until
+    SELECT 0, account, until, moved, postings FROM statement_of_5
     """,
+    *(each for each in _TABLES if "INDEX statement_by_account" in each),
     "DROP TABLE statement_of_5",
     *(each for each in _VIEWS if "VIEW readable_statement" in each),
     "UPDATE meta SET value = 6 WHERE name = 'schema version'",

@@ -155,12 +155,12 @@ class Tables:
         `settled`: no posting that is here already is later. So only what came later than its place in a
         statement has to be put in among them.
         """
-        posted = [account for account in accounts if account in postings.by_account]
-        blocks = [postings.blocks(account, settled) for account in posted]
-        self._append(list(chain.from_iterable(blocks)))
-        for account, found in zip(posted, blocks, strict=True):
-            if not found:
-                self._insert_among(account, postings)
+        last: list[Block] = []
+        for account in accounts:
+            if account in postings.by_account:
+                last += postings.blocks(account, settled) or self._insert_among(account, postings)
+        number, size = next(self._file.connection.execute(_SELECT_LAST_SEGMENT), (0, 0))
+        self._insert(number if size < self._segment_rows else number + 1, last)
 
     def forget_postings(self, accounts: Collection[AccountId], before: HybridTime) -> None:
         """Remove these accounts' rows that have only older postings. Raises sqlite3.Error."""
@@ -169,24 +169,19 @@ class Tables:
             connection.executemany(_FORGET_BLOCKS, [(segment, account, before) for account in accounts])
         connection.execute(_FORGET_SEGMENTS, (before,))
 
-    def _insert_among(self, account: AccountId, postings: FreshPostings) -> None:
-        """Write an account's postings into the rows where they belong; the others stay as they are."""
+    def _insert_among(self, account: AccountId, postings: FreshPostings) -> list[Block]:
+        """Write postings into the account's rows where they belong; return the rows that go behind these."""
         legs, start = postings.legs(account), 0
         while start < len(legs):
             segment, block = next(self._blocks(account, legs[start][0]), _NO_BLOCK)
             if not block:
-                self._append(blocks_of(account, legs[start:]))
-                return
+                break
             until = block[-1][0]
             end = bisect_right(legs, until, lo=start, key=_clock_of)
             self._file.connection.execute(_DELETE_BLOCK, (segment, account, until))
             self._insert(segment, blocks_of(account, sorted(block + legs[start:end])))
             start = end
-
-    def _append(self, blocks: list[Block]) -> None:
-        """Write rows behind all that these accounts have."""
-        number, size = next(self._file.connection.execute(_SELECT_LAST_SEGMENT), (0, 0))
-        self._insert(number if size < self._segment_rows else number + 1, blocks)
+        return blocks_of(account, legs[start:])
 
     def _insert(self, segment: int, blocks: list[Block]) -> None:
         if blocks:
