@@ -50,9 +50,9 @@ HISTORY = (
     "it for each account and checkpoint, and bulk 0.77 to 0.8 times as fast as with a hundred thousand: "
     "docs/decisions/0021-an-index-for-each-segment.md.) In profiles of the branch, writing the tables is 10% "
     "of its time and inserting into statements 3% of it, with ten million entries as with a hundred "
-    "thousand. What rises is how many segments a look at an old moment goes through, here 16 with ten million. "
-    "A start reads the two ends of each log and nothing in between; after a kill it applies again what the "
-    "tables lack, which does not depend on the history. Nothing in memory "
+    "thousand. What rises is how many segments a look at an old moment goes through, here 16 with ten "
+    "million. A start reads the two ends of each log and nothing in between; after a kill it applies "
+    "again what the tables lack, which does not depend on the history. Nothing in memory "
     "is of the history. " + _PROFILED
 )
 
