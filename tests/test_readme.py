@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cli.commands import free_port_base
+from ports import free_port_base
 
 from bankbook.scenario.parse import parse_scenario
 

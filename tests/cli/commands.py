@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,25 +125,6 @@ def expected_of(path: Path) -> list[object]:
         balance += {"deposit": 1, "withdraw": -1, "query": 0}[event["interface"]] * event.get("money", 0)
         results.append(balance if event["interface"] == "query" else "success")
     return results
-
-
-def free_port_base(branches: int) -> int:
-    """Find a number such that so many ports above it are free now, below those that the system gives out."""
-    for _ in range(100):
-        base = random.randrange(10_000, 32_000)  # noqa: S311  (other tests look for ports at the same time)
-        if all(_is_free(base + number) for number in range(1, branches + 1)):
-            return base
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def wait_for_end(program: subprocess.Popen[str]) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.commands import BANKBOOK, bankbook, free_port_base, lines_until, started
+from cli.commands import BANKBOOK, bankbook, lines_until, started
+from ports import free_port_base
 
 CLUSTER = "ours"
 

@@ -23,7 +23,6 @@ from cli.commands import (
     complaint_of,
     deposit,
     expected_of,
-    free_port_base,
     lines_until,
     query,
     results_in,
@@ -31,6 +30,7 @@ from cli.commands import (
     wait_for_end,
     write_scenario,
 )
+from ports import free_port_base
 from server.processes import HOST, PATIENCE_S, processes_of_session, wait_until
 
 from bankbook.wire.original import bank_pb2, bank_pb2_grpc

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+from ports import free_port_base
 
 from bankbook.client import LATEST, Bank
 from bankbook.core.ports import Genesis
@@ -33,13 +34,14 @@ def configs_of(count: int, data: Path, *, cluster: str = "test", **more: Any) ->
     data.mkdir(exist_ok=True)
     branches = tuple(BranchId(number) for number in range(1, count + 1))
     genesis = Genesis(cluster, branches, Money(0))
+    base = free_port_base(count)
     return [
         BranchConfig(
             branch=branch,
             genesis=genesis,
             data=data / f"branch-{branch}",
             log_file=data / f"{cluster}.log",
-            **more,
+            **{"listen": f"127.0.0.1:{base + branch}", **more},
         )
         for branch in branches
     ]
