@@ -3,6 +3,9 @@
 import os
 import signal
 import socket
+import sqlite3
+import subprocess
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pexpect
@@ -111,6 +114,43 @@ def test_a_second_signal_ends_a_branch_at_once(tmp_path: Path) -> None:
         assert program.stderr.readline() == "stopping the branch\n"
         program.send_signal(signal.SIGINT)
         assert wait_for_end(program) == -signal.SIGINT
+
+
+def test_ctrl_c_ends_a_branch_at_once_that_brings_its_store_up_to_date(tmp_path: Path) -> None:
+    bank = OwnBank(tmp_path, branches=1)
+    bank.config.write_text(bank.config.read_text().replace('"error"', '"warning"'))
+    with bank.branch(1) as program:
+        program.send_signal(signal.SIGTERM)
+        assert wait_for_end(program) == 0
+    store = tmp_path / "data" / "branch-1" / "bank.sqlite"
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("UPDATE meta SET value = 5 WHERE name = 'schema version'")
+        connection.commit()
+    # It says so first, and waits for who reads that: whatever it does then takes as long as we like.
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(theirs, b"\n" * 4096)
+    os.set_blocking(theirs, True)
+    try:
+        with subprocess.Popen(
+            [BANKBOOK, "branch", "--id", "1"],
+            env=bank.env,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        ) as program_that_waits:
+            try:
+                files = Path(f"/proc/{program_that_waits.pid}/fd")
+                wait_until(lambda: store in {each.resolve() for each in files.iterdir()}, "the store is open")
+                program_that_waits.send_signal(signal.SIGINT)
+                assert program_that_waits.wait(PATIENCE_S) == -signal.SIGINT
+            finally:
+                program_that_waits.kill()
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_a_branch_logs_json_lines_into_its_file(tmp_path: Path) -> None:

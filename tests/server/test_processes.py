@@ -84,6 +84,28 @@ async def test_ten_branches_start_serve_and_stop_and_nothing_is_left(tmp_path: P
             assert anybody.connect_ex((host, int(port))) != 0
 
 
+async def test_however_long_a_branch_takes_to_open_its_store_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = configs_of(1, tmp_path)
+    assert config.log_file is not None
+    with bank_of([config]) as launcher:
+        launcher.kill(ONE)
+        # Who opens it to write waits for who reads: the branch does nothing until we do.
+        config.log_file.unlink()
+        os.mkfifo(config.log_file)
+        monkeypatch.setattr("bankbook.server.launcher._MEETING_TIMEOUT_S", 0.0)
+        restarting = asyncio.create_task(asyncio.to_thread(launcher.restart, ONE))
+        await asyncio.wait([restarting], timeout=0.5)
+        reading = os.open(config.log_file, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            await restarting
+            async with Bank(launcher.addresses) as bank:
+                await bank.session("ada").deposit(5)
+        finally:
+            os.close(reading)
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_branch_that_is_told_to_stop_drains_and_ends_well(
     tmp_path: Path, signal_number: signal.Signals

@@ -14,7 +14,7 @@ import click
 
 from bankbook.cli import options
 from bankbook.cli.completion import complete_branches
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail, like_ctrl_c
 from bankbook.core.types import BRANCHES_MAX, BranchId, is_id
 from bankbook.server.bank_file import (
     FILE_NAME,
@@ -128,9 +128,12 @@ def branch(config: Path, number: int, data: Path | None, log_file: Path | None) 
 
 async def _serve(config: BranchConfig, addresses: dict[BranchId, str]) -> None:
     collect_rarely()
+    # An old store takes minutes to be brought up to date, in which nothing else would be heard; there is
+    # nothing to be tidied up yet.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    serving = Branch(config)
     stop = asyncio.Event()
     on_signals(stop)
-    serving = Branch(config)
     try:
         await serving.start()
         serving.connect(addresses)
@@ -170,7 +173,7 @@ async def _until_stopped(launcher: Launcher, bank: BankFile) -> bool:
     """Wait until told to stop; return whether any branch was left by then."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, *like_ctrl_c()):
         loop.add_signal_handler(number, stop.set)
     for branch, address in bank.addresses.items():  # not before: whoever reads it may press Ctrl-C at once
         click.echo(f"branch {branch} at {address}, process {launcher.pid(branch)}")

@@ -4,7 +4,6 @@ Decides the options and the exit statuses. Must not know how anything is measure
 Proof: tests/cli/test_bench.py.
 """
 
-import asyncio
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +27,14 @@ from bankbook.bench.run import run as run_bench
 from bankbook.bench.settings import BenchError, Load, OwnBank, SettingsError, Skew, Workload
 from bankbook.bench.words import lines_of
 from bankbook.cli import options
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, end_like_ctrl_c, fail
+from bankbook.cli.ending import (
+    BAD_INPUT,
+    COULD_NOT_RUN,
+    INTERRUPTED,
+    end_like_ctrl_c,
+    fail,
+    run_interruptibly,
+)
 from bankbook.cli.report import print_json, progress_console, telling
 from bankbook.client import BankbookError
 from bankbook.core.bounds import BATCH_COMMANDS_MAX
@@ -286,7 +292,7 @@ def _carry_out(order: _Order) -> list[Measured]:
 
 
 def _run(bank: BankUnderTest, order: _Order, on_progress: OnProgress) -> list[Measured]:
-    return asyncio.run(run_bench(bank, order.load, on_progress, then_at_half=order.then_at_half))
+    return run_interruptibly(run_bench(bank, order.load, on_progress, then_at_half=order.then_at_half))
 
 
 @contextmanager

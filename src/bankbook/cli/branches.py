@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from bankbook.cli import options
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail, like_ctrl_c
 from bankbook.core.types import Money
 from bankbook.scenario.branches import BankOptions, branch_configs, supervise
 from bankbook.scenario.json_text import BadFileError
@@ -76,7 +76,7 @@ def _tell_ready(launcher: Launcher) -> None:
 async def _until_stopped(launcher: Launcher) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, *like_ctrl_c()):
         loop.add_signal_handler(number, stop.set)
     _tell_ready(launcher)  # not before: whoever reads it may press Ctrl-C at once
     await first_of(

@@ -17,7 +17,7 @@ import grpc.aio
 from bankbook.cli import discard_standard_output, options
 from bankbook.cli.amounts import decimal_text
 from bankbook.cli.completion import complete_branches
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, RETRYABLE, end_like_ctrl_c, fail
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, RETRYABLE, end_like_ctrl_c, fail, run_interruptibly
 from bankbook.core.encoding import EntryDamagedError, decode_entry
 from bankbook.core.entry import Entry
 from bankbook.core.outcome import Outcome
@@ -103,7 +103,7 @@ def export(
             if data is not None:
                 _export_stopped(data / STORE_FILE, write)
             else:
-                asyncio.run(_export_running(_places(config, number), write))
+                run_interruptibly(_export_running(_places(config, number), write))
     except BrokenPipeError:  # they have read enough, as `head` does
         discard_standard_output()
     except (ExportError, OutputError) as error:

@@ -4,7 +4,6 @@ Decides the order: nothing old is left looking new before anything starts, and t
 whole once all is known. Proof: tests/cli/test_run.py.
 """
 
-import asyncio
 import sys
 import tempfile
 import time
@@ -19,7 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bankbook.checkers import Kind as CheckerKind
 from bankbook.checkers import check as check_history
 from bankbook.cli import options
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, VIOLATION, end_like_ctrl_c, fail
+from bankbook.cli.ending import (
+    BAD_INPUT,
+    COULD_NOT_RUN,
+    INTERRUPTED,
+    VIOLATION,
+    end_like_ctrl_c,
+    fail,
+    run_interruptibly,
+)
 from bankbook.cli.report import RunReport, print_json, progress_console, run_as_json, tell_run
 from bankbook.client import Bank, BankbookError, Recorder
 from bankbook.core.types import BranchId, Money
@@ -100,7 +107,7 @@ def run(
             configs = branch_configs(scenario, bank, Path(data), is_temporary=True)
             with Launcher(configs) as launcher:
                 launcher.start()
-                carried_out = asyncio.run(_supervised(launcher, plan, output_path, Path(data)))
+                carried_out = run_interruptibly(_supervised(launcher, plan, output_path, Path(data)))
         report = judged(carried_out, plan, output_path)
     except (LaunchError, BankbookError, OutputError, HistoryError, OSError) as error:
         fail(f"{error} ({what_is_there(output_path)})", COULD_NOT_RUN, as_json)

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bankbook.cli import options
 from bankbook.cli.amounts import decimal_text, in_words
-from bankbook.cli.ending import BAD_INPUT, RETRYABLE, end_like_ctrl_c, fail
+from bankbook.cli.ending import BAD_INPUT, RETRYABLE, end_like_ctrl_c, fail, run_interruptibly
 from bankbook.cli.report import console, print_json, telling, write
 from bankbook.client import LOCAL, Bank, BankbookError
 from bankbook.server.bank_file import BankFile, BankFileError, BranchPlace, read_bank_file
@@ -124,9 +124,9 @@ def _watch(question: Question, as_json: bool) -> None:
     end_like_ctrl_c()
     try:
         if as_json or not sys.stdout.isatty():
-            asyncio.run(_print_for_ever(question, as_json))
+            run_interruptibly(_print_for_ever(question, as_json))
         with Live(console=console(), auto_refresh=False) as live:
-            asyncio.run(_redraw_for_ever(question, live))
+            run_interruptibly(_redraw_for_ever(question, live))
     except KeyboardInterrupt:
         return
 

@@ -32,8 +32,8 @@ from bankbook.server.machine import collect_rarely
 from bankbook.server.tasks import first_of
 from bankbook.store.base import StoreError
 
-# Ten branches take a third of a second; this is for a machine in distress.
-_START_TIMEOUT_S = 60.0
+# Ten branches take a third of a second to have met; this is for a machine in distress.
+_MEETING_TIMEOUT_S = 60.0
 
 # Beyond what a branch is given for draining: closing streams and files.
 _STOP_EXTRA_S = 5.0
@@ -204,25 +204,28 @@ class Launcher:
         child.pipe.send(Meet(self.addresses))
 
     def _await_listening(self, children: dict[BranchId, _Child]) -> None:
-        for branch, message in self._replies(children):
+        # However long it takes: an old store is brought up to date, and who gave up would begin that anew.
+        for branch, message in self._replies(children, None):
             assert isinstance(message, Listening), f"branch {branch} said {message} before it listened"
             host = children[branch].config.listen.rpartition(":")[0]
             children[branch].address = f"{host}:{message.port}"
 
     def _await_ready(self, children: dict[BranchId, _Child]) -> None:
-        for branch, message in self._replies(children):
+        for branch, message in self._replies(children, _MEETING_TIMEOUT_S):
             assert isinstance(message, Ready), f"branch {branch} said {message} before it was ready"
 
-    def _replies(self, children: dict[BranchId, _Child]) -> list[tuple[BranchId, Listening | Ready]]:
+    def _replies(
+        self, children: dict[BranchId, _Child], timeout_s: float | None
+    ) -> list[tuple[BranchId, Listening | Ready]]:
         """Return one reply of each child, or raise LaunchError for the first that failed."""
         waiting = {child.pipe: branch for branch, child in children.items()}
-        until = time.monotonic() + _START_TIMEOUT_S
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         replies = []
         while waiting:
-            ready = wait(list(waiting), until - time.monotonic())
+            ready = wait(list(waiting), None if until is None else until - time.monotonic())
             if not ready:
                 raise LaunchError(
-                    f"branch {min(waiting.values())} did not start within {_START_TIMEOUT_S:.0f} s"
+                    f"branch {min(waiting.values())} did not meet the others within {timeout_s:.0f} s"
                 )
             for pipe in ready:
                 assert isinstance(pipe, Connection)
