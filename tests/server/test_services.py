@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -16,6 +17,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from ports import free_port_base
 
 from bankbook.core.outcome import Outcome
 from bankbook.core.token import Token, TokenCodec
@@ -23,7 +25,7 @@ from bankbook.core.types import MONEY_MAX, Incarnation, Origin, Seq
 from bankbook.core.vector import VersionVector
 from bankbook.server import branch as branch_module
 from bankbook.server import handler
-from bankbook.server.branch import Branch, PortTakenError
+from bankbook.server.branch import ANY_PORT, Branch, PortTakenError
 from bankbook.server.config import BranchConfig
 from bankbook.wire.v1 import admin_pb2, admin_pb2_grpc, bank_pb2, bank_pb2_grpc
 from bankbook.wire.v1.bank_pb2 import (
@@ -531,6 +533,26 @@ async def test_a_second_branch_on_a_taken_port_fails_loudly_and_can_be_stopped()
             await second.start()
         await second.stop(0)
         assert (await deposit(bank, 1, 5)).balance == 5
+
+
+def test_no_system_gives_a_port_to_others_where_a_branch_listens_that_may_listen_anywhere() -> None:
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    assert ANY_PORT[-1] < int(given.split()[0])
+
+
+async def test_a_branch_that_may_listen_anywhere_does_so_where_nobody_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_bank(1) as bank:
+        taken = int(bank.addresses[1].rpartition(":")[2])
+        assert taken in ANY_PORT
+        free = free_port_base(1) + 1
+        # It draws a port anew as often as it meets somebody.
+        drawn = iter([taken, taken, free])
+        monkeypatch.setattr("bankbook.server.branch.secrets.choice", lambda _: next(drawn, free))
+        second = Branch(BranchConfig(bank.genesis.branches[0], bank.genesis))
+        assert await second.start() == free
+        await second.stop(0)
 
 
 async def test_a_bug_that_ends_a_branch_is_told_by_ended_and_does_not_keep_it_from_stopping(

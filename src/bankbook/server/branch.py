@@ -11,6 +11,7 @@ import asyncio
 import os
 import secrets
 import signal
+from contextlib import suppress
 from typing import cast
 
 import grpc
@@ -51,6 +52,11 @@ from bankbook.wire.v1 import (
 _CLOSE_GRACE_S = 0.5
 
 STORE_FILE = "bank.sqlite"
+
+# Where a branch listens that may listen anywhere: below the ports that systems give to whoever connects to
+# something, which may take the place of a branch that is down and wants its own again.
+ANY_PORT = range(10_240, 32_768)
+_PORTS_TRIED = 20
 
 # Until a call is looked at: beyond what any burst takes, on a machine in distress.
 _UNSEEN_MAX_S = 3600
@@ -106,13 +112,7 @@ class Branch:
 
     async def start(self) -> int:
         """Begin to serve; return the port. Raises PortTakenError."""
-        try:
-            port = self._server.add_insecure_port(self._config.listen)
-        except RuntimeError as error:
-            raise PortTakenError(
-                f"branch {self._config.branch} cannot listen at {self._config.listen}: the port is taken, "
-                "or the address is not this machine's. Is another bank running?"
-            ) from error
+        port = self._listen()
         self._stepping = asyncio.create_task(self._driver.run(), name="driver")
         self._stepping.add_done_callback(self._on_ended)
         await self._server.start()
@@ -122,6 +122,17 @@ class Branch:
             "branch.listening", port=port, pid=os.getpid(), incarnation=f"{self._store.identity.origin}"
         )
         return port
+
+    def _listen(self) -> int:
+        host, _, named = self._config.listen.rpartition(":")
+        ports = [named] if named != "0" else [str(secrets.choice(ANY_PORT)) for _ in range(_PORTS_TRIED)]
+        for port in ports:
+            with suppress(RuntimeError):
+                return self._server.add_insecure_port(f"{host}:{port}")
+        raise PortTakenError(
+            f"branch {self._config.branch} cannot listen at {self._config.listen}: the port is taken, "
+            "or the address is not this machine's. Is another bank running?"
+        )
 
     async def _tell_when_serving(self) -> None:
         await self._driver.joined()

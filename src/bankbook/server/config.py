@@ -64,7 +64,7 @@ class BranchConfig:
     branch: BranchId
     genesis: Genesis
     listen: str = "127.0.0.1:0"
-    """Host and port; port 0 is any free one."""
+    """Host and port; port 0 is any free one of those that it finds free again, too."""
     data: Path | None = None
     """The folder of the branch's store; None keeps everything in memory."""
     is_temporary: bool = False
