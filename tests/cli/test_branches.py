@@ -306,6 +306,25 @@ def test_ctrl_c_on_a_terminal_stops_all_branches(times: int) -> None:
         terminal.close(force=True)
 
 
+def test_ctrl_c_is_heard_while_a_branch_that_died_takes_long_to_start_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    base = free_port_base(2)
+    arguments = ["branches", EXAMPLES / "input.json", "--port-base", base, "--log-file", log]
+    with started(BANKBOOK, *arguments) as program:
+        lines_until(program, "ready")
+        # Who opens it to write waits for who reads it: the branch does nothing, and for ever.
+        log.unlink()
+        os.mkfifo(log)
+        killed = _listener(program, base + 1)
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+        assert program.stderr is not None
+        assert "starting it again from its store" in program.stderr.readline()
+        program.send_signal(signal.SIGINT)
+        assert wait_for_end(program) == 0
+        wait_until(lambda: processes_of_session(program.pid) == [], "every process ends")
+
+
 def test_log_lines_are_coloured_on_a_terminal_and_json_in_a_pipe() -> None:
     base = free_port_base(2)
     arguments = ["branches", str(EXAMPLES / "input.json"), "--port-base", str(base)]

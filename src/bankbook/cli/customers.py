@@ -13,7 +13,14 @@ import grpc
 import grpc.aio
 
 from bankbook.cli import options
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, fail
+from bankbook.cli.ending import (
+    BAD_INPUT,
+    COULD_NOT_RUN,
+    INTERRUPTED,
+    end_like_ctrl_c,
+    fail,
+    run_interruptibly,
+)
 from bankbook.cli.run import CarriedOut, Plan, carry_out, finish, judged, plan_for, what_is_there
 from bankbook.client import BankbookError
 from bankbook.core.types import Money
@@ -63,8 +70,9 @@ def customers(input_path: Path, output_path: Path, host: str, port_base: int, as
             )
     except BadFileError as error:
         fail(str(error), BAD_INPUT, as_json)
+    end_like_ctrl_c()
     try:
-        carried_out, plan, is_new = asyncio.run(
+        carried_out, plan, is_new = run_interruptibly(
             _carry_out(scenario, input_path, output_path, host, port_base)
         )
         report = judged(carried_out, plan, output_path)

@@ -6,7 +6,8 @@ Decides the statuses that all commands but `check` share. Proof: tests/cli/.
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
@@ -33,44 +34,78 @@ def like_ctrl_c() -> list[signal.Signals]:
 def end_like_ctrl_c() -> None:
     """Let what `kill` and a closed terminal send end this process like Ctrl-C: its folder is removed, too.
 
-    From now on an event loop is for `run_interruptibly`.
+    It is raised wherever this process is; work in an event loop is to be run by `run_interruptibly`.
     """
     for number in like_ctrl_c():
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    _hear_once(number)
+    raise KeyboardInterrupt
+
+
+def _hear_once(number: int) -> None:
+    """Ignore the second of two signals that are one: a shell whose terminal is closed sends its own, too."""
+    if number == signal.SIGHUP:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def run_interruptibly(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run `work` in an event loop; what is like Ctrl-C cancels it, and then raises KeyboardInterrupt.
+    """Run `work` in an event loop; Ctrl-C and what is like it cancel it, and raise KeyboardInterrupt then.
 
-    asyncio.run does so for Ctrl-C alone. Whatever else raised KeyboardInterrupt would raise it in whichever
-    task runs at that moment. A second one does: whoever sends it waits no more.
+    asyncio.run does so for Ctrl-C alone. What a handler raises would be raised in whichever task runs at that
+    moment. A second signal does that: whoever sends it waits no more.
     """
-    is_told = False
+    interruption = _Interruption()
+    try:
+        with interruption.heard():
+            result = asyncio.run(interruption.ends(work))
+    except asyncio.CancelledError:
+        if not interruption.was_told:
+            raise
+        raise KeyboardInterrupt from None
+    if interruption.was_told:
+        raise KeyboardInterrupt
+    return result
 
-    async def cancelled_when_told() -> Result:
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None, "this is a task's"
 
-        def tell(_number: int, _frame: FrameType | None) -> None:
-            nonlocal is_told
-            if is_told:
-                raise KeyboardInterrupt
-            is_told = True
-            loop.call_soon_threadsafe(task.cancel)
+class _Interruption:
+    """What becomes of signals while an event loop runs."""
 
-        before = {number: signal.signal(number, tell) for number in like_ctrl_c()}
+    def __init__(self) -> None:
+        self.was_told = False
+        self._main: asyncio.Task[Any] | None = None
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Hear the signals, but for Ctrl-C where a shell has that ignored by what is in the background."""
+        numbers = like_ctrl_c()
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            numbers.append(signal.SIGINT)
+        before = {number: signal.signal(number, self._tell) for number in numbers}
         try:
-            return await work
+            yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as it is once a terminal was closed
+                    signal.signal(number, handler)
 
-    try:
-        return asyncio.run(cancelled_when_told())
-    except asyncio.CancelledError:
-        if is_told:
-            raise KeyboardInterrupt from None
-        raise
+    async def ends(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do `work`, which ends once a signal is heard."""
+        self._main = asyncio.current_task()
+        assert self._main is not None, "this is a task's"
+        if self.was_told:
+            self._main.cancel()
+        return await work
+
+    def _tell(self, number: int, _frame: FrameType | None) -> None:
+        _hear_once(number)
+        if self.was_told:
+            raise KeyboardInterrupt
+        self.was_told = True
+        if self._main is not None and not self._main.done():
+            self._main.get_loop().call_soon_threadsafe(self._main.cancel)
 
 
 def status_of(error: BankbookError) -> int:

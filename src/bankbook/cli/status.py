@@ -108,10 +108,11 @@ def status(config: Path, account: str | None, watch: bool, as_json: bool) -> Non
     except BankFileError as error:
         fail(str(error), BAD_INPUT, as_json)
     question = Question(bank, account)
+    end_like_ctrl_c()
     if watch:
         _watch(question, as_json)
         return
-    reports = asyncio.run(_ask_all(question))
+    reports = run_interruptibly(_ask_all(question))
     if as_json:
         print_json(_as_json(question, reports))
     else:
@@ -121,7 +122,6 @@ def status(config: Path, account: str | None, watch: bool, as_json: bool) -> Non
 
 
 def _watch(question: Question, as_json: bool) -> None:
-    end_like_ctrl_c()
     try:
         if as_json or not sys.stdout.isatty():
             run_interruptibly(_print_for_ever(question, as_json))

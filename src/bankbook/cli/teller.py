@@ -4,7 +4,6 @@ Decides which token a command brings along and that what it learns is kept, also
 Must not know what is asked of the bank. Proof: tests/cli/test_accounts.py.
 """
 
-import asyncio
 import functools
 import getpass
 from collections.abc import Awaitable, Callable
@@ -17,7 +16,15 @@ import click
 from bankbook.cli import options
 from bankbook.cli.amounts import AmountError
 from bankbook.cli.completion import complete_branches
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, INTERRUPTED, fail, status_of
+from bankbook.cli.ending import (
+    BAD_INPUT,
+    COULD_NOT_RUN,
+    INTERRUPTED,
+    end_like_ctrl_c,
+    fail,
+    run_interruptibly,
+    status_of,
+)
 from bankbook.cli.token_file import TokenFile, TokenFileError, default_path
 from bankbook.client import (
     Bank,
@@ -74,8 +81,9 @@ class Visit:
             token = self.token_file.read()
         except TokenFileError as error:
             fail(str(error), COULD_NOT_RUN, self.as_json)
+        end_like_ctrl_c()
         try:
-            return asyncio.run(self._in_session(work, token))
+            return run_interruptibly(self._in_session(work, token))
         except AmountError as error:
             fail(str(error), BAD_INPUT, self.as_json)
         except ToldError as told:

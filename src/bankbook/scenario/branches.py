@@ -112,7 +112,11 @@ async def supervise(
             if restarts[branch] > RESTARTS_MAX:
                 raise LaunchError(f"branch {branch} {how}, the {restarts[branch]}th time; giving up")
             tell(f"branch {branch} {how}; starting it again from its store")
-        await asyncio.to_thread(launcher.restart, *died)
+        try:
+            await asyncio.to_thread(launcher.restart, *died)
+        except asyncio.CancelledError:
+            launcher.give_up()  # or the event loop would wait for that thread, and it for a store
+            raise
 
 
 async def _one_ended(launcher: Launcher, kept: KeptDown) -> None:

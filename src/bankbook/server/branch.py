@@ -11,7 +11,6 @@ import asyncio
 import os
 import secrets
 import signal
-from contextlib import suppress
 from typing import cast
 
 import grpc
@@ -53,9 +52,9 @@ _CLOSE_GRACE_S = 0.5
 
 STORE_FILE = "bank.sqlite"
 
-# Where a branch listens that may listen anywhere: below the ports that systems give to whoever connects to
-# something, which may take the place of a branch that is down and wants its own again.
-ANY_PORT = range(10_240, 32_768)
+# Where a branch listens that may listen anywhere: below the ports that systems, as they come, give to whoever
+# connects to something, which may take the place of a branch that is down and wants its own again.
+ANY_PORT = range(20_000, 32_768)
 _PORTS_TRIED = 20
 
 # Until a call is looked at: beyond what any burst takes, on a machine in distress.
@@ -126,13 +125,16 @@ class Branch:
     def _listen(self) -> int:
         host, _, named = self._config.listen.rpartition(":")
         ports = [named] if named != "0" else [str(secrets.choice(ANY_PORT)) for _ in range(_PORTS_TRIED)]
+        why = None
         for port in ports:
-            with suppress(RuntimeError):
+            try:
                 return self._server.add_insecure_port(f"{host}:{port}")
+            except RuntimeError as error:
+                why = error
         raise PortTakenError(
             f"branch {self._config.branch} cannot listen at {self._config.listen}: the port is taken, "
             "or the address is not this machine's. Is another bank running?"
-        )
+        ) from why
 
     async def _tell_when_serving(self) -> None:
         await self._driver.joined()
@@ -208,15 +210,21 @@ def open_store(config: BranchConfig) -> Store:
 
 
 def on_signals(stop: asyncio.Event) -> None:
-    """Let the first SIGINT or SIGTERM set `stop`, and the second end the process at once."""
+    """Let the first SIGINT, SIGTERM or SIGHUP set `stop`, and a second of the former end the process at once.
+
+    SIGHUP is heard once, since a closed terminal may send it twice, and not under `nohup`.
+    """
     loop = asyncio.get_running_loop()
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
 
     def first(number: signal.Signals) -> None:
         stop.set()
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in heard:
             loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, signal.SIG_IGN if each is signal.SIGHUP else signal.SIG_DFL)
         structlog.get_logger().info("signal", signal=number.name)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in heard:
         loop.add_signal_handler(each, first, each)

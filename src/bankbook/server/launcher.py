@@ -85,6 +85,7 @@ class Launcher:
         self._context.set_forkserver_preload([__name__])
         self._configs = list(configs)
         self._children: dict[BranchId, _Child] = {}
+        self._given_up, self._giving_up = self._context.Pipe(duplex=False)
 
     def __enter__(self) -> Self:
         return self
@@ -137,6 +138,10 @@ class Launcher:
         for child in again.values():
             with contextlib.suppress(OSError):  # one that has ended already is found among `ended`
                 self._introduce(child)
+
+    def give_up(self) -> None:
+        """Let nobody wait any longer for branches to start: who does, in a thread, sees LaunchError."""
+        self._giving_up.close()
 
     def kill(self, branch: BranchId) -> None:
         """End a branch with SIGKILL."""
@@ -191,6 +196,8 @@ class Launcher:
             child.process.close()
             child.pipe.close()
         self._children.clear()
+        self._giving_up.close()
+        self._given_up.close()
 
     def _spawn(self, config: BranchConfig) -> _Child:
         mine, theirs = self._context.Pipe()
@@ -222,7 +229,10 @@ class Launcher:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         replies = []
         while waiting:
-            ready = wait(list(waiting), None if until is None else until - time.monotonic())
+            left_s = None if until is None else until - time.monotonic()
+            ready = wait([*waiting, self._given_up], left_s)
+            if self._given_up in ready:
+                raise LaunchError(f"branch {min(waiting.values())} was not waited for")
             if not ready:
                 raise LaunchError(
                     f"branch {min(waiting.values())} did not meet the others within {timeout_s:.0f} s"
