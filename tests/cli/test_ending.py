@@ -195,7 +195,7 @@ def test_who_closes_the_terminal_ends_no_bank_under_nohup(tmp_path: Path) -> Non
         assert (program.returncode, told) == (0, "stopping the branches\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@EACH_SIGNAL
 @pytest.mark.parametrize("command", ["deposit", "status", "customers"])
 def test_who_waits_for_a_bank_is_interrupted(command: str, number: signal.Signals, tmp_path: Path) -> None:
     bank = OwnBank(tmp_path, branches=1)

@@ -14,7 +14,7 @@ import click
 
 from bankbook.cli import options
 from bankbook.cli.completion import complete_branches
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail, like_ctrl_c
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail
 from bankbook.core.types import BRANCHES_MAX, BranchId, is_id
 from bankbook.server.bank_file import (
     FILE_NAME,
@@ -25,11 +25,12 @@ from bankbook.server.bank_file import (
     parse_bank_file,
     read_bank_file,
 )
-from bankbook.server.branch import Branch, PortTakenError, on_signals
+from bankbook.server.branch import Branch, PortTakenError
 from bankbook.server.config import DEFAULT_HOST, BranchConfig
 from bankbook.server.launcher import Launcher, LaunchError
 from bankbook.server.logs import configure_logs
 from bankbook.server.machine import collect_rarely
+from bankbook.server.signals import on_signals, set_on_signals
 from bankbook.server.tasks import first_of
 from bankbook.store.base import StoreError
 
@@ -172,9 +173,7 @@ def up(config: Path, data: Path | None, log_file: Path | None) -> None:
 async def _until_stopped(launcher: Launcher, bank: BankFile) -> bool:
     """Wait until told to stop; return whether any branch was left by then."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, *like_ctrl_c()):
-        loop.add_signal_handler(number, stop.set)
+    set_on_signals(stop)
     for branch, address in bank.addresses.items():  # not before: whoever reads it may press Ctrl-C at once
         click.echo(f"branch {branch} at {address}, process {launcher.pid(branch)}")
     _say(f"all {_counted(len(bank.places))} of {bank.cluster} are ready; Ctrl-C stops them")

@@ -4,7 +4,6 @@ Decides where the branches listen and keep their stores. Proof: tests/cli/test_b
 """
 
 import asyncio
-import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -14,12 +13,13 @@ from pathlib import Path
 import click
 
 from bankbook.cli import options
-from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail, like_ctrl_c
+from bankbook.cli.ending import BAD_INPUT, COULD_NOT_RUN, end_like_ctrl_c, fail
 from bankbook.core.types import Money
 from bankbook.scenario.branches import BankOptions, branch_configs, supervise
 from bankbook.scenario.json_text import BadFileError
 from bankbook.scenario.parse import read_scenario
 from bankbook.server.launcher import Launcher, LaunchError
+from bankbook.server.signals import set_on_signals
 from bankbook.server.tasks import first_of
 
 
@@ -75,9 +75,7 @@ def _tell_ready(launcher: Launcher) -> None:
 
 async def _until_stopped(launcher: Launcher) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, *like_ctrl_c()):
-        loop.add_signal_handler(number, stop.set)
+    set_on_signals(stop)
     _tell_ready(launcher)  # not before: whoever reads it may press Ctrl-C at once
     await first_of(
         _wait(stop), supervise(launcher, lambda message: click.echo(f"bankbook: {message}", err=True))

@@ -16,6 +16,7 @@ import click
 from bankbook.cli.report import print_json
 from bankbook.client import BankbookError, InvalidRequestError, OutcomeUnknownError, RefusedError
 from bankbook.core.outcome import Outcome
+from bankbook.server.signals import like_ctrl_c
 
 VIOLATION, BAD_INPUT, COULD_NOT_RUN = 1, 2, 3
 # What a bank answered: nothing happened and never will; nothing happened yet; nobody knows.
@@ -23,12 +24,6 @@ REFUSED, RETRYABLE, UNKNOWN = 4, 5, 6
 INTERRUPTED = 130
 
 Result = TypeVar("Result")
-
-
-def like_ctrl_c() -> list[signal.Signals]:
-    """Return what `kill` and a closed terminal send; the latter not where `nohup` has it ignored."""
-    both = (signal.SIGTERM, signal.SIGHUP)
-    return [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
 
 
 def end_like_ctrl_c() -> None:

@@ -10,5 +10,6 @@ original      the Bank service of the original protocol
 admin         the Admin service
 branch        all of it as one process, from its start to its end
 tasks         several things at once, of which the first to end ends the others
+signals       which signals tell a process to stop
 launcher      many branches, each a process that never outlives the launcher
 """

@@ -10,7 +10,6 @@ they lack, close the streams, the port and the store.
 import asyncio
 import os
 import secrets
-import signal
 from typing import cast
 
 import grpc
@@ -207,24 +206,3 @@ def open_store(config: BranchConfig) -> Store:
     if config.data is None:
         return MemoryStore(Identity(Origin(config.branch, incarnation), config.genesis))
     return SqliteStore.create_or_open(config.data / STORE_FILE, config.genesis, config.branch, incarnation)
-
-
-def on_signals(stop: asyncio.Event) -> None:
-    """Let the first SIGINT, SIGTERM or SIGHUP set `stop`, and a second of the former end the process at once.
-
-    SIGHUP is heard once, since a closed terminal may send it twice, and not under `nohup`.
-    """
-    loop = asyncio.get_running_loop()
-    heard = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heard.append(signal.SIGHUP)
-
-    def first(number: signal.Signals) -> None:
-        stop.set()
-        for each in heard:
-            loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_IGN if each is signal.SIGHUP else signal.SIG_DFL)
-        structlog.get_logger().info("signal", signal=number.name)
-
-    for each in heard:
-        loop.add_signal_handler(each, first, each)

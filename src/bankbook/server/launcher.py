@@ -25,10 +25,11 @@ from typing import NamedTuple, NoReturn, Self
 import structlog
 
 from bankbook.core.types import BranchId
-from bankbook.server.branch import Branch, PortTakenError, on_signals
+from bankbook.server.branch import Branch, PortTakenError
 from bankbook.server.config import BranchConfig
 from bankbook.server.logs import configure_logs
 from bankbook.server.machine import collect_rarely
+from bankbook.server.signals import on_signals
 from bankbook.server.tasks import first_of
 from bankbook.store.base import StoreError
 
