@@ -1,7 +1,12 @@
 """Ports that a branch can be started at again, also after it was down for a while."""
 
+import os
 import random
 import socket
+
+# Tests that run at the same time look for ports in parts of their own: none takes what another found free.
+_PART = 1_600
+_FIRST = 10_000 + _PART * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 6)
 
 
 def free_port_base(branches: int) -> int:
@@ -11,7 +16,7 @@ def free_port_base(branches: int) -> int:
     are they where branches listen that may listen anywhere.
     """
     for _ in range(100):
-        base = random.randrange(10_000, 19_700)  # noqa: S311  (other tests look for ports at the same time)
+        base = random.randrange(_FIRST, _FIRST + _PART - branches)  # noqa: S311  (nobody guesses it)
         if all(_is_free(base + number) for number in range(1, branches + 1)):
             return base
     raise AssertionError("no free ports")
